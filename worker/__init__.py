@@ -1,0 +1,1 @@
+"""Shoal's process: sources, ingest loop, reclustering, identity, publishing, metrics."""

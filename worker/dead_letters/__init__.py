@@ -1,0 +1,1 @@
+"""Where refused records go."""

@@ -1,0 +1,1 @@
+"""Where clusters are published: Redis, or memory in tests."""

@@ -1,0 +1,187 @@
+"""The interface of the published state, written by one leased worker, read by anyone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """What a reader learns about one image.
+
+    `generation` is the run whose result (or whose neighbours' result, if `provisional`) this
+    assignment is; an assignment that later runs leave as it was keeps its number.
+    """
+
+    cluster: str
+    confidence: float
+    provisional: bool
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One image moves from cluster `old` (None: new image) to `new` (None: erased)."""
+
+    id: str
+    old: str | None
+    new: ImageState | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterInfo:
+    """What is published of a cluster beside its members. Sizes are counted by the store.
+
+    `created` is in seconds since 1970; `exemplar` is the id of its most typical image.
+    """
+
+    id: str
+    created: float
+    name: str | None = None
+    exemplar: str | None = None
+
+
+class EventKind(StrEnum):
+    """What happened; the field `kind` of an entry of the event stream."""
+
+    ASSIGNED = "assigned"
+    ERASED = "erased"
+    CREATED = "created"
+    MERGED = "merged"
+    SPLIT = "split"
+    GROWN = "grown"
+    RETIRED = "retired"
+    GENERATION = "generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the stream. `data` holds string fields such as image, cluster, from."""
+
+    kind: EventKind
+    data: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The collection as a whole, as last published."""
+
+    images: int
+    clusters: int
+    generation: int
+    sequence: int
+    model: str | None
+    dimension: int
+    updated: float
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One atomic step of publishing: a reader sees all of it or nothing.
+
+    At most `MAX_CHANGES` changes. `retired` maps a retired cluster to its successor (None: it
+    has none). `sequence` grows by one with every update of a collection. Applying an update
+    twice leaves the same state as applying it once (events are then seen twice).
+    """
+
+    sequence: int
+    changes: Sequence[Change] = ()
+    clusters: Sequence[ClusterInfo] = ()
+    retired: Mapping[str, str | None] = field(default_factory=dict)
+    events: Sequence[Event] = ()
+    generation: int = 0
+    model: str | None = None
+    dimension: int = 0
+
+
+MAX_CHANGES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write one collection; every write is fenced by `epoch`."""
+
+    collection: str
+    holder: str
+    epoch: int
+
+
+class Store(Protocol):
+    """The published state of every collection, for its one writer."""
+
+    def acquire(self, collection: str, holder: str, floor: int) -> Lease:
+        """Take the lease with an epoch above `floor` and above any epoch the store ever saw.
+
+        Raises `LeaseError` naming the holder while another one holds it, and
+        `StoreUnavailableError`. The same `holder` string takes its own lease again at once.
+        """
+
+    def renew(self, lease: Lease) -> None:
+        """Keep the lease for another `ttl`.
+
+        Raises `LeaseError` if another holder has it or had it since (a greater epoch exists);
+        if the store lost all its data, or the lease merely lapsed, it raises `LeaseLapsedError`:
+        acquire again. Raises `StoreUnavailableError`.
+        """
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease up, if it is still ours; never raises for a lost one."""
+
+    def sequence(self, collection: str) -> int | None:
+        """The sequence number last applied, None if the collection is not in the store."""
+
+    def apply(self, lease: Lease, update: Update) -> None:
+        """Publish a difference. Raises as `renew` does; nothing is applied then."""
+
+    def rebuild(
+        self,
+        lease: Lease,
+        images: Iterable[tuple[str, ImageState]],
+        clusters: Iterable[ClusterInfo],
+        retired: Mapping[str, str | None],
+        update: Update,
+    ) -> None:
+        """Publish a whole collection beside the old one and switch readers over in one step.
+
+        `update` carries sequence, generation, model and dimension; its changes are empty. A
+        rebuild that was cut short leaves the old state visible. Raises as `apply` does.
+        """
+
+    def close(self) -> None:
+        """Release every connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """What a reader learns about one cluster; `successor` is set once it is retired."""
+
+    id: str
+    size: int
+    created: float
+    name: str | None
+    exemplar: str | None
+    retired: bool
+    successor: str | None
+
+
+class Reader(Protocol):
+    """What anyone may ask; `worker.client.Client` is this over Redis."""
+
+    def get(self, collection: str, ids: Sequence[str]) -> list[ImageState | None]:
+        """The state of each image, in the order asked; None for an unknown id."""
+
+    def cluster(self, collection: str, cluster: str) -> ClusterState | None:
+        """One cluster, also a retired one; None if it never was."""
+
+    def members(self, collection: str, cluster: str) -> list[str]:
+        """The image ids of a cluster, sorted; empty if there is none."""
+
+    def clusters(self, collection: str, limit: int | None = None) -> list[ClusterState]:
+        """The live clusters, largest first, then by id."""
+
+    def summary(self, collection: str) -> Summary | None:
+        """The collection as a whole, None if unknown."""
+
+    def collections(self) -> list[str]:
+        """Every collection that was ever published, sorted."""
