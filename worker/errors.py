@@ -7,13 +7,13 @@ ShoalError
 │   └── SourceUnavailableError  Kafka does not answer
 ├── RejectedError           one record is bad: dead letter, go on
 └── FatalError              the process must stop; `exit_code` says why
-├── SettingsError           2  a setting cannot work
-├── DataDirectoryError      3  locked by another process, unreadable, of a newer format
-├── LeaseError              4  another worker holds the collection
-├── DataLossError           5  the source no longer has records that were not read
-├── BadStreamError          6  too many bad records
-├── CorruptError            7  what is on disk fails its checks and cannot be rebuilt
-└── DependencyError         8  something needed for this command is not installed
+    ├── SettingsError           2  a setting cannot work
+    ├── DataDirectoryError      3  locked by another process, unreadable, of a newer format
+    ├── LeaseError              4  another worker holds the collection
+    ├── DataLossError           5  the source no longer has records that were not read
+    ├── BadStreamError          6  too many bad records
+    ├── CorruptError            7  what is on disk fails its checks and cannot be rebuilt
+    └── DependencyError         8  something needed for this command is not installed
 """
 
 from enum import StrEnum
