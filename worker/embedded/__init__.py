@@ -1,0 +1,1 @@
+"""Real servers started as child processes, for the demo and the tests."""
