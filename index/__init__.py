@@ -1,1 +1,37 @@
-"""What Shoal keeps on disk: vector log, catalog, HNSW, k-NN graph, snapshots."""
+"""What Shoal keeps on disk: vector log, SQLite catalog, HNSW, k-NN graph, snapshots."""
+
+from index.collection import CollectionIndex
+from index.errors import (
+    CorruptError,
+    DimensionError,
+    DirectoryError,
+    FormatError,
+    ModelError,
+    SnapshotError,
+    StorageError,
+    VectorError,
+)
+from index.faults import reach as reach_fault
+from index.settings import IndexSettings
+from index.snapshot import SnapshotInfo
+from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
+
+__all__ = [
+    "CollectionIndex",
+    "CorruptError",
+    "DimensionError",
+    "DirectoryError",
+    "Erasure",
+    "FormatError",
+    "ImageWrite",
+    "IndexSettings",
+    "Logged",
+    "ModelError",
+    "NewImage",
+    "Outcome",
+    "SnapshotError",
+    "SnapshotInfo",
+    "StorageError",
+    "VectorError",
+    "reach_fault",
+]

@@ -1,0 +1,206 @@
+"""The catalog: images, rows and source positions in SQLite, written in durable transactions."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import CorruptError, FormatError, StorageError
+from index.plan import LogPlan
+
+FORMAT = 1
+# One number for all: `IN (?, ?, ...)` statements of one length are prepared once.
+IDS_PER_QUERY = 500
+ROWS_PER_PAGE = 10_000
+# A random id or hash touches a page of its own; a larger log is copied into the file less often.
+CHECKPOINT_PAGES = 8_192
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS row (row INTEGER PRIMARY KEY, hash BLOB, count INTEGER NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS row_hash ON row (hash) WHERE hash IS NOT NULL;
+CREATE TABLE IF NOT EXISTS image (
+  id TEXT PRIMARY KEY, row INTEGER NOT NULL, grp TEXT, uri TEXT, time REAL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS image_row ON image (row);
+CREATE TABLE IF NOT EXISTS position (
+  partition TEXT PRIMARY KEY, next INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS wipe (row INTEGER PRIMARY KEY);
+"""
+
+
+class Catalog:
+    """The file `catalog.sqlite`. One owner; one call at a time.
+
+    Every method blocks. sqlite3's own errors pass through, save a file that is no database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, made when new.
+
+        Raises CorruptError when it is no database, FormatError when it is of a newer format.
+        """
+        self.path = path
+        self._db = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise CorruptError(f"{path}: {error}") from error
+        except StorageError:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        written = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if written > FORMAT:
+            raise FormatError(f"{self.path}: format {written}; this version reads up to {FORMAT}")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._durable = True
+        # What is erased is overwritten in the file, not only unlinked.
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        if written == 0:
+            self.run_script(f"{SCHEMA} PRAGMA user_version = {FORMAT};")
+
+    @contextmanager
+    def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        """Commit at the end of the block, roll back when it raises.
+
+        `durable` commits survive a power loss (fsync); the others survive the death of the process.
+        """
+        if self._db.in_transaction:
+            raise StorageError(f"{self.path}: a transaction inside another")
+        if durable != self._durable:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.rollback()
+            raise
+
+    def run_script(self, script: str) -> None:
+        """Run several statements in one durable transaction."""
+        self._db.executescript(f"BEGIN IMMEDIATE; {script}; COMMIT;")
+
+    def meta(self) -> dict[str, str]:
+        """The facts that hold for the whole collection."""
+        return dict(self._db.execute("SELECT key, value FROM meta"))
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        """Add or change facts, durably."""
+        with self.transaction(durable=True) as db:
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    def counts(self) -> NDArray[np.int32]:
+        """How many images share each row, int32 [rows]; 0 for a dead row.
+
+        Raises CorruptError when a row is missing.
+        """
+        rows = self._db.execute("SELECT coalesce(max(row) + 1, 0) FROM row").fetchone()[0]
+        values = (count for (count,) in self._db.execute("SELECT count FROM row ORDER BY row"))
+        counts = np.fromiter(values, np.int32)
+        if len(counts) != rows:
+            raise CorruptError(f"{self.path}: {len(counts)} rows; the last one is {rows - 1}")
+        return counts
+
+    def images(self) -> int:
+        """Number of live images."""
+        return int(self._db.execute("SELECT count(*) FROM image").fetchone()[0])
+
+    def positions(self) -> dict[str, int]:
+        """Next offset of each source partition."""
+        return dict(self._db.execute("SELECT partition, next FROM position"))
+
+    def hashes(self, start: int, stop: int) -> list[bytes | None]:
+        """Checksums of the rows `start` to `stop`; None for a dead row."""
+        query = "SELECT hash FROM row WHERE row >= ? AND row < ? ORDER BY row"
+        return [value for (value,) in self._db.execute(query, (start, stop))]
+
+    def rows_of_ids(self, ids: Iterable[str]) -> dict[str, int]:
+        """The row of each id that is known."""
+        return self._select("SELECT id, row FROM image WHERE id IN", ids)
+
+    def rows_of_hashes(self, hashes: Iterable[bytes]) -> dict[bytes, int]:
+        """The row of each checksum that is known."""
+        return self._select("SELECT hash, row FROM row WHERE hash IN", hashes)
+
+    def _select(self, query: str, keys: Iterable[Any]) -> dict[Any, int]:
+        """Pairs found for keys; the last lot is filled up so that one prepared statement does."""
+        wanted = list(dict.fromkeys(keys))
+        statement = f"{query} ({', '.join('?' * IDS_PER_QUERY)})"
+        found: dict[Any, int] = {}
+        for start in range(0, len(wanted), IDS_PER_QUERY):
+            lot = wanted[start : start + IDS_PER_QUERY]
+            lot += [None] * (IDS_PER_QUERY - len(lot))
+            found.update(self._db.execute(statement, lot))
+        return found
+
+    def ids_of_row(self, row: int) -> list[str]:
+        """The images that share a row, in the order of their ids."""
+        query = "SELECT id FROM image WHERE row = ? ORDER BY id"
+        return [id_ for (id_,) in self._db.execute(query, (row,))]
+
+    def iterate(self) -> Iterator[tuple[str, int]]:
+        """Every live image and its row, by id; writes may come in between."""
+        query = "SELECT id, row FROM image WHERE id > ? ORDER BY id LIMIT ?"
+        page = self._db.execute(query, ("", ROWS_PER_PAGE)).fetchall()
+        while page:
+            yield from page
+            page = self._db.execute(query, (page[-1][0], ROWS_PER_PAGE)).fetchall()
+
+    def rows_to_wipe(self) -> NDArray[np.int64]:
+        """Dead rows whose zeros may not be on the disk yet."""
+        return np.array([row for (row,) in self._db.execute("SELECT row FROM wipe")], np.int64)
+
+    def apply(self, db: sqlite3.Connection, plan: LogPlan, positions: Mapping[str, int]) -> None:
+        """Write a plan inside a transaction.
+
+        What was to be wiped before is taken off the list: the caller synced the vectors just now.
+        """
+        dead = plan.dead_rows()
+        db.execute("DELETE FROM wipe")
+        db.executemany(
+            "INSERT INTO row VALUES (?, ?, ?)",
+            (
+                (row, hash_, plan.counts.get(row, 0))
+                for row, hash_ in enumerate(plan.new_hashes, plan.first_row)
+            ),
+        )
+        db.executemany(
+            "UPDATE row SET count = ? WHERE row = ?",
+            ((count, row) for row, count in plan.counts.items() if row < plan.first_row),
+        )
+        db.executemany("UPDATE row SET hash = NULL WHERE row = ?", ((row,) for row in dead))
+        db.executemany("INSERT INTO wipe VALUES (?)", ((row,) for row in dead))
+        _write_images(db, plan)
+        db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", positions.items())
+
+    def close(self) -> None:
+        """Close the file; its write-ahead log is folded in."""
+        self._db.close()
+
+
+def _write_images(db: sqlite3.Connection, plan: LogPlan) -> None:
+    gone: Sequence[tuple[str]] = [(id_,) for id_, last in plan.images.items() if last is None]
+    db.executemany("DELETE FROM image WHERE id = ?", gone)
+    db.executemany(
+        "INSERT INTO image VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+        "row = excluded.row, grp = excluded.grp, uri = excluded.uri, time = excluded.time",
+        (
+            (id_, last[0], last[1].group, last[1].uri, last[1].time)
+            for id_, last in plan.images.items()
+            if last is not None
+        ),
+    )

@@ -1,0 +1,285 @@
+"""One collection on disk: the log that loses nothing, and the index that serves from it."""
+
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import recovery
+from index.catalog import Catalog
+from index.errors import CorruptError, DimensionError, DirectoryError, ModelError
+from index.faults import reach
+from index.growing import GrowingArray
+from index.live import LiveIndex
+from index.plan import LogPlan, plan_log
+from index.settings import IndexSettings
+from index.snapshot import Facts, SnapshotInfo, Snapshots
+from index.vectors import VectorLog, row_hashes, stack
+from index.writes import Erasure, Logged, NewImage
+
+CATALOG = "catalog.sqlite"
+VECTORS = "vectors.f32"
+SNAPSHOTS = "snapshots"
+
+
+class CollectionIndex:
+    """The log, the HNSW and the k-NN graph of one collection, in one folder.
+
+    One owner, one thread at a time: nothing here locks. Every method blocks. Arrays that properties
+    return are views of what is kept, valid until the next write; copy them to keep them.
+    """
+
+    def __init__(
+        self, directory: Path, catalog: Catalog, vectors: VectorLog, settings: IndexSettings
+    ) -> None:
+        """Take over open files; use `open`."""
+        self.directory = directory
+        self._catalog = catalog
+        self._log = vectors
+        meta = catalog.meta()
+        self.dimension = vectors.dimension
+        self.model = meta.get("model")
+        self._settings = settings
+        self._positions = catalog.positions()
+        self._images = catalog.images()
+        self._counts: GrowingArray[np.int32] = GrowingArray(np.int32, 0)
+        self._counts.load(catalog.counts())
+        facts = Facts.of(meta["collection"], self.dimension, settings)
+        self._snapshots = Snapshots(directory / SNAPSHOTS, facts, settings.snapshots_kept)
+        self._view = vectors.view(self.rows)
+        self._covered = 0
+        self._live: LiveIndex
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        settings: IndexSettings,
+        dimension: int | None = None,
+        model: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """Open a collection, made when new (`dimension` is needed then), and recover it.
+
+        Loads the newest snapshot that passes its checks and brings it up to the log; `progress` is
+        told (rows done, rows to do). When it returns, HNSW and graph hold every live row.
+
+        Raises DirectoryError, FormatError, DimensionError or ModelError when this folder does not
+        fit, CorruptError when what cannot be rebuilt is damaged.
+        """
+        catalog, dimension = _open_catalog(directory, dimension, model)
+        try:
+            vectors = VectorLog(
+                directory / VECTORS, dimension=dimension, rows=len(catalog.counts())
+            )
+            vectors.wipe(catalog.rows_to_wipe())
+            opened = cls(directory, catalog, vectors, settings)
+            opened._recover(progress)
+        except BaseException:
+            catalog.close()
+            raise
+        return opened
+
+    def _recover(self, progress: Callable[[int, int], None] | None) -> None:
+        self._live, self._covered = recovery.load_newest(
+            self._snapshots,
+            self._catalog,
+            self.rows,
+            lambda: LiveIndex(self.dimension, self._settings),
+        )
+        recovery.replay(
+            self._live, self._catalog, self.vectors, self.counts, self._covered, progress
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows in the log; they are the labels 0 .. rows - 1."""
+        return self._counts.rows
+
+    @property
+    def images(self) -> int:
+        """Live images."""
+        return self._images
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Next offset of each source partition, as the last `log` left it."""
+        return MappingProxyType(self._positions)
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """float32 [rows, d], read-only, memory-mapped; zeros for a dead row."""
+        if len(self._view) != self.rows:
+            self._view = self._log.view(self.rows)
+        return self._view
+
+    @property
+    def vectors_path(self) -> Path:
+        """The file that `vectors` maps."""
+        return self._log.path
+
+    @property
+    def neighbours(self) -> NDArray[np.int32]:
+        """int32 [rows, k], best first; -1 where there is none."""
+        return self._live.graph.neighbours
+
+    @property
+    def similarity(self) -> NDArray[np.float32]:
+        """float32 [rows, k], the cosine to each neighbour; -2 where there is none."""
+        return self._live.graph.similarity
+
+    @property
+    def counts(self) -> NDArray[np.int32]:
+        """int32 [rows]: images that share the row; 0 when it is dead."""
+        return self._counts.view
+
+    @property
+    def rows_since_snapshot(self) -> int:
+        """Rows of the log that a start would have to insert again."""
+        return self.rows - self._covered
+
+    def log(self, writes: Sequence[NewImage | Erasure], positions: Mapping[str, int]) -> Logged:
+        """Protocol step 3: make a batch and its source offsets durable, all or nothing.
+
+        When it returns, nothing of it can be lost; when it raises, nothing of it was taken.
+        Raises DimensionError or VectorError (with the id) before anything is written, OSError or
+        sqlite3.Error when the disk does not take it.
+        """
+        new = [write for write in writes if isinstance(write, NewImage)]
+        vectors = stack(
+            [image.vector for image in new], [image.id for image in new], self.dimension
+        )
+        hashes = row_hashes(vectors)
+        plan = plan_log(
+            writes,
+            hashes,
+            first_row=self.rows,
+            row_of_id=self._catalog.rows_of_ids(write.id for write in writes),
+            row_of_hash=self._catalog.rows_of_hashes(hashes),
+            count_of_row=lambda row: int(self.counts[row]),
+        )
+        if writes or positions:
+            self._commit(plan, vectors[plan.new_positions], positions)
+        return self._take(plan, positions)
+
+    def _commit(
+        self, plan: LogPlan, vectors: NDArray[np.float32], positions: Mapping[str, int]
+    ) -> None:
+        self._log.write(plan.first_row, vectors)
+        self._log.sync()
+        with self._catalog.transaction(durable=True) as db:
+            self._catalog.apply(db, plan, positions)
+            reach("3b")
+        reach("3c")
+
+    def _take(self, plan: LogPlan, positions: Mapping[str, int]) -> Logged:
+        """Follow in memory what was committed."""
+        dead = np.array(plan.dead_rows(), np.int64)
+        self._log.wipe(dead)
+        self._positions.update(positions)
+        self._images += plan.images_gained()
+        self._counts.resize(plan.first_row + len(plan.new_hashes))
+        self.counts[list(plan.counts)] = list(plan.counts.values())
+        self._live.resize(self.rows)
+        return Logged(plan.writes, np.arange(plan.first_row, self.rows), dead)
+
+    def insert(self, rows: NDArray[np.int64]) -> None:
+        """Protocol step 4 for new rows: into HNSW, and into the graph on both sides.
+
+        Dead rows and rows that are in already are passed over.
+        """
+        rows = np.asarray(rows, np.int64)
+        self._live.insert(self.vectors, rows[self.counts[rows] > 0])
+
+    def remove(self, rows: NDArray[np.int64]) -> None:
+        """Protocol step 4 for dead rows: out of HNSW and graph; who listed one is searched again.
+
+        Rows with images and rows that are out already are passed over.
+        """
+        rows = np.asarray(rows, np.int64)
+        self._live.remove(self.vectors, rows[self.counts[rows] == 0])
+
+    def row_of(self, ids: Sequence[str]) -> list[int | None]:
+        """The row of each image; None for an unknown one."""
+        found = self._catalog.rows_of_ids(ids)
+        return [found.get(id_) for id_ in ids]
+
+    def ids_of(self, rows: Sequence[int]) -> list[list[str]]:
+        """The images of each row, by id; none for a dead row."""
+        return [self._catalog.ids_of_row(int(row)) for row in rows]
+
+    def iterate(self) -> Iterator[tuple[str, int]]:
+        """Every live image and its row, by id, read page by page; writes may come in between."""
+        return self._catalog.iterate()
+
+    def transaction(self, *, durable: bool) -> AbstractContextManager[sqlite3.Connection]:
+        """A transaction for tables of the caller's own in the same catalog.
+
+        Commits at the end of the block, rolls back when it raises. `durable=False` does not wait
+        for the disk: it survives the death of the process, not a power loss.
+        """
+        return self._catalog.transaction(durable=durable)
+
+    def ensure_schema(self, script: str) -> None:
+        """Run `CREATE ... IF NOT EXISTS` statements for the caller's own tables."""
+        self._catalog.run_script(script)
+
+    def snapshot(self) -> SnapshotInfo:
+        """Write HNSW and graph to the disk, so that the next start need not rebuild them.
+
+        Raises SnapshotError or OSError when the disk does not take it; earlier ones stay then.
+        """
+        last = self._catalog.hashes(self.rows - 1, self.rows) if self.rows else [None]
+        info = self._snapshots.write(self._live, last[0].hex() if last[0] else None)
+        self._covered = info.rows
+        return info
+
+    def close(self) -> None:
+        """Close the files. Takes no snapshot; nothing logged is lost without one."""
+        self._catalog.close()
+        self._log.close()
+
+
+def _open_catalog(directory: Path, dimension: int | None, model: str | None) -> tuple[Catalog, int]:
+    """The catalog, with the facts of a new collection written, and the dimension."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DirectoryError(f"{directory}: {error.strerror}") from error
+    path, vectors = directory / CATALOG, directory / VECTORS
+    if not path.exists() and vectors.exists() and vectors.stat().st_size:
+        raise CorruptError(f"{path} is missing; {vectors} holds {vectors.stat().st_size} bytes")
+    if not path.exists() and dimension is None:
+        raise DirectoryError(f"{directory} holds no collection, and no dimension is given for one")
+    catalog = Catalog(path)
+    try:
+        return catalog, _agree(catalog, dimension, model)
+    except BaseException:
+        catalog.close()
+        raise
+
+
+def _agree(catalog: Catalog, dimension: int | None, model: str | None) -> int:
+    """Check what is asked for against what is kept; keep what is new. The dimension."""
+    meta = catalog.meta()
+    if "dimension" not in meta:
+        if dimension is None or dimension < 1:
+            raise DimensionError(f"{catalog.path}: dimension {dimension}; it must be at least 1")
+        meta = {"collection": uuid.uuid4().hex, "dimension": str(dimension)}
+        catalog.set_meta(meta)
+    if dimension not in (None, int(meta["dimension"])):
+        raise DimensionError(
+            f"{catalog.path}: dimension {dimension}; the collection holds {meta['dimension']}"
+        )
+    if model is not None and meta.setdefault("model", model) != model:
+        raise ModelError(f"{catalog.path}: model {model!r}; the collection holds {meta['model']!r}")
+    if model is not None:
+        catalog.set_meta({"model": model})
+    return int(meta["dimension"])

@@ -1,0 +1,125 @@
+"""The HNSW graph, by hnswlib, with the checks that hnswlib leaves to its caller."""
+
+from pathlib import Path
+from typing import Any
+
+import hnswlib
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import SnapshotError
+from index.growing import grown
+from index.settings import IndexSettings
+
+SPACE = "ip"
+SMALL_CAPACITY = 1024
+
+
+class UnreachableError(Exception):
+    """Fewer than k rows were found for some query, even with the widest beam."""
+
+
+class Hnsw:
+    """Approximate search by inner product over unit vectors; labels are rows.
+
+    One owner, one thread: hnswlib must not add and search at the same time. It spreads a call over
+    `threads` of its own. Vectors must be finite, float32 [n, d]; labels new.
+    """
+
+    def __init__(self, dimension: int, settings: IndexSettings) -> None:
+        self._dimension = dimension
+        self._settings = settings
+        self._index = self._new_index()
+        self._index.init_index(
+            max_elements=SMALL_CAPACITY, M=settings.m, ef_construction=settings.ef_construction
+        )
+        self._set_up()
+        self.live = 0
+
+    def _new_index(self) -> Any:
+        return hnswlib.Index(space=SPACE, dim=self._dimension)
+
+    def _set_up(self) -> None:
+        self._index.set_num_threads(self._settings.threads_used())
+        self._ef = 0
+
+    @property
+    def elements(self) -> int:
+        """Rows held, those marked deleted included."""
+        return int(self._index.get_current_count())
+
+    def add(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        """Insert new rows, growing first: hnswlib would stop half way through the batch."""
+        capacity = int(self._index.get_max_elements())
+        needed = grown(capacity, self.elements + len(rows))
+        if needed > capacity:
+            self._index.resize_index(needed)
+        self._index.add_items(self._checked(vectors), rows)
+        self.live += len(rows)
+
+    def mark_deleted(self, rows: NDArray[np.int64]) -> None:
+        """Leave rows out of every result from now on; each must be held and not yet deleted."""
+        for row in rows.tolist():
+            self._index.mark_deleted(row)
+        self.live -= len(rows)
+
+    def search(
+        self, vectors: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The k nearest live rows [n, k] and their similarities, best first.
+
+        Raises UnreachableError when hnswlib cannot find `k` for every query.
+        """
+        ef = max(k, self._settings.ef_search)
+        while True:
+            if ef != self._ef:
+                self._index.set_ef(ef)
+                self._ef = ef
+            try:
+                labels, distances = self._index.knn_query(self._checked(vectors), k=k)
+            except RuntimeError as error:
+                if "contiguous 2D array" not in str(error):
+                    raise
+                if ef >= self.elements:
+                    raise UnreachableError from error
+                ef = min(8 * ef, self.elements)
+                continue
+            return labels.astype(np.int64), 1 - distances
+
+    def _checked(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        if vectors.shape[1] != self._dimension:  # hnswlib would read past the row
+            raise ValueError(f"vectors of shape {vectors.shape}; expected [n, {self._dimension}]")
+        return vectors
+
+    def save(self, path: Path) -> None:
+        """Write to `path`, which must be a new name; the caller syncs.
+
+        Raises SnapshotError when the file came out shorter than it must be.
+        """
+        self._index.save_index(str(path))
+        expected = int(self._index.index_file_size())
+        size = path.stat().st_size if path.exists() else 0
+        if size != expected:
+            raise SnapshotError(f"{path}: {size} bytes written of {expected}; is the disk full?")
+
+    def load(self, path: Path, *, elements: int, live: int) -> None:
+        """Take over a file whose checksum was verified.
+
+        Raises SnapshotError when it does not hold what the manifest says.
+        """
+        index = self._new_index()
+        try:
+            index.load_index(
+                str(path), max_elements=max(SMALL_CAPACITY, grown(elements, elements + 1))
+            )
+        except RuntimeError as error:
+            raise SnapshotError(f"{path}: {error}") from error
+        found = (index.get_current_count(), index.M, index.ef_construction)
+        expected = (elements, self._settings.m, self._settings.ef_construction)
+        if found != expected:
+            raise SnapshotError(
+                f"{path}: (elements, M, ef_construction) is {found}; expected {expected}"
+            )
+        self._index = index
+        self._set_up()
+        self.live = live

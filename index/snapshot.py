@@ -1,0 +1,169 @@
+"""Snapshots of HNSW and graph: written aside, checked, renamed; the newest whole one is loaded."""
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from index import files
+from index.errors import SnapshotError
+from index.faults import reach
+from index.hnsw import SPACE
+from index.live import LiveIndex
+from index.settings import IndexSettings
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+HNSW = "hnsw.bin"
+ARRAYS = ("neighbours", "similarity", "present")
+UNFINISHED = "unfinished"
+NUMBER_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """What was written: `rows` of the log are in it, in `seconds`, taking `bytes` on disk."""
+
+    rows: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a snapshot must agree on with the collection that loads it."""
+
+    collection: str
+    dimension: int
+    k: int
+    m: int
+    ef_construction: int
+    space: str = SPACE
+    format: int = FORMAT
+
+    @classmethod
+    def of(cls, collection: str, dimension: int, settings: IndexSettings) -> "Facts":
+        """Those of a collection, known by its random name, under its settings."""
+        return cls(collection, dimension, settings.k, settings.m, settings.ef_construction)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The file `manifest.json`: the facts, the sizes and the checksum of every other file.
+
+    `last_hash` is the checksum of row `rows - 1`: it ties the snapshot to this very log.
+    """
+
+    facts: Facts
+    rows: int
+    elements: int
+    live: int
+    last_hash: str | None
+    checksums: dict[str, str]
+
+
+class Snapshots:
+    """The folder `snapshots`. One owner, one thread."""
+
+    def __init__(self, directory: Path, facts: Facts, kept: int) -> None:
+        self._directory = directory
+        self._facts = facts
+        self._kept = kept
+        self._refused: set[Path] = set()
+        directory.mkdir(exist_ok=True)
+        shutil.rmtree(directory / UNFINISHED, ignore_errors=True)
+
+    def newest_first(self) -> list[Path]:
+        """The folders of finished snapshots."""
+        found = [path for path in self._directory.iterdir() if path.name.isdigit()]
+        return sorted(found, reverse=True)
+
+    def refuse(self, path: Path) -> None:
+        """Do not count this one among those kept; it goes with the next snapshot."""
+        self._refused.add(path)
+
+    def write(self, live: LiveIndex, last_hash: str | None) -> SnapshotInfo:
+        """Write a snapshot and wait until it is on the disk, then remove old ones.
+
+        A kill at any moment leaves the earlier snapshots as they were. Raises SnapshotError or
+        OSError when the disk does not take it.
+        """
+        started = time.monotonic()
+        aside = self._directory / UNFINISHED
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        live.hnsw.save(aside / HNSW)
+        for name, array in live.arrays().items():
+            np.save(aside / f"{name}.npy", array)
+        content = sorted(aside.iterdir())
+        for path in content:
+            files.sync(path)
+        manifest = Manifest(
+            facts=self._facts,
+            rows=len(live.present),
+            elements=live.hnsw.elements,
+            live=live.hnsw.live,
+            last_hash=last_hash,
+            checksums={path.name: files.checksum(path) for path in content},
+        )
+        files.write_whole(aside / MANIFEST, json.dumps(asdict(manifest), indent=2))
+        files.sync(aside)
+        size = sum(path.stat().st_size for path in aside.iterdir())
+        reach("snapshot-before-rename")
+        aside.rename(self._directory / self._next_name())
+        files.sync(self._directory)
+        reach("snapshot-after-rename")
+        self._prune()
+        return SnapshotInfo(manifest.rows, time.monotonic() - started, size)
+
+    def _next_name(self) -> str:
+        newest = next(iter(self.newest_first()), None)
+        return str(int(newest.name) + 1 if newest else 1).zfill(NUMBER_DIGITS)
+
+    def _prune(self) -> None:
+        good = [path for path in self.newest_first() if path not in self._refused]
+        for path in [*good[self._kept :], *self._refused]:
+            shutil.rmtree(path, ignore_errors=True)
+        self._refused.clear()
+
+    def manifest(self, path: Path) -> Manifest:
+        """The manifest of a snapshot, after every check that needs no other file's content.
+
+        Raises SnapshotError with what does not hold.
+        """
+        try:
+            fields = json.loads((path / MANIFEST).read_text("utf-8"))
+            manifest = Manifest(**{**fields, "facts": Facts(**fields["facts"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SnapshotError(f"{path / MANIFEST}: {error!r}") from error
+        if manifest.facts != self._facts:
+            raise SnapshotError(f"{path}: written for {manifest.facts}, not {self._facts}")
+        return manifest
+
+
+def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
+    """Verify every file of a snapshot, then load it into an empty `live`.
+
+    Raises SnapshotError; `live` is not to be used after that.
+    """
+    if sorted(manifest.checksums) != sorted([HNSW, *(f"{name}.npy" for name in ARRAYS)]):
+        raise SnapshotError(f"{path / MANIFEST}: lists {sorted(manifest.checksums)}")
+    for name, expected in manifest.checksums.items():
+        try:
+            found = files.checksum(path / name)
+        except OSError as error:
+            raise SnapshotError(f"{path / name}: {error!r}") from error
+        if found != expected:
+            raise SnapshotError(f"{path / name}: checksum {found}; the manifest has {expected}")
+    arrays = {name: np.load(path / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    lists = (manifest.rows, manifest.facts.k)
+    if shapes != {"neighbours": lists, "similarity": lists, "present": (manifest.rows,)}:
+        raise SnapshotError(f"{path}: arrays of {shapes}; the manifest has {manifest.rows} rows")
+    if manifest.live != np.count_nonzero(arrays["present"]):
+        raise SnapshotError(f"{path}: {manifest.live} live rows in the manifest, not in the array")
+    live.hnsw.load(path / HNSW, elements=manifest.elements, live=manifest.live)
+    live.load(**arrays)
