@@ -1,0 +1,124 @@
+"""A folder of arrays with a manifest, written aside and renamed: whole or not there at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import CorruptError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+ASIDE = ".aside-"
+
+Attachment = Callable[[Path], object]
+"""Called with a path; writes one file there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What `read_folder` found: arrays by name, and the manifest's own fields."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    meta: Mapping[str, Any]
+
+
+def write_folder(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    meta: Mapping[str, Any],
+    *,
+    durable: bool,
+    attachments: Mapping[str, Attachment] | None = None,
+) -> None:
+    """Write `<name>.npy` for each array, the attached files and the manifest to the folder `path`.
+
+    `path` is replaced if it exists; its parent is made. `durable` also writes a checksum of
+    every file and syncs all of it to the disk before the rename. Blocks. Raises `OSError`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.parent / f"{ASIDE}{path.name}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    for name, array in arrays.items():
+        np.save(aside / f"{name}.npy", array)
+    for name, write in (attachments or {}).items():
+        write(aside / name)
+    files = sorted(file.name for file in aside.iterdir())
+    checksums = {name: checksum(aside / name) for name in files} if durable else {}
+    manifest = {"format": FORMAT, "files": checksums, "meta": dict(meta)}
+    (aside / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    if durable:
+        for name in (*files, MANIFEST):
+            _sync(aside / name)
+        _sync(aside)
+    remove_folder(path)
+    aside.rename(path)
+    if durable:
+        _sync(path.parent)
+
+
+def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
+    """Read a folder back; the arrays named in `mapped` stay on disk (copy on write).
+
+    Checks every checksum that was written. Raises `CorruptError` naming the file.
+    """
+    manifest = _read_manifest(path / MANIFEST)
+    for name, expected in manifest["files"].items():
+        if not (path / name).is_file():
+            raise CorruptError(f"{path / name}: missing")
+        if checksum(path / name) != expected:
+            raise CorruptError(f"{path / name}: its checksum is not the manifest's")
+    files = sorted(path.glob("*.npy"))
+    return Folder({file.stem: _load(file, mapped) for file in files}, manifest["meta"])
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that no part of it is ever seen under its name."""
+    if path.exists():
+        doomed = path.parent / f"{ASIDE}doomed-{path.name}"
+        shutil.rmtree(doomed, ignore_errors=True)
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def checksum(path: Path) -> str:
+    """The blake2b of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+
+
+def _load(file: Path, mapped: frozenset[str]) -> NDArray[Any]:
+    try:
+        mode: Literal["c"] | None = "c" if file.stem in mapped else None
+        array: NDArray[Any] = np.load(file, mmap_mode=mode, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise CorruptError(f"{file}: {error}") from error
+    return array
+
+
+def _read_manifest(file: Path) -> Mapping[str, Any]:
+    try:
+        manifest: Mapping[str, Any] = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CorruptError(f"{file}: {error}") from error
+    if not isinstance(manifest, dict) or not {"format", "files", "meta"} <= manifest.keys():
+        raise CorruptError(f"{file}: no manifest of this program")
+    if manifest["format"] != FORMAT:
+        raise CorruptError(f"{file}: format {manifest['format']!r}; this program reads {FORMAT}")
+    return manifest
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,78 @@
+"""The label arrays of the last runs, for identity, drift and rollback."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from worker.errors import CorruptError
+from worker.recluster.folder import read_folder, remove_folder, write_folder
+
+KEEP = 5
+_DIGITS = 12
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One run's published result: final cluster numbers int32 [n] (-1: dead), confidence [n]."""
+
+    number: int
+    labels: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    meta: Mapping[str, Any]
+
+
+def save(
+    directory: Path,
+    generation: int,
+    labels: NDArray[np.int32],
+    confidence: NDArray[np.float32],
+    meta: Mapping[str, Any],
+    *,
+    keep: int = KEEP,
+) -> None:
+    """Keep a generation durably under `directory`/generations, and only the newest `keep`.
+
+    Replaces one of the same number. `meta` is anything JSON can hold. Blocks. Raises `OSError`.
+    """
+    arrays = {"labels": labels, "confidence": confidence}
+    write_folder(_path(directory, generation), arrays, meta, durable=True)
+    for number in numbers(directory)[keep:]:
+        remove_folder(_path(directory, number))
+
+
+def load(directory: Path, generation: int) -> Generation:
+    """Read one generation. Raises `CorruptError` naming the file, also if it is not there."""
+    folder = read_folder(_path(directory, generation))
+    arrays = folder.arrays
+    return Generation(generation, arrays["labels"], arrays["confidence"], folder.meta)
+
+
+def numbers(directory: Path) -> list[int]:
+    """The generations that are kept, newest first."""
+    found = (directory / "generations").glob("[0-9]" * _DIGITS)
+    return sorted((int(path.name) for path in found), reverse=True)
+
+
+def newest(directory: Path, count: int) -> list[Generation]:
+    """Up to `count` generations that can be read, newest first; a damaged one is logged."""
+    found = _readable(directory)
+    return [generation for generation, _ in zip(found, range(count), strict=False)]
+
+
+def _readable(directory: Path) -> Iterator[Generation]:
+    for number in numbers(directory):
+        try:
+            yield load(directory, number)
+        except CorruptError as error:
+            _log.warning("former generation left out", generation=number, reason=str(error))
+
+
+def _path(directory: Path, generation: int) -> Path:
+    return directory / "generations" / f"{generation:0{_DIGITS}}"

@@ -1,0 +1,145 @@
+"""R3: what a run found, on disk, until the ingest loop applies it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.drift import Drift
+from worker.gate import Verdict
+from worker.recluster.folder import Attachment, Folder, read_folder, write_folder
+from worker.recluster.lineage import Lineage
+from worker.store.base import EventKind
+
+_CONTEXT = "context"
+_KINDS = tuple(EventKind)
+_NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The result of one run over the first `n` rows.
+
+    A cluster is written as its number, or, as long as the new ones have no number, as -(k+2)
+    for the k-th new one: `resolve` turns that into numbers once they were given out.
+
+    * `cluster` int32 [n], -1: dead row. `confidence` float32 [n], 0..1.
+    * `clusters` int32 [c]: every cluster of the run; `exemplars` int64 [c]: its exemplar's row.
+    * `retired`: live numbers in use no more, with successor. `revived`: retired numbers in use
+      again. `events`: see `Lineage`.
+    * `levels`: int32 [n] group of each row at every level of the hierarchy, finest first.
+    * `seconds` by stage. `expected_f`: the model's own estimate of its pairwise F, if any.
+    * `context_path`: the clusterer's context file, if it wrote one.
+    """
+
+    generation: int
+    n: int
+    cluster: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    clusters: NDArray[np.int32]
+    exemplars: NDArray[np.int64]
+    retired: Mapping[int, int | None]
+    revived: frozenset[int]
+    events: tuple[Lineage, ...]
+    levels: tuple[NDArray[np.int32], ...]
+    drift: Drift
+    verdict: Verdict
+    seconds: Mapping[str, float]
+    expected_f: float | None = None
+    context_path: Path | None = None
+
+    @property
+    def new_clusters(self) -> int:
+        """How many clusters have no number yet."""
+        return int((self.clusters < _NONE).sum())
+
+
+def resolve(cluster: NDArray[np.int32], numbers: Sequence[int]) -> NDArray[np.int32]:
+    """Put `numbers[k]` in place of each -(k+2); -1 and numbers stay. Any shape."""
+    if not len(numbers):
+        return cluster
+    given = np.asarray(numbers, np.int32)
+    fresh = cluster < _NONE
+    return np.where(fresh, given[np.where(fresh, -2 - cluster, 0)], cluster)
+
+
+def write_result(
+    directory: Path, result: RunResult, save_context: Attachment | None = None
+) -> None:
+    """Write `result` durably to the folder `directory`, there whole or not at all. Blocks.
+
+    `save_context` is called with the path at which the clusterer's context is to be written;
+    `result.context_path` is ignored. Raises `OSError`.
+    """
+    arrays: dict[str, NDArray[Any]] = {
+        "cluster": result.cluster,
+        "confidence": result.confidence,
+        "clusters": result.clusters,
+        "exemplars": result.exemplars,
+        **{f"level-{depth}": level for depth, level in enumerate(result.levels)},
+        **_pack(result),
+    }
+    meta = {
+        "generation": result.generation,
+        "n": result.n,
+        "levels": len(result.levels),
+        "drift": asdict(result.drift),
+        "verdict": asdict(result.verdict),
+        "seconds": dict(result.seconds),
+        "expected_f": result.expected_f,
+    }
+    attachments = {_CONTEXT: save_context} if save_context else {}
+    write_folder(directory, arrays, meta, durable=True, attachments=attachments)
+
+
+def read_result(directory: Path) -> RunResult:
+    """Read a result and check all of it. Raises `CorruptError` naming the file."""
+    folder = read_folder(directory)
+    arrays, meta = folder.arrays, folder.meta
+    heirs = zip(arrays["retired"].tolist(), arrays["successor"].tolist(), strict=True)
+    return RunResult(
+        generation=meta["generation"],
+        n=meta["n"],
+        cluster=arrays["cluster"],
+        confidence=arrays["confidence"],
+        clusters=arrays["clusters"],
+        exemplars=arrays["exemplars"],
+        retired={number: None if heir == _NONE else heir for number, heir in heirs},
+        revived=frozenset(arrays["revived"].tolist()),
+        events=_unpack_events(folder),
+        levels=tuple(arrays[f"level-{depth}"] for depth in range(meta["levels"])),
+        drift=Drift(**meta["drift"]),
+        verdict=Verdict(meta["verdict"]["held"], tuple(meta["verdict"]["reasons"])),
+        seconds=meta["seconds"],
+        expected_f=meta["expected_f"],
+        context_path=next(directory.glob(f"{_CONTEXT}*"), None),
+    )
+
+
+def _pack(result: RunResult) -> dict[str, NDArray[Any]]:
+    heirs = (_NONE if heir is None else heir for heir in result.retired.values())
+    numbers = (
+        (_KINDS.index(event.kind), event.cluster, event.before, event.images, len(event.others))
+        for event in result.events
+    )
+    others = [other for event in result.events for other in event.others]
+    return {
+        "retired": np.array(list(result.retired), np.int32),
+        "successor": np.array(list(heirs), np.int32),
+        "revived": np.array(sorted(result.revived), np.int32),
+        "events": np.array(list(numbers), np.int64).reshape(-1, 5),
+        "others": np.array(others, np.int32),
+    }
+
+
+def _unpack_events(folder: Folder) -> tuple[Lineage, ...]:
+    rows, others = folder.arrays["events"].tolist(), folder.arrays["others"].tolist()
+    ends = accumulate(row[-1] for row in rows)
+    return tuple(
+        Lineage(_KINDS[kind], cluster, tuple(others[end - length : end]), before, images)
+        for (kind, cluster, before, images, length), end in zip(rows, ends, strict=True)
+    )
