@@ -1,0 +1,102 @@
+"""What every Kafka client of Shoal has in common: options, error translation, quiet logging."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from kafka import errors
+
+from worker.errors import DependencyError, SettingsError, ShoalError, SourceUnavailableError
+
+# Options of kafka-python that say how to reach and convince the brokers.
+SECURITY_OPTIONS = frozenset(
+    {
+        "security_protocol",
+        "sasl_mechanism",
+        "sasl_plain_username",
+        "sasl_plain_password",
+        "sasl_kerberos_name",
+        "sasl_kerberos_service_name",
+        "sasl_kerberos_domain_name",
+        "sasl_oauth_token_provider",
+        "ssl_context",
+        "ssl_check_hostname",
+        "ssl_cafile",
+        "ssl_certfile",
+        "ssl_keyfile",
+        "ssl_password",
+        "ssl_crlfile",
+        "ssl_ciphers",
+    }
+)
+
+# A broker that comes back is found within this time; kafka-python waits up to 30 s.
+_RECONNECT_BACKOFF_MAX_MS = 2_000
+_REPEAT_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+def client_options(
+    bootstrap: str, security: Mapping[str, Any], timeout_seconds: float
+) -> dict[str, Any]:
+    """Options for any client of kafka-python; also calms its logging.
+
+    Raises `SettingsError` for an option that has nothing to do with security.
+    """
+    unknown = sorted(set(security) - SECURITY_OPTIONS)
+    if unknown:
+        allowed = ", ".join(sorted(SECURITY_OPTIONS))
+        raise SettingsError(f"security: {', '.join(unknown)} is unknown; allowed: {allowed}")
+    calm_logging()
+    return {
+        "bootstrap_servers": [server.strip() for server in bootstrap.split(",")],
+        "client_id": "shoal",
+        "bootstrap_timeout_ms": round(timeout_seconds * 1000),
+        "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
+        "metrics_enabled": False,
+        **security,
+    }
+
+
+def translate(error: Exception, doing: str) -> ShoalError:
+    """The exception of ours that says what to do about one of kafka-python's."""
+    text = f"{doing}: {type(error).__name__}: {error}"
+    match error:
+        case errors.UnsupportedCodecError():
+            return DependencyError(f"{text}. Install the codecs: pip install 'shoal[codecs]'")
+        case (
+            errors.AuthorizationError()
+            | errors.SaslAuthenticationFailedError()
+            | errors.UnsupportedSaslMechanismError()
+            | errors.KafkaConfigurationError()
+        ):
+            return SettingsError(text)
+        case _:
+            return SourceUnavailableError(text)
+
+
+def calm_logging() -> None:
+    """Pass kafka-python's errors on as warnings, at most one a minute from each of its parts."""
+    logger = logging.getLogger("kafka")
+    if not any(isinstance(handler, _Calm) for handler in logger.handlers):
+        logger.handlers = [_Calm()]
+        logger.propagate = False
+        logger.setLevel(logging.ERROR)
+
+
+class _Calm(logging.Handler):
+    """Lets one line of each logger through a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a line on, unless its logger had one passed on just now."""
+        now = time.monotonic()
+        if now - self._last.get(record.name, -_REPEAT_SECONDS) >= _REPEAT_SECONDS:
+            self._last[record.name] = now
+            _log.warning("kafka client", message=record.getMessage(), logger_name=record.name)

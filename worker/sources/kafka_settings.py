@@ -1,0 +1,51 @@
+"""The settings of the Kafka source."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.errors import SettingsError
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+@dataclass(frozen=True)
+class KafkaSettings:
+    """What to read and how. Raises `SettingsError` for values that cannot work.
+
+    `security` holds kafka-python's `security_protocol`, `sasl_*` and `ssl_*` options. The worker
+    takes the partitions whose number modulo `workers` is `ordinal`. With `until_end` the source is
+    exhausted once it delivered what was there when it was opened.
+    """
+
+    bootstrap: str
+    topic: str
+    group: str = "shoal"
+    ordinal: int = 0
+    workers: int = 1
+    accept_loss: bool = False
+    until_end: bool = False
+    security: Mapping[str, Any] = field(default_factory=dict)
+    start_timeout_seconds: float = 60.0
+    refresh_seconds: float = 30.0
+    partition_fetch_bytes: int = 8 * 2**20
+    fetch_bytes: int = 50 * 2**20
+
+    def __post_init__(self) -> None:
+        if not self.bootstrap.strip():
+            raise SettingsError("bootstrap: '' must name brokers as host:port, by commas")
+        if not _TOPIC.fullmatch(self.topic) or self.topic in {".", ".."}:
+            raise SettingsError(
+                f"topic: {self.topic[:80]!r} must be 1 to 249 letters, digits, dots, - or _"
+            )
+        if not self.group:
+            raise SettingsError("group: '' must not be empty")
+        if not 0 <= self.ordinal < self.workers:
+            raise SettingsError(
+                f"ordinal: {self.ordinal} must be at least 0 and below workers ({self.workers})"
+            )
+
+    def takes(self, partition: int) -> bool:
+        """Whether this worker reads the partition of that number."""
+        return partition % self.workers == self.ordinal

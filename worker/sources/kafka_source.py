@@ -1,0 +1,280 @@
+"""Records from the partitions of one Kafka topic, without joining a group."""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.structs import OffsetAndMetadata
+
+from worker.clock import Clock, SystemClock
+from worker.errors import RetryError
+from worker.records import RawRecord
+from worker.sources.gaps import Gap, Losses, find_gaps
+from worker.sources.kafka_client import client_options, translate
+from worker.sources.kafka_settings import KafkaSettings
+from worker.sources.kafka_topic import KafkaTopic
+
+_LAG_TIMEOUT_MS = 1_000
+_LAG_SECONDS = 5.0
+_CLOSE_TIMEOUT_MS = 3_000
+_WARN_SECONDS = 60.0
+_ADVICE = "To go on without these records, set kafka_accept_loss."
+
+_log = structlog.get_logger(__name__)
+
+
+class KafkaSource:
+    """The `Source` over a topic; partition `images/3` is partition 3 of the topic `images`.
+
+    Partitions are taken by number (`KafkaSettings.takes`), also those added while it runs.
+    Aborted transactions are not delivered. A topic that is deleted and made anew while it runs
+    counts as data loss.
+    """
+
+    def __init__(self, settings: KafkaSettings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._losses = Losses(_ADVICE, accept=settings.accept_loss)
+        self._names: dict[TopicPartition, str] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        self._targets: dict[TopicPartition, int] = {}
+        self._paused = False
+        self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._last_commit: Any = None
+        self._next_refresh = self._next_lag = self._next_warning = 0.0
+
+    def open(self, positions: Mapping[str, int]) -> None:
+        """See `Source.open`; waits for brokers and topic up to `start_timeout_seconds`."""
+        settings = self._settings
+        self._consumer = _connect(settings)
+        self._topic = KafkaTopic(self._consumer, settings.topic)
+        try:
+            self._topic.wait(settings.start_timeout_seconds, self._clock)
+            self._topic_id = self._topic.id
+            self._take(self._topic.partitions(), self._of_this_worker(positions))
+        except KafkaError as error:
+            self.close()
+            raise translate(error, f"opening topic {settings.topic!r}") from error
+        except BaseException:
+            self.close()
+            raise
+        if settings.until_end:
+            self._targets = dict(self._ends)
+
+    def poll(self, max_records: int, timeout_seconds: float) -> list[RawRecord]:
+        """See `Source.poll`."""
+        try:
+            if self._was_made_anew():
+                self._start_over()
+            self._take_added_partitions()
+            batches = self._consumer.poll(round(timeout_seconds * 1000), max_records)
+            if self._was_made_anew():
+                return []
+        except OffsetOutOfRangeError as error:
+            self._seek_again(error.args[0], {})
+        except LogTruncationError as error:
+            self._seek_again(error.divergent_offsets, error.divergent_offsets)
+        except KafkaError as error:
+            self._warn_or_raise(error)
+        else:
+            return [
+                _raw(name, record)
+                for partition, records in batches.items()
+                for name in (self._names[partition],)
+                for record in records
+            ]
+        return []
+
+    def pause(self) -> None:
+        """See `Source.pause`."""
+        self._paused = True
+        self._consumer.pause(*self._names)
+
+    def resume(self) -> None:
+        """See `Source.resume`."""
+        self._paused = False
+        self._consumer.resume(*self._names)
+
+    def commit(self, positions: Mapping[str, int]) -> None:
+        """See `Source.commit`; does not wait for the brokers."""
+        offsets = {
+            partition: OffsetAndMetadata(positions[name], "", -1)
+            for partition, name in self._names.items()
+            if name in positions
+        }
+        self._commits |= offsets
+        if offsets:
+            with contextlib.suppress(KafkaError):
+                self._last_commit = self._consumer.commit_async(offsets)
+
+    def lag(self) -> Mapping[str, int]:
+        """See `Source.lag`; from the last answers of the brokers."""
+        self._update_ends()
+        return {
+            name: max(0, self._ends.get(partition, 0) - self._position(partition))
+            for partition, name in self._names.items()
+        }
+
+    @property
+    def exhausted(self) -> bool:
+        """With `until_end`: whether what was there at `open` is delivered; otherwise False."""
+        return self._settings.until_end and all(
+            self._position(partition) >= end for partition, end in self._targets.items()
+        )
+
+    @property
+    def lost_records(self) -> int:
+        """See `Source.lost_records`."""
+        return self._losses.records
+
+    def take_rewound(self) -> set[str]:
+        """See `Source.take_rewound`."""
+        return self._losses.take_rewound()
+
+    def close(self) -> None:
+        """See `Source.close`; waits a moment for the last commit."""
+        with contextlib.suppress(KafkaError):
+            if self._last_commit is not None and not self._last_commit.succeeded():
+                self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS)
+        self._consumer.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+
+    def _of_this_worker(self, positions: Mapping[str, int]) -> dict[str, int]:
+        """The positions in partitions of the topic that are this worker's to read."""
+        mine = {}
+        for name, position in positions.items():
+            topic, _, number = name.rpartition("/")
+            if topic == self._topic.name and self._settings.takes(int(number)):
+                mine[name] = position
+        return mine
+
+    def _take(
+        self,
+        numbers: Iterable[int],
+        positions: Mapping[str, int],
+        cut: Mapping[TopicPartition, Any] | None = None,
+    ) -> None:
+        """Assign this worker's partitions of `numbers` and seek those that it had not yet.
+
+        `cut` holds where the brokers say that a partition was cut.
+        """
+        mine = [TopicPartition(self._topic.name, n) for n in numbers if self._settings.takes(n)]
+        names = {partition: f"{partition.topic}/{partition.partition}" for partition in mine}
+        first, end = self._topic.offsets(p for p in mine if p not in self._names)
+        limits = end | {p: at.offset for p, at in (cut or {}).items() if at is not None}
+        gaps = find_gaps(
+            positions,
+            {names[p]: offset for p, offset in first.items()},
+            {names[p]: offset for p, offset in limits.items()},
+        )
+        self._losses.settle(gaps)
+        broken = {gap.partition for gap in gaps}
+        self._consumer.assign(mine)
+        for partition, start in first.items():
+            name = names[partition]
+            self._consumer.seek(partition, start if name in broken else positions.get(name, start))
+        self._names = names
+        self._ends |= end
+        if self._paused:
+            self._consumer.pause(*mine)
+
+    def _take_added_partitions(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._next_refresh:
+            return
+        self._next_refresh = now + self._settings.refresh_seconds
+        known = self._topic.partitions()
+        had = {partition.partition for partition in self._names}
+        if added := {number for number in known - had if self._settings.takes(number)}:
+            _log.info("partitions added", topic=self._topic.name, partitions=sorted(added))
+            self._take(had | added, {})
+
+    def _seek_again(
+        self, partitions: Iterable[TopicPartition], cut: Mapping[TopicPartition, Any]
+    ) -> None:
+        """Settle what happened to partitions whose position the brokers refuse."""
+        if self._was_made_anew():
+            return  # the next poll starts over
+        had, affected = self._names, set(partitions)
+        positions = {had[p]: self._position(p) for p in affected}
+        self._names = {p: name for p, name in had.items() if p not in affected}
+        try:
+            self._take([p.partition for p in had], positions, cut)
+        except KafkaError as error:
+            self._warn_or_raise(error)
+        finally:
+            self._names = {**had, **self._names}
+
+    def _was_made_anew(self) -> bool:
+        """Whether another topic of the same name took the place of ours."""
+        return self._topic.id not in {self._topic_id, None} and bool(self._topic.partitions())
+
+    def _start_over(self) -> None:
+        """Settle the loss of the whole topic, then read its successor from the start."""
+        partitions, unread = self._topic.partitions(), self.lag()
+        first, end = self._topic.offsets(p for p in self._names if p.partition in partitions)
+        what = "the topic was made anew"
+        gaps = [
+            Gap(name, self._position(p), first.get(p, 0), end.get(p, 0), unread[name], what)
+            for p, name in self._names.items()
+        ]
+        self._losses.settle(gaps)
+        self._consumer.unsubscribe()
+        self._names = {}
+        self._take(partitions, {})
+        self._topic_id = self._topic.id
+
+    def _update_ends(self) -> None:
+        """Answers to fetches carry the ends; while paused nothing is fetched, so ask for them."""
+        now = self._clock.monotonic()
+        if not self._paused:
+            ends = {p: self._consumer.highwater(p) for p in self._names}
+            self._ends |= {p: end for p, end in ends.items() if end is not None}
+        elif now >= self._next_lag:
+            self._next_lag = now + _LAG_SECONDS
+            with contextlib.suppress(KafkaError):
+                self._ends |= self._topic.ends(list(self._names), _LAG_TIMEOUT_MS)
+
+    def _position(self, partition: TopicPartition) -> int:
+        return int(self._consumer.position(partition, timeout_ms=0) or 0)
+
+    def _warn_or_raise(self, error: KafkaError) -> None:
+        translated = translate(error, f"reading topic {self._topic.name!r}")
+        if not isinstance(translated, RetryError):
+            raise translated from error
+        now = self._clock.monotonic()
+        if now >= self._next_warning:
+            self._next_warning = now + _WARN_SECONDS
+            _log.warning("reading fails, trying again", error=str(translated))
+
+
+def _connect(settings: KafkaSettings) -> KafkaConsumer:
+    options = client_options(settings.bootstrap, settings.security, settings.start_timeout_seconds)
+    try:
+        return KafkaConsumer(
+            **options,
+            group_id=settings.group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=round(settings.refresh_seconds * 1000),
+            max_partition_fetch_bytes=settings.partition_fetch_bytes,
+            fetch_max_bytes=settings.fetch_bytes,
+        )
+    except KafkaError as error:
+        raise translate(error, f"connecting to Kafka at {settings.bootstrap}") from error
+
+
+def _raw(partition: str, record: Any) -> RawRecord:
+    headers = record.headers
+    return RawRecord(
+        partition,
+        record.offset,
+        record.key,
+        record.value,
+        tuple((name, value or b"") for name, value in headers) if headers else (),
+        record.timestamp / 1000 if record.timestamp >= 0 else None,
+    )
