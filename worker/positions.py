@@ -3,11 +3,22 @@
 Each collection remembers its own positions with its records (step 3), and skips what it has.
 This file only spares a restart from reading again what all collections have; it is written
 after them, so it may be behind, never ahead.
+
+A partition whose offsets begin anew (the topic was made again, and the settings accept that) gets
+another key, so that no collection takes its new records for old ones.
 """
 
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS position (
+  partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+"""
 
 
 class Positions:
@@ -15,28 +26,36 @@ class Positions:
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-            "CREATE TABLE IF NOT EXISTS position"
-            " (partition TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;"
-        )
-        self._values = dict(self._database.execute("SELECT partition, next FROM position"))
+        self._database.executescript(_SCHEMA)
+        rows = self._database.execute("SELECT partition, next, rewinds FROM position").fetchall()
+        self._next = {partition: following for partition, following, _ in rows}
+        self._rewinds = {partition: rewinds for partition, _, rewinds in rows}
 
     @property
-    def values(self) -> Mapping[str, int]:
+    def next(self) -> Mapping[str, int]:
         """The offset to read next of each partition read so far."""
-        return self._values
+        return self._next
 
-    def advance(self, positions: Mapping[str, int]) -> None:
-        """Remember `positions`; survives a kill of the process."""
+    def key(self, partition: str, offset: int) -> str:
+        """The name under which collections remember `partition`, now that `offset` came.
+
+        An offset before the position means that the offsets began anew.
+        """
+        if offset < self._next.get(partition, 0):
+            self._rewinds[partition] = self._rewinds.get(partition, 0) + 1
+            self.advance({partition: offset})
+        rewinds = self._rewinds.get(partition, 0)
+        return f"{partition}~{rewinds}" if rewinds else partition
+
+    def advance(self, following: Mapping[str, int]) -> None:
+        """Remember the offsets to read next; survives a kill of the process."""
+        self._next.update(following)
         self._database.execute("BEGIN")
         self._database.executemany(
-            "INSERT INTO position VALUES (?, ?)"
-            " ON CONFLICT (partition) DO UPDATE SET next = excluded.next",
-            positions.items(),
+            "INSERT OR REPLACE INTO position VALUES (?, ?, ?)",
+            [(p, offset, self._rewinds.get(p, 0)) for p, offset in following.items()],
         )
         self._database.execute("COMMIT")
-        self._values.update(positions)
 
     def close(self) -> None:
         """Close the file."""

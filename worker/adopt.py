@@ -1,0 +1,237 @@
+"""R6 and R8: a run's clusters become the collection's, in slices between batches.
+
+`begin` decides everything and writes it down: the labels of all rows go into a generation file,
+new clusters, retirements and lineage into the catalog, and `state.adopting` says that slices are
+due. `step` then moves a slice of the rows that changed into the outbox, so that ingestion never
+waits for a large run. A process that dies in between goes on from `resume`.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import reach_fault
+from worker.assignments import NONE, Labels, Rows
+from worker.collection import Collection
+from worker.recluster import generations
+from worker.recluster.lineage import Lineage
+from worker.recluster.result import RunResult, resolve
+from worker.store.base import Event, EventKind
+
+# A confidence that moved less than this is not worth a write to Redis.
+_CONFIDENCE_STEP = 0.1
+
+
+@dataclass
+class Adoption:
+    """The rows still to be published: `rows` int64 [m] from `cursor` on, `before` their clusters
+    as readers see them, aligned with all rows; `waiting` marks them. `late` are rows that the run
+    did not see: they choose again among the new clusters (R6); `moved` notes where the last
+    image of a cluster went.
+    """
+
+    generation: int
+    rows: Rows
+    before: Labels
+    waiting: NDArray[np.bool_]
+    late: Rows
+    cursor: int = 0
+    moved: dict[int, int] = field(default_factory=dict)
+
+    def visible(self, row: int) -> int | None:
+        """The cluster number under which readers see `row`, None if that is its label."""
+        waits = row < len(self.waiting) and self.waiting[row]
+        return int(self.before[row]) if waits else None
+
+    def next_rows(self, limit: int) -> Rows:
+        """Take the next changed rows, at most `limit`; empty when all are taken."""
+        rows = self.rows[self.cursor : self.cursor + limit]
+        self.cursor += limit
+        return rows
+
+    def next_late(self, limit: int) -> Rows:
+        """Take the next late rows, at most `limit`; empty when all are taken."""
+        rows, self.late = self.late[:limit], self.late[limit:]
+        return rows
+
+
+def begin(collection: Collection, result: RunResult, now: float) -> None:
+    """Make the clusters of `result` the collection's; afterwards `step` until it is done."""
+    with collection.index.transaction(durable=True) as connection:
+        numbers = _create(collection, connection, result, now)
+        target, confidence = _target(collection, result, numbers)
+        generations.save(
+            collection.index.directory,
+            result.generation,
+            target,
+            confidence,
+            {"confirmed_rows": result.n, "time": now},
+        )
+        reach_fault("R6")
+        _record(collection, connection, result, numbers)
+        collection.set_state(
+            connection,
+            adopting=result.generation,
+            clustered_images=collection.images,
+            clustered_at=now,
+        )
+    _switch(collection, result.generation, target, confidence, result.n)
+
+
+def resume(collection: Collection) -> None:
+    """Go on with the adoption that the process died in, if there is one."""
+    generation = collection.state.adopting
+    if not generation:
+        return
+    saved = generations.load(collection.index.directory, generation)
+    rows = len(saved.labels)
+    target, confidence = (
+        collection.assignments.labels.copy(),
+        collection.assignments.confidence.copy(),
+    )
+    target[:rows], confidence[:rows] = saved.labels, saved.confidence
+    target[collection.index.counts == 0] = NONE
+    _switch(collection, generation, target, confidence, int(saved.meta["confirmed_rows"]))
+
+
+def step(collection: Collection, limit: int) -> bool:
+    """Go on by about `limit` rows; True when the adoption is complete."""
+    adoption = collection.adoption
+    if adoption is None:
+        return True
+    rows = adoption.next_rows(limit)
+    if len(rows):
+        with collection.index.transaction(durable=False) as connection:
+            _enqueue(collection, connection, adoption, rows)
+        return False
+    late = adoption.next_late(limit)
+    if len(late):
+        adoption.moved |= collection.reassign(late)
+        return False
+    with collection.index.transaction(durable=False) as connection:
+        _finish(collection, connection, adoption)
+    collection.adoption = None
+    reach_fault("R8")
+    return True
+
+
+def _create(
+    collection: Collection, connection: sqlite3.Connection, result: RunResult, now: float
+) -> range:
+    """New clusters in the order of their codes -2, -3, ..."""
+    fresh = result.clusters < NONE
+    order = np.argsort(-result.clusters[fresh])
+    return collection.clusters.create(connection, now, result.exemplars[fresh][order].tolist())
+
+
+def _number(code: int | None, numbers: range) -> int | None:
+    return None if code is None else numbers[-(code + 2)] if code < NONE else code
+
+
+def _target(
+    collection: Collection, result: RunResult, numbers: range
+) -> tuple[Labels, NDArray[np.float32]]:
+    """The label of every row; rows that arrived after the view follow their cluster (R6)."""
+    labels = collection.assignments.labels.copy()
+    confidence = collection.assignments.confidence.copy()
+    labels[: result.n] = resolve(result.cluster, numbers)
+    confidence[: result.n] = result.confidence
+    labels[collection.index.counts == 0] = NONE
+    late = labels[result.n :]
+    for old, code in result.retired.items():
+        successor = _number(code, numbers)
+        if successor is not None:
+            late[late == old] = successor
+    return labels, confidence
+
+
+def _record(
+    collection: Collection, connection: sqlite3.Connection, result: RunResult, numbers: range
+) -> None:
+    table, outbox = collection.clusters, collection.outbox
+    retired = {old: _number(code, numbers) for old, code in result.retired.items()}
+    table.revive(connection, result.revived)
+    table.retire(connection, retired)
+    clusters = resolve(result.clusters, numbers)
+    moved = table.set_exemplars(
+        connection, dict(zip(clusters.tolist(), result.exemplars.tolist(), strict=True))
+    )
+    outbox.add_clusters(connection, {*numbers, *retired, *result.revived, *moved})
+    outbox.add_events(
+        connection, (_event(collection, lineage, numbers) for lineage in result.events)
+    )
+
+
+def _event(collection: Collection, lineage: Lineage, numbers: range) -> Event:
+    def ids(codes: Iterable[int]) -> str:
+        named = (collection.clusters.id(_number(code, numbers)) for code in codes)
+        return ",".join(id_ for id_ in named if id_ is not None)
+
+    data = {
+        "cluster": ids([lineage.cluster]),
+        "others": ids(lineage.others),
+        "before": str(lineage.before),
+        "images": str(lineage.images),
+    }
+    return Event(lineage.kind, data)
+
+
+def _switch(
+    collection: Collection,
+    generation: int,
+    target: Labels,
+    confidence: NDArray[np.float32],
+    confirmed_rows: int,
+) -> None:
+    """Change the arrays at once; what readers see follows slice by slice."""
+    assigned = collection.assignments
+    before = assigned.labels.copy()
+    confirmed = np.arange(len(target)) < confirmed_rows
+    changed = (target != before) | (confirmed & assigned.provisional)
+    changed |= np.abs(confidence - assigned.confidence) >= _CONFIDENCE_STEP
+    changed &= collection.index.counts > 0
+    rows = np.flatnonzero(changed)
+    assigned.set(
+        rows,
+        target[rows],
+        confidence[rows],
+        assigned.provisional[rows] & ~confirmed[rows],
+        np.full(len(rows), generation, np.int32),
+    )
+    late = np.flatnonzero(~confirmed & (target != NONE))
+    collection.adoption = Adoption(generation, rows, before, changed, late)
+
+
+def _enqueue(
+    collection: Collection, connection: sqlite3.Connection, adoption: Adoption, rows: Rows
+) -> None:
+    alive = rows[collection.index.counts[rows] > 0]
+    collection.assignments.write(connection, alive)
+    images = collection.index.ids_of(alive.tolist())
+    collection.outbox.add_images(
+        connection,
+        (
+            (image, collection.visible(row))
+            for row, ids in zip(alive.tolist(), images, strict=True)
+            for image in ids
+        ),
+    )
+    adoption.waiting[rows] = False
+
+
+def _finish(collection: Collection, connection: sqlite3.Connection, adoption: Adoption) -> None:
+    """Retire the clusters that nothing is in any more, and turn the generation."""
+    table = collection.clusters
+    sizes = np.bincount(
+        collection.assignments.labels[collection.index.counts > 0], minlength=len(table)
+    )
+    empty = {number: adoption.moved.get(number) for number in table.live if not sizes[number]}
+    table.retire(connection, empty)
+    collection.outbox.add_clusters(connection, empty)
+    collection.set_state(connection, generation=adoption.generation, adopting=0)
+    collection.outbox.add_events(
+        connection, [Event(EventKind.GENERATION, {"generation": str(adoption.generation)})]
+    )

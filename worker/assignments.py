@@ -1,0 +1,108 @@
+"""The cluster of every row, in arrays for computing and in the catalog for good."""
+
+import sqlite3
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+Labels = NDArray[np.int32]
+
+NONE = -1  # the label of a row without a cluster
+
+
+class Assignments:
+    """Arrays over rows 0..len-1: `labels` int32 (cluster number or -1), `confidence` float32,
+    `provisional` bool, `generation` int32. Changed only through `write` and `set`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, rows: int) -> None:
+        self._size = 0
+        self._labels = np.empty(0, np.int32)
+        self._confidence = np.empty(0, np.float32)
+        self._provisional = np.empty(0, np.bool_)
+        self._generation = np.empty(0, np.int32)
+        self.grow(rows)
+        stored = np.array(
+            connection.execute(
+                "SELECT row, cluster, confidence, provisional, generation FROM assignment"
+                " WHERE row < ?",
+                (rows,),
+            ).fetchall(),
+            np.float64,
+        ).reshape(-1, 5)
+        self.set(
+            stored[:, 0].astype(np.int64),
+            stored[:, 1].astype(np.int32),
+            stored[:, 2].astype(np.float32),
+            stored[:, 3].astype(np.bool_),
+            stored[:, 4].astype(np.int32),
+        )
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def labels(self) -> Labels:
+        """Cluster number of each row, -1 for none."""
+        return self._labels[: self._size]
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Probability that the row belongs to its cluster."""
+        return self._confidence[: self._size]
+
+    @property
+    def provisional(self) -> NDArray[np.bool_]:
+        """True until a full run has confirmed the row's cluster."""
+        return self._provisional[: self._size]
+
+    @property
+    def generation(self) -> Labels:
+        """The run that the row's cluster comes from."""
+        return self._generation[: self._size]
+
+    def grow(self, rows: int) -> None:
+        """Make room for rows up to `rows`; the new ones have no cluster."""
+        if rows > len(self._labels):
+            extra = max(rows, len(self._labels) * 3 // 2, 1_024) - len(self._labels)
+            self._labels = np.append(self._labels, np.full(extra, NONE, np.int32))
+            self._confidence = np.append(self._confidence, np.zeros(extra, np.float32))
+            self._provisional = np.append(self._provisional, np.zeros(extra, np.bool_))
+            self._generation = np.append(self._generation, np.zeros(extra, np.int32))
+        self._size = max(self._size, rows)
+
+    def set(
+        self,
+        rows: Rows,
+        labels: Labels,
+        confidence: NDArray[np.float32],
+        provisional: NDArray[np.bool_],
+        generation: Labels,
+    ) -> None:
+        """Change the arrays alone; `write` makes it last."""
+        self._labels[rows] = labels
+        self._confidence[rows] = confidence
+        self._provisional[rows] = provisional
+        self._generation[rows] = generation
+
+    def write(self, connection: sqlite3.Connection, rows: Rows) -> None:
+        """Store what the arrays say of `rows`, within the caller's transaction."""
+        connection.executemany(
+            "INSERT OR REPLACE INTO assignment VALUES (?, ?, ?, ?, ?)",
+            zip(
+                rows.tolist(),
+                self._labels[rows].tolist(),
+                self._confidence[rows].tolist(),
+                self._provisional[rows].tolist(),
+                self._generation[rows].tolist(),
+                strict=True,
+            ),
+        )
+
+    def forget(self, connection: sqlite3.Connection, rows: Rows) -> None:
+        """Drop what is known of dead `rows`."""
+        connection.executemany(
+            "DELETE FROM assignment WHERE row = ?", [(row,) for row in rows.tolist()]
+        )
+        self._labels[rows] = NONE

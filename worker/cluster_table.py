@@ -1,0 +1,103 @@
+"""The clusters of a collection: numbers for arrays, ids for people, successors of the retired."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from worker.ids import ClusterIds
+
+
+@dataclass(slots=True)
+class Cluster:
+    """One cluster. `exemplar_row` is its most typical row, None before a full run chose one."""
+
+    number: int
+    id: str
+    created: float
+    name: str | None = None
+    exemplar_row: int | None = None
+    retired: bool = False
+    successor: int | None = None
+
+
+class ClusterTable:
+    """All clusters of one collection, mirrored in memory. Changes are made within the caller's
+    transaction; a transaction that fails leaves the process unusable (it is fatal).
+    """
+
+    def __init__(self, connection: sqlite3.Connection, ids: ClusterIds) -> None:
+        self._ids = ids
+        self._clusters = [
+            Cluster(number, id_, created, name, exemplar, bool(retired), successor)
+            for number, id_, created, name, exemplar, retired, successor in connection.execute(
+                "SELECT number, id, created, name, exemplar_row, retired, successor"
+                " FROM cluster ORDER BY number"
+            )
+        ]
+
+    def __getitem__(self, number: int) -> Cluster:
+        return self._clusters[number]
+
+    def __len__(self) -> int:
+        return len(self._clusters)
+
+    def id(self, number: int | None) -> str | None:
+        """The id of cluster `number`; None for None or -1."""
+        return None if number is None or number < 0 else self._clusters[number].id
+
+    @property
+    def pinned(self) -> frozenset[int]:
+        """Numbers of live clusters that a person named."""
+        return frozenset(c.number for c in self._clusters if c.name and not c.retired)
+
+    @property
+    def live(self) -> list[int]:
+        """Numbers of the clusters that are not retired."""
+        return [cluster.number for cluster in self._clusters if not cluster.retired]
+
+    def create(
+        self, connection: sqlite3.Connection, created: float, exemplars: Iterable[int | None]
+    ) -> range:
+        """Add a cluster for each exemplar row; returns their numbers."""
+        fresh = [
+            Cluster(number, self._ids.next(), created, exemplar_row=row)
+            for number, row in enumerate(exemplars, len(self._clusters))
+        ]
+        connection.executemany(
+            "INSERT INTO cluster (number, id, created, exemplar_row) VALUES (?, ?, ?, ?)",
+            [(c.number, c.id, c.created, c.exemplar_row) for c in fresh],
+        )
+        self._clusters += fresh
+        return range(len(self._clusters) - len(fresh), len(self._clusters))
+
+    def retire(self, connection: sqlite3.Connection, successors: Mapping[int, int | None]) -> None:
+        """Retire the clusters that are keys; each value takes its place (None: nobody)."""
+        connection.executemany(
+            "UPDATE cluster SET retired = 1, successor = ? WHERE number = ?",
+            [(successor, number) for number, successor in successors.items()],
+        )
+        for number, successor in successors.items():
+            self._clusters[number].retired = True
+            self._clusters[number].successor = successor
+
+    def revive(self, connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+        """Bring retired clusters back."""
+        numbers = list(numbers)
+        connection.executemany(
+            "UPDATE cluster SET retired = 0, successor = NULL WHERE number = ?",
+            [(number,) for number in numbers],
+        )
+        for number in numbers:
+            self._clusters[number].retired = False
+            self._clusters[number].successor = None
+
+    def set_exemplars(self, connection: sqlite3.Connection, rows: Mapping[int, int]) -> list[int]:
+        """Give clusters a new exemplar row; returns the numbers of those that changed."""
+        changed = [n for n, row in rows.items() if self._clusters[n].exemplar_row != row]
+        connection.executemany(
+            "UPDATE cluster SET exemplar_row = ? WHERE number = ?",
+            [(rows[number], number) for number in changed],
+        )
+        for number in changed:
+            self._clusters[number].exemplar_row = rows[number]
+        return changed

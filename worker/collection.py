@@ -1,0 +1,187 @@
+"""One collection in memory: its index, clusters, assignments and outbox; steps 3 to 5."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import CollectionIndex, Erasure, Logged, NewImage, Outcome, reach_fault
+from worker.assign import Plan, assign
+from worker.assignments import NONE, Assignments, Labels, Rows
+from worker.clock import Clock
+from worker.cluster_table import ClusterTable
+from worker.edges import Edges
+from worker.ids import ClusterIds
+from worker.outbox import Outbox
+from worker.records import Record, Upsert
+from worker.schema import SCHEMA
+from worker.state import State, read_state, write_state
+from worker.store.base import Lease
+
+if TYPE_CHECKING:
+    from worker.adopt import Adoption
+
+_CHANGED = frozenset({Outcome.ADDED, Outcome.REPLACED, Outcome.ERASED})
+
+# Rows that recovery assigns at a time: bounds memory and the length of a transaction.
+_RECOVERY_ROWS = 2_000
+
+
+class Collection:
+    """One collection, owned by the ingest thread. `recover` must run before anything else."""
+
+    def __init__(
+        self, name: str, index: CollectionIndex, edges: Edges, clock: Clock, join_probability: float
+    ) -> None:
+        self.name = name
+        self.index = index
+        self.edges = edges
+        self.lease: Lease | None = None
+        self.adoption: Adoption | None = None
+        self.used_at = clock.monotonic()
+        self._clock = clock
+        self._join_probability = join_probability
+        index.ensure_schema(SCHEMA)
+        with index.transaction(durable=False) as connection:
+            self.state: State = read_state(connection)
+            self.clusters = ClusterTable(connection, ClusterIds(clock))
+            self.assignments = Assignments(connection, index.rows)
+            self.outbox = Outbox(connection)
+
+    def recover(self) -> None:
+        """Assign what was logged but not assigned when the process ended (steps 4 and 5)."""
+        dead = np.flatnonzero((self.assignments.labels != NONE) & (self.index.counts == 0))
+        with self.index.transaction(durable=False) as connection:
+            self.assignments.forget(connection, dead)
+        lost = np.flatnonzero((self.assignments.labels == NONE) & (self.index.counts > 0))
+        for start in range(0, len(lost), _RECOVERY_ROWS):
+            self._assign(lost[start : start + _RECOVERY_ROWS])
+
+    def take(self, records: Sequence[Record], positions: Mapping[str, int]) -> Logged:
+        """Steps 3 to 5 for `records`; `positions` are the offsets to read next after them.
+
+        From the return of step 3 nothing is lost; a failure after it is mended by `recover`.
+        """
+        reach_fault("3")
+        logged = self.index.log([_write(record) for record in records], positions, self._note)
+        reach_fault("4")
+        self.assignments.grow(self.index.rows)
+        if len(logged.dead_rows):
+            self.index.remove(logged.dead_rows)
+        self.index.insert(logged.new_rows)
+        reach_fault("5")
+        self._assign(logged.new_rows, logged.dead_rows)
+        return logged
+
+    def visible(self, row: int | None) -> int | None:
+        """The number of the cluster under which readers see the images of `row` now."""
+        if row is None or row >= len(self.assignments):
+            return None
+        if self.adoption is not None:
+            label = self.adoption.visible(row)
+            if label is not None:
+                return None if label == NONE else label
+        label = int(self.assignments.labels[row])
+        return None if label == NONE else label
+
+    def set_state(self, connection: sqlite3.Connection, **changes: float) -> None:
+        """Change single values, within the caller's transaction."""
+        new = replace(self.state, **changes)  # type: ignore[arg-type]
+        write_state(connection, self.state, new)
+        self.state = new
+
+    @property
+    def images(self) -> int:
+        """Live images."""
+        return self.index.images
+
+    def _note(self, connection: sqlite3.Connection, logged: Logged) -> None:
+        """Within step 3's transaction: who must be published."""
+        changed = [write for write in logged.writes if write.outcome in _CHANGED]
+        self.outbox.add_images(
+            connection, ((write.id, self.visible(write.old_row)) for write in changed)
+        )
+        if changed:
+            self.set_state(connection, changes=self.state.changes + len(changed))
+
+    def reassign(self, rows: Rows) -> dict[int, int]:
+        """R6: let provisional `rows` choose again; returns where clusters lost images to.
+
+        A row that no edge speaks for stays where it is.
+        """
+        rows = rows[self.index.counts[rows] > 0]
+        plan = self._plan(rows)
+        current = self.assignments.labels[rows]
+        moves = (plan.labels >= 0) & (plan.labels != current)
+        rows, labels = rows[moves], plan.labels[moves]
+        with self.index.transaction(durable=False) as connection:
+            images = self.index.ids_of(rows.tolist())
+            self.outbox.add_images(
+                connection,
+                (
+                    (image, self.visible(row))
+                    for row, ids in zip(rows.tolist(), images, strict=True)
+                    for image in ids
+                ),
+            )
+            self._set_provisional(connection, rows, labels, plan.confidence[moves])
+        return dict(zip(current[moves].tolist(), labels.tolist(), strict=True))
+
+    def _assign(self, rows: Rows, dead: Rows | None = None) -> None:
+        """Step 5: provisional clusters for `rows`, nothing more for `dead` ones."""
+        rows = rows[self.index.counts[rows] > 0]
+        with self.index.transaction(durable=False) as connection:
+            if dead is not None and len(dead):
+                self.assignments.forget(connection, dead)
+            if not len(rows):
+                return
+            plan = self._plan(rows)
+            numbers = self.clusters.create(connection, self._clock.time(), _founders(rows, plan))
+            labels = np.where(
+                plan.labels < NONE, -(plan.labels + 2) + numbers.start, plan.labels
+            ).astype(np.int32)
+            self._set_provisional(connection, rows, labels, plan.confidence)
+            self.outbox.add_clusters(connection, numbers)
+
+    def _plan(self, rows: Rows) -> Plan:
+        return assign(
+            rows,
+            self.index.neighbours[rows],
+            self.edges.probabilities(self.index, rows),
+            self.assignments.labels,
+            self._join_probability,
+        )
+
+    def _set_provisional(
+        self,
+        connection: sqlite3.Connection,
+        rows: Rows,
+        labels: Labels,
+        confidence: NDArray[np.float32],
+    ) -> None:
+        self.assignments.set(
+            rows,
+            labels,
+            confidence,
+            np.ones(len(rows), np.bool_),
+            np.full(len(rows), self.state.generation, np.int32),
+        )
+        self.assignments.write(connection, rows)
+
+
+def _founders(rows: Rows, plan: Plan) -> list[int]:
+    """The first row of each new cluster, in the order of the clusters."""
+    _, first = np.unique(-plan.labels[plan.labels < NONE], return_index=True)
+    founders: list[int] = rows[plan.labels < NONE][first].tolist()
+    return founders
+
+
+def _write(record: Record) -> NewImage | Erasure:
+    if isinstance(record, Upsert):
+        return NewImage(
+            record.id, record.embedding, group=record.group, uri=record.uri, time=record.time
+        )
+    return Erasure(record.id)

@@ -1,0 +1,136 @@
+"""The collections of a worker: opened on demand, the least recently used closed beyond a bound."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from index import CollectionIndex, IndexSettings
+from worker import adopt
+from worker.clock import Clock
+from worker.collection import Collection
+from worker.edges import Edges
+from worker.errors import LeaseError, StoreUnavailableError
+from worker.publish import Publisher
+from worker.settings import Settings
+
+log = structlog.get_logger()
+
+FOLDER = "collections"
+
+MakeEdges = Callable[[Path], Edges]
+MayClose = Callable[[Collection], bool]
+
+
+class Collections:
+    """Opens, keeps and closes collections; owned by the ingest thread."""
+
+    def __init__(
+        self, settings: Settings, publisher: Publisher, make_edges: MakeEdges, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._publisher = publisher
+        self._make_edges = make_edges
+        self._clock = clock
+        self._folder = settings.data_dir / FOLDER
+        self._open: dict[str, Collection] = {}
+
+    def __iter__(self) -> Iterator[Collection]:
+        return iter(list(self._open.values()))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def stored(self) -> list[str]:
+        """The names of all collections in the data directory."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if path.is_dir())
+
+    def find(self, name: str) -> Collection | None:
+        """The collection, opened if it is on disk; None if it never was."""
+        if name not in self._open and not (self._folder / name).is_dir():
+            return None
+        return self.get(name)
+
+    def get(self, name: str, dimension: int | None = None, model: str | None = None) -> Collection:
+        """The collection, opened or made (`dimension` is needed then) if it is not open.
+
+        Blocks for as long as recovery takes. Raises `LeaseError` if another worker holds it, in
+        which case nothing was made; what `CollectionIndex.open` raises.
+        """
+        collection = self._open.get(name)
+        if collection is None:
+            collection = self._open[name] = self._load(name, dimension, model)
+        collection.used_at = self._clock.monotonic()
+        return collection
+
+    def _load(self, name: str, dimension: int | None, model: str | None) -> Collection:
+        directory = self._folder / name
+        if not directory.is_dir():
+            self._claim_new(name)
+        settings = self._settings
+        index = CollectionIndex.open(
+            directory,
+            settings=IndexSettings(
+                k=settings.neighbours,
+                m=settings.hnsw_m,
+                ef_construction=settings.hnsw_ef_construction,
+                ef_search=settings.hnsw_ef_search,
+                threads=settings.threads,
+            ),
+            dimension=dimension,
+            model=model,
+        )
+        collection = Collection(
+            name, index, self._make_edges(directory), self._clock, settings.join_probability
+        )
+        try:
+            collection.recover()
+            adopt.resume(collection)
+            self._publisher.renew(collection)
+        except StoreUnavailableError as error:
+            log.warning("no lease yet", collection=name, error=str(error))
+        except LeaseError:
+            index.close()
+            raise
+        log.info("collection open", collection=name, images=index.images, rows=index.rows)
+        return collection
+
+    def _claim_new(self, name: str) -> None:
+        """Make sure that nobody else has a collection before a folder is made for it."""
+        try:
+            self._publisher.claim(name)
+        except StoreUnavailableError as error:
+            log.warning("no lease yet", collection=name, error=str(error))
+
+    def shrink(self, may_close: MayClose) -> None:
+        """Close the least recently used collections beyond the bounds, where `may_close`."""
+        if len(self._open) <= 1 or not self._too_much():
+            return
+        for collection in sorted(self._open.values(), key=lambda c: c.used_at)[:-1]:
+            if may_close(collection):
+                self.close(collection)
+                if not self._too_much():
+                    return
+
+    def close(self, collection: Collection) -> None:
+        """Take a snapshot, give up the lease and close the files."""
+        del self._open[collection.name]
+        if collection.index.rows_since_snapshot:
+            collection.index.snapshot()
+        self._publisher.release(collection)
+        collection.index.close()
+
+    def _too_much(self) -> bool:
+        return len(self._open) > self._settings.open_collections or (
+            sum(map(memory_bytes, self._open.values())) > self._settings.memory_bytes
+        )
+
+
+def memory_bytes(collection: Collection) -> int:
+    """An estimate of what an open collection takes: HNSW with its vectors, graph, assignments."""
+    index = collection.index
+    links = index.rows * 8 * 16 * 2
+    per_row = 4 * index.dimension + 8 * index.neighbours.shape[1] + 32
+    return 2**16 + links + index.rows * per_row

@@ -1,0 +1,71 @@
+"""Edge probabilities for new rows: what step 5 asks of the model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import CollectionIndex
+from worker.assignments import Rows
+
+if TYPE_CHECKING:
+    from models import CollectionContext, HiLander
+
+CONTEXT_FILE = "context.npz"
+
+# The statistics of a collection are measured again when it has grown by this factor.
+_GROWTH = 1.5
+
+
+class Edges(Protocol):
+    """How likely two neighbours belong together."""
+
+    def probabilities(self, index: CollectionIndex, rows: Rows) -> NDArray[np.float32]:
+        """Probabilities float32 [len(rows), K] of the rows' edges in the kept graph; 0: no edge."""
+
+    def renew(self, index: CollectionIndex, context: Path) -> None:
+        """A full run measured the collection's statistics anew, in the file `context`."""
+
+
+class ModelEdges:
+    """The edges of Hi-LANDER, with the statistics of one collection (`CollectionContext`)."""
+
+    def __init__(self, model: "HiLander", directory: Path) -> None:
+        self._model = model
+        self._path = directory / CONTEXT_FILE
+        self._context: CollectionContext | None = None
+        self._rows = 0
+
+    def probabilities(self, index: CollectionIndex, rows: Rows) -> NDArray[np.float32]:
+        """As `Edges.probabilities`; O(len(rows) K), now and then O(sample) for the statistics."""
+        from models import KnnGraph
+
+        graph = KnnGraph(index.neighbours, index.similarity)
+        if self._context is None or index.rows > _GROWTH * self._rows:
+            self._context = self._model.context(index.vectors, graph, index.counts)
+            self._rows = index.rows
+        return self._model.edge_probabilities(index.vectors, graph, rows, self._context)
+
+    def renew(self, index: CollectionIndex, context: Path) -> None:
+        """Take over the statistics that a full run measured."""
+        from models import CollectionContext
+
+        self._context = CollectionContext.load(context)
+        self._rows = index.rows
+
+
+class CosineEdges:
+    """Probability 1 above a cosine, 0 below: for tests, and where no model is wanted."""
+
+    def __init__(self, cosine: float = 0.8) -> None:
+        self._cosine = cosine
+
+    def probabilities(self, index: CollectionIndex, rows: Rows) -> NDArray[np.float32]:
+        """As `Edges.probabilities`."""
+        chosen: Sequence[int] | Rows = rows
+        return (index.similarity[chosen] >= self._cosine).astype(np.float32)
+
+    def renew(self, index: CollectionIndex, context: Path) -> None:
+        """Nothing to take over."""

@@ -1,0 +1,202 @@
+"""The ingest protocol: one batch from the source to Redis.
+
+1. poll  2. decode  3. log  4. index  5. assign  6. publish  7. commit
+
+Steps 3 to 5 are `Collection.take`. Kill the process at any of them: on restart the catalog knows
+what was logged, recovery does 4 to 6 for what lacks them, and the source seeks to where the
+catalog is, so that every image has its effect exactly once.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from index import Outcome, reach_fault
+from worker import admission
+from worker.clock import Clock
+from worker.collection import Collection
+from worker.collections import Collections
+from worker.dead_letters.base import DeadLetter, DeadLetters
+from worker.dead_letters.limits import DeadLetterLimits
+from worker.decode import Decoder
+from worker.errors import RejectedError, SourceUnavailableError, StoreUnavailableError
+from worker.metrics import Metrics
+from worker.positions import Positions
+from worker.publish import Publisher
+from worker.records import Erase, RawRecord, Record
+from worker.sources.base import Source
+
+log = structlog.get_logger()
+
+# How long a store that failed is left alone, and how long dead letters wait between attempts.
+_RETRY_SECONDS = 1.0
+
+
+@dataclass
+class Share:
+    """What one collection gets of a batch, and the offsets to read next after it."""
+
+    records: list[Record] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+
+
+class Ingest:
+    """Takes batches through the seven steps; owned by one thread."""
+
+    def __init__(
+        self,
+        source: Source,
+        decoder: Decoder,
+        dead_letters: DeadLetters,
+        limits: DeadLetterLimits,
+        collections: Collections,
+        publisher: Publisher,
+        positions: Positions,
+        metrics: Metrics,
+        clock: Clock,
+        batch_records: int,
+    ) -> None:
+        self._source = source
+        self._decoder = decoder
+        self._dead_letters = dead_letters
+        self._limits = limits
+        self._collections = collections
+        self._publisher = publisher
+        self._positions = positions
+        self._metrics = metrics
+        self._clock = clock
+        self._batch_records = batch_records
+        self._waiting: dict[tuple[str, str], float] = {}
+        self._store_rests_until = 0.0
+
+    def batch(self, timeout_seconds: float) -> int:
+        """Take one batch through all steps; returns how many records were polled.
+
+        Waits at most `timeout_seconds` for the first record. Images that Redis does not take now
+        stay in the outbox. Raises `FatalError`s; what was logged then is safe.
+        """
+        with self._step("poll"):
+            raws = self._source.poll(self._batch_records, timeout_seconds)
+            reach_fault("1")
+        if raws:
+            self._metrics.records.inc(len(raws))
+            self._metrics.batch_images.observe(len(raws))
+            self._take(raws)
+        self.publish()
+        return len(raws)
+
+    def publish(self) -> None:
+        """Step 6: publish what waits in the outboxes, unless the store failed a moment ago."""
+        if self._clock.monotonic() < self._store_rests_until:
+            return
+        with self._step("publish"):
+            for collection in self._collections:
+                self._publish(collection)
+
+    def unpublished(self) -> int:
+        """Images that wait for the store."""
+        return sum(len(collection.outbox) for collection in self._collections)
+
+    def _take(self, raws: Sequence[RawRecord]) -> None:
+        with self._step("decode"):
+            shares, letters = self._sort(raws)
+            reach_fault("2")
+        for name, share in shares.items():
+            collection = self._collections.get(name)
+            with self._step("log"):
+                logged = collection.take(share.records, share.positions)
+            for outcome in Outcome:
+                count = sum(write.outcome is outcome for write in logged.writes)
+                self._metrics.images.labels(outcome).inc(count)
+            self._metrics.last_ingest.set(self._clock.time())
+            self._waiting |= {(name, id_): produced for id_, produced in share.times.items()}
+        if letters:
+            self._keep(letters)
+        following = {raw.partition: raw.offset + 1 for raw in raws}
+        self._positions.advance(following)
+        with self._step("commit"):
+            reach_fault("7")
+            self._source.commit(following)
+
+    def _sort(self, raws: Sequence[RawRecord]) -> tuple[dict[str, Share], list[DeadLetter]]:
+        """Step 2: decode, check, and sort by collection; skip what a collection has."""
+        shares: dict[str, Share] = defaultdict(Share)
+        letters: list[DeadLetter] = []
+        for raw in raws:
+            key = self._positions.key(raw.partition, raw.offset)
+            try:
+                record = self._decoder.decode(raw)
+                collection = self._admit(record)
+            except RejectedError as error:
+                letters.append(DeadLetter(raw, error.reason, error.detail))
+                self._limits.bad(error.reason)
+                continue
+            self._limits.good()
+            if collection is None:
+                continue
+            if raw.offset < collection.index.positions.get(key, 0):
+                self._metrics.skipped.inc()
+                continue
+            share = shares[record.collection]
+            share.records.append(record)
+            share.positions[key] = raw.offset + 1
+            if raw.time is not None:
+                share.times.setdefault(record.id, raw.time)
+        return shares, letters
+
+    def _admit(self, record: Record) -> Collection | None:
+        """The record's collection; None where there is nothing to erase from."""
+        if isinstance(record, Erase):
+            return self._collections.find(record.collection)
+        collection = self._collections.get(
+            record.collection, dimension=len(record.embedding), model=record.model
+        )
+        admission.check(record, collection.index.dimension, collection.index.model)
+        return collection
+
+    def _keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Send dead letters; waits until they are kept, since the position moves on then."""
+        while True:
+            try:
+                self._dead_letters.send(letters)
+            except SourceUnavailableError as error:
+                log.warning("dead letters wait", count=len(letters), error=str(error))
+                self._clock.sleep(_RETRY_SECONDS)
+            else:
+                break
+        for letter in letters:
+            self._metrics.dead_letters.labels(letter.reason).inc()
+            log.warning(
+                "record refused",
+                reason=str(letter.reason),
+                detail=letter.detail,
+                partition=letter.raw.partition,
+                offset=letter.raw.offset,
+            )
+
+    def _publish(self, collection: Collection) -> None:
+        try:
+            while collection.outbox:
+                images = self._publisher.publish(collection)
+                now = self._clock.time()
+                for image in images:
+                    produced = self._waiting.pop((collection.name, image), None)
+                    if produced is not None:
+                        self._metrics.visible_seconds.observe(max(0.0, now - produced))
+        except StoreUnavailableError as error:
+            self._metrics.store_errors.inc()
+            self._store_rests_until = self._clock.monotonic() + _RETRY_SECONDS
+            log.warning("not published yet", collection=collection.name, error=str(error))
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._metrics.step_seconds.labels(name).observe(time.perf_counter() - started)

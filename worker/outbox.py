@@ -1,0 +1,99 @@
+"""What readers do not see yet: images, clusters and events still to be published."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from itertools import islice
+
+from worker.store.base import Event, EventKind
+
+
+class Outbox:
+    """Mirrors the outbox tables of the catalog; changes are made within the caller's transaction.
+
+    `images` maps an image id to the number of the cluster under which readers see it (None: they
+    do not see it). The first entry of an image stands until it is published.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.images: dict[str, int | None] = dict(
+            connection.execute("SELECT image, old FROM outbox")
+        )
+        self.clusters: set[int] = {n for (n,) in connection.execute("SELECT * FROM cluster_outbox")}
+        self.events: list[tuple[int, Event]] = [
+            (sequence, Event(EventKind(kind), json.loads(data)))
+            for sequence, kind, data in connection.execute(
+                "SELECT sequence, kind, data FROM event_outbox ORDER BY sequence"
+            )
+        ]
+        self._next_event = self.events[-1][0] + 1 if self.events else 1
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __bool__(self) -> bool:
+        return bool(self.images or self.clusters or self.events)
+
+    def add_images(
+        self, connection: sqlite3.Connection, entries: Iterable[tuple[str, int | None]]
+    ) -> None:
+        """Note that images changed; `entries` are (id, number of the cluster readers see)."""
+        fresh: dict[str, int | None] = {}
+        for image, old in entries:
+            if image not in self.images:
+                fresh.setdefault(image, old)
+        connection.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?)", fresh.items())
+        self.images |= fresh
+
+    def add_clusters(self, connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+        """Note that clusters were made, renamed, retired or revived."""
+        fresh = set(numbers) - self.clusters
+        connection.executemany(
+            "INSERT OR IGNORE INTO cluster_outbox VALUES (?)", [(number,) for number in fresh]
+        )
+        self.clusters |= fresh
+
+    def add_events(self, connection: sqlite3.Connection, events: Iterable[Event]) -> None:
+        """Note that things happened."""
+        events = list(events)
+        start = self._next_event
+        self._next_event += len(events)
+        numbered = list(zip(range(start, self._next_event), events, strict=True))
+        connection.executemany(
+            "INSERT INTO event_outbox VALUES (?, ?, ?)",
+            [(sequence, event.kind, json.dumps(dict(event.data))) for sequence, event in numbered],
+        )
+        self.events += numbered
+
+    def first_images(self, count: int) -> list[tuple[str, int | None]]:
+        """The oldest `count` image entries."""
+        return list(islice(self.images.items(), count))
+
+    def done(
+        self,
+        connection: sqlite3.Connection,
+        images: Iterable[str],
+        clusters: Iterable[int],
+        events: Iterable[int],
+    ) -> None:
+        """Forget entries: they are published."""
+        images, clusters, events = list(images), list(clusters), set(events)
+        connection.executemany("DELETE FROM outbox WHERE image = ?", [(i,) for i in images])
+        connection.executemany(
+            "DELETE FROM cluster_outbox WHERE number = ?", [(n,) for n in clusters]
+        )
+        connection.executemany(
+            "DELETE FROM event_outbox WHERE sequence = ?", [(e,) for e in events]
+        )
+        for image in images:
+            self.images.pop(image, None)
+        self.clusters.difference_update(clusters)
+        self.events = [entry for entry in self.events if entry[0] not in events]
+
+    def clear(self, connection: sqlite3.Connection) -> None:
+        """Forget everything: the collection was published as a whole."""
+        for table in ("outbox", "cluster_outbox", "event_outbox"):
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608  three fixed names
+        self.images.clear()
+        self.clusters.clear()
+        self.events.clear()

@@ -1,0 +1,202 @@
+"""Step 6: what changed goes to the store; and the whole collection where the store lost it."""
+
+from collections.abc import Iterable, Iterator
+
+from index import reach_fault
+from worker.clock import Clock
+from worker.collection import Collection
+from worker.errors import LeaseLapsedError
+from worker.metrics import Metrics
+from worker.store.base import (
+    MAX_CHANGES,
+    Change,
+    ClusterInfo,
+    Event,
+    EventKind,
+    ImageState,
+    Lease,
+    Store,
+    Update,
+)
+
+# Rows looked up at a time while a whole collection is streamed.
+_STREAM_ROWS = 5_000
+
+
+class Publisher:
+    """Publishes collections under leases in the name of `holder`.
+
+    Every method may raise `StoreUnavailableError` (try again later; nothing is lost, the outbox
+    keeps it) and `LeaseError` (another worker has the collection: stop).
+    """
+
+    def __init__(self, store: Store, holder: str, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._holder = holder
+        self._clock = clock
+        self._metrics = metrics
+
+    def claim(self, name: str, floor: int = 0) -> Lease:
+        """Take the lease of a collection with an epoch above `floor`."""
+        return self._store.acquire(name, self._holder, floor)
+
+    def attach(self, collection: Collection, lease: Lease) -> None:
+        """Give the collection its lease and bring the store up to date where it is not ours."""
+        with collection.index.transaction(durable=True) as connection:
+            collection.set_state(connection, epoch=lease.epoch)
+        collection.lease = lease
+        if self._store.sequence(collection.name) != (collection.state.sequence or None):
+            self.rebuild(collection)
+
+    def renew(self, collection: Collection) -> None:
+        """Keep the lease, or take it again where it lapsed."""
+        if collection.lease is None:
+            self._claim_again(collection)
+            return
+        try:
+            self._store.renew(collection.lease)
+        except LeaseLapsedError:
+            self._claim_again(collection)
+
+    def release(self, collection: Collection) -> None:
+        """Give the lease up."""
+        if collection.lease is not None:
+            self._store.release(collection.lease)
+            collection.lease = None
+
+    def publish(self, collection: Collection) -> list[str]:
+        """Publish one update, if anything waits; returns the ids of the images in it."""
+        if not collection.outbox:
+            return []
+        if collection.lease is None:
+            self._claim_again(collection)
+        update, images, clusters, events = _next_update(collection)
+        try:
+            self._store.apply(_lease(collection), update)
+        except LeaseLapsedError:
+            self._claim_again(collection)
+            return []
+        reach_fault("6")
+        with collection.index.transaction(durable=False) as connection:
+            collection.outbox.done(connection, images, clusters, events)
+            collection.set_state(connection, sequence=update.sequence)
+        self._metrics.published.inc(len(images))
+        self._metrics.last_publish.set(self._clock.time())
+        if self._store.crowded(collection.name):
+            self.rebuild(collection)
+        return images
+
+    def rebuild(self, collection: Collection) -> None:
+        """Write the whole collection; blocks for as long as that takes."""
+        table = collection.clusters
+        sequence = collection.state.sequence + 1
+        self._store.rebuild(
+            _lease(collection),
+            _all_images(collection),
+            _infos(collection, table.live),
+            {
+                table[number].id: table.id(table[number].successor)
+                for number in range(len(table))
+                if table[number].retired
+            },
+            Update(
+                sequence=sequence,
+                generation=collection.state.generation,
+                model=collection.index.model,
+                dimension=collection.index.dimension,
+                events=[event for _, event in collection.outbox.events],
+            ),
+        )
+        with collection.index.transaction(durable=False) as connection:
+            collection.outbox.clear(connection)
+            collection.set_state(connection, sequence=sequence)
+        self._metrics.rebuilds.inc()
+        self._metrics.last_publish.set(self._clock.time())
+
+    def put_status(self, collection: Collection, status: dict[str, object]) -> None:
+        """Publish what `shoal status` shows beside the summary."""
+        if collection.lease is not None:
+            self._store.put_status(collection.lease, status)
+
+    def _claim_again(self, collection: Collection) -> None:
+        self.attach(collection, self.claim(collection.name, collection.state.epoch))
+
+
+def _lease(collection: Collection) -> Lease:
+    if collection.lease is None:
+        raise LeaseLapsedError(f"collection {collection.name!r}: no lease yet")
+    return collection.lease
+
+
+def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], list[int]]:
+    """The next update, and the outbox entries that it settles."""
+    outbox, table = collection.outbox, collection.clusters
+    entries = outbox.first_images(MAX_CHANGES)
+    images = [image for image, _ in entries]
+    states = _states(collection, images)
+    changes = [
+        Change(image, table.id(old), state)
+        for (image, old), state in zip(entries, states, strict=True)
+    ]
+    clusters = sorted(outbox.clusters)[:MAX_CHANGES]
+    last = len(outbox.images) == len(images) and len(outbox.clusters) == len(clusters)
+    events = outbox.events[:MAX_CHANGES] if last else []
+    update = Update(
+        sequence=collection.state.sequence + 1,
+        changes=changes,
+        clusters=list(_infos(collection, [n for n in clusters if not table[n].retired])),
+        retired={table[n].id: table.id(table[n].successor) for n in clusters if table[n].retired},
+        events=[*_image_events(changes), *(event for _, event in events)],
+        generation=collection.state.generation,
+        model=collection.index.model,
+        dimension=collection.index.dimension,
+    )
+    return update, images, clusters, [sequence for sequence, _ in events]
+
+
+def _states(collection: Collection, images: list[str]) -> list[ImageState | None]:
+    rows = collection.index.row_of(images)
+    return [None if row is None else _state(collection, row) for row in rows]
+
+
+def _state(collection: Collection, row: int) -> ImageState:
+    assigned = collection.assignments
+    return ImageState(
+        collection.clusters[int(assigned.labels[row])].id,
+        round(float(assigned.confidence[row]), 3),
+        bool(assigned.provisional[row]),
+        int(assigned.generation[row]),
+    )
+
+
+def _all_images(collection: Collection) -> Iterator[tuple[str, ImageState]]:
+    for image, row in collection.index.iterate():
+        yield image, _state(collection, row)
+
+
+def _infos(collection: Collection, numbers: Iterable[int]) -> Iterator[ClusterInfo]:
+    numbers = list(numbers)
+    table = collection.clusters
+    for start in range(0, len(numbers), _STREAM_ROWS):
+        part = [table[number] for number in numbers[start : start + _STREAM_ROWS]]
+        rows = [0 if cluster.exemplar_row is None else cluster.exemplar_row for cluster in part]
+        for cluster, images in zip(part, collection.index.ids_of(rows), strict=True):
+            exemplar = images[0] if images and cluster.exemplar_row is not None else None
+            yield ClusterInfo(cluster.id, cluster.created, cluster.name, exemplar)
+
+
+def _image_events(changes: Iterable[Change]) -> Iterator[Event]:
+    for change in changes:
+        data = {"image": change.id} | ({"from": change.old} if change.old else {})
+        if change.new is None:
+            yield Event(EventKind.ERASED, data)
+        elif change.new.cluster != change.old:
+            yield Event(
+                EventKind.ASSIGNED,
+                data
+                | {
+                    "cluster": change.new.cluster,
+                    "confidence": f"{change.new.confidence:.3f}",
+                    "provisional": str(int(change.new.provisional)),
+                },
+            )

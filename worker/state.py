@@ -1,0 +1,42 @@
+"""The single values that a collection keeps: a frozen value, and where it is stored."""
+
+import json
+import sqlite3
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`sequence` counts publications, `epoch` is the last lease held, `generation` the last run
+    whose clusters are published, `adopting` the run being published now (0: none),
+    `runs` the number of the last run started, `changes` grows with every change of the images,
+    `clustered_changes` and `clustered_images` are what the last run saw, `clustered_at` when.
+    """
+
+    sequence: int = 0
+    epoch: int = 0
+    generation: int = 0
+    adopting: int = 0
+    runs: int = 0
+    changes: int = 0
+    clustered_changes: int = 0
+    clustered_images: int = 0
+    clustered_at: float = 0.0
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    """The stored state, with defaults for what was never stored."""
+    stored = dict(connection.execute("SELECT key, value FROM state"))
+    known = {field.name for field in fields(State)}
+    numbers = {name: json.loads(value) for name, value in stored.items() if name in known}
+    return State(**numbers)
+
+
+def write_state(connection: sqlite3.Connection, old: State, new: State) -> None:
+    """Store what differs between `old` and `new`, within the caller's transaction."""
+    changed = [
+        (field.name, json.dumps(getattr(new, field.name)))
+        for field in fields(State)
+        if getattr(old, field.name) != getattr(new, field.name)
+    ]
+    connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", changed)
