@@ -46,6 +46,10 @@ class Adoption:
         waits = row < len(self.waiting) and self.waiting[row]
         return int(self.before[row]) if waits else None
 
+    def all_visible(self) -> None:
+        """Readers see every label: the collection was published as a whole."""
+        self.waiting[:] = False
+
     def next_rows(self, limit: int) -> Rows:
         """Take the next changed rows, at most `limit`; empty when all are taken."""
         rows = self.rows[self.cursor : self.cursor + limit]
@@ -72,12 +76,7 @@ def begin(collection: Collection, result: RunResult, now: float) -> None:
         )
         reach_fault("R6")
         _record(collection, connection, result, numbers)
-        collection.set_state(
-            connection,
-            adopting=result.generation,
-            clustered_images=collection.images,
-            clustered_at=now,
-        )
+        collection.set_state(connection, adopting=result.generation)
     _switch(collection, result.generation, target, confidence, result.n)
 
 

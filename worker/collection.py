@@ -104,8 +104,12 @@ class Collection:
         self.outbox.add_images(
             connection, ((write.id, self.visible(write.old_row)) for write in changed)
         )
-        if changed:
-            self.set_state(connection, changes=self.state.changes + len(changed))
+        outcomes = [write.outcome for write in changed]
+        self.set_state(
+            connection,
+            added=self.state.added + outcomes.count(Outcome.ADDED),
+            erased=self.state.erased + outcomes.count(Outcome.ERASED),
+        )
 
     def reassign(self, rows: Rows) -> dict[int, int]:
         """R6: let provisional `rows` choose again; returns where clusters lost images to.

@@ -133,4 +133,4 @@ def memory_bytes(collection: Collection) -> int:
     index = collection.index
     links = index.rows * 8 * 16 * 2
     per_row = 4 * index.dimension + 8 * index.neighbours.shape[1] + 32
-    return 2**16 + links + index.rows * per_row
+    return int(2**16 + links + index.rows * per_row)

@@ -71,7 +71,7 @@ class Ingest:
         self._metrics = metrics
         self._clock = clock
         self._batch_records = batch_records
-        self._waiting: dict[tuple[str, str], float] = {}
+        self._waiting: dict[str, dict[str, float]] = defaultdict(dict)
         self._store_rests_until = 0.0
 
     def batch(self, timeout_seconds: float) -> int:
@@ -114,7 +114,7 @@ class Ingest:
                 count = sum(write.outcome is outcome for write in logged.writes)
                 self._metrics.images.labels(outcome).inc(count)
             self._metrics.last_ingest.set(self._clock.time())
-            self._waiting |= {(name, id_): produced for id_, produced in share.times.items()}
+            self._waiting[name] |= share.times
         if letters:
             self._keep(letters)
         following = {raw.partition: raw.offset + 1 for raw in raws}
@@ -180,15 +180,15 @@ class Ingest:
             )
 
     def _publish(self, collection: Collection) -> None:
+        produced = self._waiting.pop(collection.name, {})
         try:
             while collection.outbox:
                 images = self._publisher.publish(collection)
                 now = self._clock.time()
-                for image in images:
-                    produced = self._waiting.pop((collection.name, image), None)
-                    if produced is not None:
-                        self._metrics.visible_seconds.observe(max(0.0, now - produced))
+                for image in produced.keys() & set(images):
+                    self._metrics.visible_seconds.observe(max(0.0, now - produced.pop(image)))
         except StoreUnavailableError as error:
+            self._waiting[collection.name] = produced
             self._metrics.store_errors.inc()
             self._store_rests_until = self._clock.monotonic() + _RETRY_SECONDS
             log.warning("not published yet", collection=collection.name, error=str(error))

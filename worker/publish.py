@@ -110,6 +110,8 @@ class Publisher:
         with collection.index.transaction(durable=False) as connection:
             collection.outbox.clear(connection)
             collection.set_state(connection, sequence=sequence)
+        if collection.adoption is not None:
+            collection.adoption.all_visible()
         self._metrics.rebuilds.inc()
         self._metrics.last_publish.set(self._clock.time())
 

@@ -150,6 +150,9 @@ class Settings(BaseSettings):
     recluster_images: Positive = Field(
         10_000, description="New images after which a reclustering starts."
     )
+    recluster_first_images: Positive = Field(
+        50, description="Images of a collection's first run; until recluster_images, doublings too."
+    )
     recluster_timeout_seconds: Seconds = Field(
         6 * 3_600.0, description="A reclustering that takes longer is stopped."
     )

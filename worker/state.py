@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 @dataclass(frozen=True, slots=True)
 class State:
     """`sequence` counts publications, `epoch` is the last lease held, `generation` the last run
-    whose clusters are published, `adopting` the run being published now (0: none),
-    `runs` the number of the last run started, `changes` grows with every change of the images,
-    `clustered_changes` and `clustered_images` are what the last run saw, `clustered_at` when.
+    whose clusters are published, `adopting` the run being published now (0: none), `runs` the
+    number of the last run started. `added` and `erased` count images ever; the values `clustered_`
+    are what the last run that ended had found, and when (seconds since 1970; 0: never).
     """
 
     sequence: int = 0
@@ -18,10 +18,12 @@ class State:
     generation: int = 0
     adopting: int = 0
     runs: int = 0
-    changes: int = 0
-    clustered_changes: int = 0
-    clustered_images: int = 0
+    added: int = 0
+    erased: int = 0
     clustered_at: float = 0.0
+    clustered_added: int = 0
+    clustered_erased: int = 0
+    clustered_rows: int = 0
 
 
 def read_state(connection: sqlite3.Connection) -> State:

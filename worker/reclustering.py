@@ -1,0 +1,290 @@
+"""Reclustering as the ingest thread sees it: start, watch, judge, adopt; it never waits.
+
+R1 view  R2 cluster and R3 result (a child process)  R4 match and R7 drift (in the child as well)
+R6 re-assign and R8 publish (`worker.adopt`). R5, corrections, has its place between R4 and R6.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from index import reach_fault
+from worker import adopt
+from worker.clock import Clock
+from worker.collection import Collection
+from worker.collections import Collections
+from worker.errors import CorruptError
+from worker.gate import GateSettings
+from worker.metrics import Metrics
+from worker.recluster import generations
+from worker.recluster.result import RunResult, read_result
+from worker.recluster.schedule import Mark, ScheduleSettings, ScheduleState, Trigger, due
+from worker.recluster.supervisor import Failed, Finished, Supervisor
+from worker.recluster.view import View, write_view
+from worker.settings import Settings
+
+log = structlog.get_logger()
+
+RUNS = "runs"
+HELD = "held"
+
+# Former generations that identity looks back to.
+_HISTORY = 3
+
+
+class Reclustering:
+    """Runs at most one reclustering at a time over the open collections. Owned by one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        collections: Collections,
+        supervisor: Supervisor,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._collections = collections
+        self._supervisor = supervisor
+        self._metrics = metrics
+        self._clock = clock
+        self._schedule = ScheduleSettings(
+            period_seconds=settings.recluster_seconds,
+            new_images=settings.recluster_images,
+            first_images=settings.recluster_first_images,
+        )
+        self._waiting: dict[str, ScheduleState] = {}
+        self._running: str | None = None
+        self._mark = Mark(0.0, 0, 0, 0)
+        self.ended: dict[str, str] = {}
+
+    @property
+    def running(self) -> str | None:
+        """The collection that is being reclustered."""
+        return self._running
+
+    def busy(self, collection: Collection) -> bool:
+        """True while `collection` is being reclustered or a result adopted."""
+        return collection.name == self._running or collection.adoption is not None
+
+    def request(self, name: str) -> None:
+        """Recluster the collection as soon as no other run goes on."""
+        collection = self._collections.find(name)
+        if collection is not None:
+            self.ended.pop(name, None)
+            self._waiting[name] = replace(self._state(collection), requested=True)
+
+    def tick(self) -> None:
+        """Start, watch and take over runs; returns at once."""
+        if self._running is None:
+            self._start_next()
+        else:
+            self._watch(self._running)
+
+    def adopt(self, rows: int) -> bool:
+        """Put up to `rows` changed rows of each adoption into the outboxes; True if any was."""
+        working = [c for c in self._collections if c.adoption is not None]
+        for collection in working:
+            if adopt.step(collection, rows):
+                self.ended[collection.name] = "published"
+                self._metrics.reclusterings.labels("published").inc()
+                self._metrics.last_recluster.set(self._clock.time())
+                log.info(
+                    "run published", collection=collection.name, run=collection.state.generation
+                )
+        return bool(working)
+
+    def held(self, collection: Collection) -> RunResult | None:
+        """The run that waits for a person, if there is one."""
+        path = self._folder(collection) / HELD
+        return read_result(path) if path.is_dir() else None
+
+    def publish_held(self, collection: Collection) -> bool:
+        """Publish the held run after all; False if there is none."""
+        result = self.held(collection)
+        if result is None or collection.adoption is not None:
+            return False
+        self._adopt(collection, result)
+        shutil.rmtree(self._folder(collection) / HELD)
+        return True
+
+    def discard_held(self, collection: Collection) -> bool:
+        """Forget the held run; False if there is none."""
+        path = self._folder(collection) / HELD
+        if not path.is_dir():
+            return False
+        shutil.rmtree(path)
+        self._metrics.reclusterings.labels("discarded").inc()
+        return True
+
+    def cancel(self) -> None:
+        """Stop the run in progress; the next start begins it again."""
+        self._supervisor.cancel()
+        self._running = None
+
+    def _start_next(self) -> None:
+        now = self._clock.time()
+        for collection in self._collections:
+            if collection.adoption is not None:
+                continue
+            trigger = due(self._state(collection), self._schedule, now)
+            if trigger is not None:
+                self._start(collection, trigger)
+                return
+
+    def _state(self, collection: Collection) -> ScheduleState:
+        stored = collection.state
+        present = _present(collection, self._clock.time())
+        known = self._waiting.get(collection.name)
+        last = Mark(
+            stored.clustered_at,
+            stored.clustered_added,
+            stored.clustered_rows,
+            stored.clustered_erased,
+        )
+        if known is None:
+            known = ScheduleState(present, opened=self._clock.time())
+        state = replace(known, present=present, last=last if stored.clustered_at else None)
+        self._waiting[collection.name] = state
+        return state
+
+    def _start(self, collection: Collection, trigger: Trigger) -> None:
+        """R1, and the child for R2 to R4."""
+        run = collection.state.runs + 1
+        with collection.index.transaction(durable=False) as connection:
+            collection.set_state(connection, runs=run)
+        self._mark = _present(collection, self._clock.time())
+        folder = self._folder(collection)
+        shutil.rmtree(folder / "view", ignore_errors=True)
+        shutil.rmtree(folder / "result", ignore_errors=True)
+        write_view(folder / "view", self._view(collection, run))
+        reach_fault("R1")
+        self._supervisor.start(folder / "view", folder / "result")
+        reach_fault("R2")
+        self._running = collection.name
+        self._metrics.triggers.labels(trigger).inc()
+        self._metrics.reclustering.set(1)
+        log.info("run started", collection=collection.name, run=run, trigger=str(trigger))
+
+    def _view(self, collection: Collection, run: int) -> View:
+        index, settings = collection.index, self._settings
+        former = generations.newest(index.directory, _HISTORY)
+        return View(
+            collection=collection.name,
+            generation=run,
+            n=index.rows,
+            dimension=index.dimension,
+            k=index.neighbours.shape[1],
+            vectors_path=index.vectors_path,
+            granularity=settings.granularity,
+            group_size=settings.group_size,
+            neighbours=index.neighbours,
+            similarity=index.similarity,
+            counts=index.counts,
+            labels=collection.assignments.labels,
+            provisional=collection.assignments.provisional,
+            pinned=collection.clusters.pinned,
+            live=frozenset(collection.clusters.live),
+            history=tuple(generation.labels for generation in former),
+            weights=settings.weights,
+            gate=GateSettings(
+                max_changed_share=settings.gate_max_changed,
+                max_largest_share=settings.gate_max_largest,
+                max_count_factor=settings.gate_max_count_factor,
+                min_images=settings.gate_min_images,
+            ),
+        )
+
+    def _watch(self, name: str) -> None:
+        state = self._supervisor.poll()
+        if isinstance(state, Finished):
+            self._end(name)
+            self._take(name, state.result)
+        elif isinstance(state, Failed):
+            self._end(name)
+            self._fail(name, state.reason)
+
+    def _end(self, name: str) -> None:
+        self._running = None
+        self._metrics.reclustering.set(0)
+        self._waiting[name] = replace(self._waiting[name], requested=False)
+
+    def _fail(self, name: str, reason: str) -> None:
+        waiting = self._waiting[name]
+        self._waiting[name] = replace(
+            waiting, failures=waiting.failures + 1, failed_at=self._clock.time()
+        )
+        self.ended[name] = f"failed: {reason}"
+        self._metrics.reclusterings.labels("failed").inc()
+        log.error("run failed", collection=name, reason=reason)
+
+    def _take(self, name: str, path: Path) -> None:
+        """R7: publish the result, or hold it for a person."""
+        reach_fault("R3")
+        collection = self._collections.get(name)
+        try:
+            result = read_result(path)
+        except CorruptError as error:
+            self._fail(name, str(error))
+            return
+        self._waiting[name] = replace(self._waiting[name], failures=0)
+        self._observe(result)
+        with collection.index.transaction(durable=False) as connection:
+            collection.set_state(
+                connection,
+                clustered_at=self._mark.at,
+                clustered_added=self._mark.images,
+                clustered_rows=self._mark.rows,
+                clustered_erased=self._mark.erasures,
+            )
+        if result.verdict.held:
+            self._hold(collection, path, result)
+        else:
+            self._adopt(collection, result)
+
+    def _hold(self, collection: Collection, path: Path, result: RunResult) -> None:
+        held = self._folder(collection) / HELD
+        shutil.rmtree(held, ignore_errors=True)
+        path.rename(held)
+        reasons = "; ".join(result.verdict.reasons)
+        self.ended[collection.name] = f"held: {reasons}"
+        self._metrics.reclusterings.labels("held").inc()
+        log.warning("run held", collection=collection.name, run=result.generation, why=reasons)
+
+    def _adopt(self, collection: Collection, result: RunResult) -> None:
+        reach_fault("R7")
+        if result.context_path is not None:
+            collection.edges.renew(collection.index, result.context_path)
+        adopt.begin(collection, result, self._clock.time())
+
+    def _observe(self, result: RunResult) -> None:
+        metrics, drift = self._metrics, result.drift
+        for stage, seconds in result.seconds.items():
+            metrics.recluster_seconds.labels(stage).observe(seconds)
+        if result.expected_f is not None:
+            metrics.expected_f.set(result.expected_f)
+        metrics.changed_ratio.set(drift.changed_share)
+        metrics.merged_ratio.set(drift.merge_mass)
+        metrics.split_ratio.set(drift.split_mass)
+        metrics.rand_index.set(drift.rand_index)
+        metrics.nmi.set(drift.nmi)
+        metrics.singleton_ratio.set(drift.singleton_share)
+        metrics.largest_ratio.set(drift.largest_share)
+        metrics.mean_confidence.set(drift.mean_confidence)
+        metrics.overturned_ratio.set(drift.overturned_share)
+        _, sizes = np.unique(result.cluster[result.cluster != -1], return_counts=True)
+        values, counts = np.unique(sizes, return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            for _ in range(count):
+                metrics.cluster_images.observe(value)
+
+    def _folder(self, collection: Collection) -> Path:
+        return collection.index.directory / RUNS
+
+
+def _present(collection: Collection, now: float) -> Mark:
+    state = collection.state
+    return Mark(now, state.added, collection.index.rows, state.erased)
