@@ -1,7 +1,6 @@
 """The collections of a worker: opened on demand, the least recently used closed beyond a bound."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import structlog
 
@@ -18,7 +17,7 @@ log = structlog.get_logger()
 
 FOLDER = "collections"
 
-MakeEdges = Callable[[Path], Edges]
+MakeEdges = Callable[[], Edges]
 MayClose = Callable[[Collection], bool]
 
 
@@ -83,7 +82,7 @@ class Collections:
             model=model,
         )
         collection = Collection(
-            name, index, self._make_edges(directory), self._clock, settings.join_probability
+            name, index, self._make_edges(), self._clock, settings.join_probability
         )
         try:
             collection.recover()

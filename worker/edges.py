@@ -13,8 +13,6 @@ from worker.assignments import Rows
 if TYPE_CHECKING:
     from models import CollectionContext, HiLander
 
-CONTEXT_FILE = "context.npz"
-
 # The statistics of a collection are measured again when it has grown by this factor.
 _GROWTH = 1.5
 
@@ -32,9 +30,8 @@ class Edges(Protocol):
 class ModelEdges:
     """The edges of Hi-LANDER, with the statistics of one collection (`CollectionContext`)."""
 
-    def __init__(self, model: "HiLander", directory: Path) -> None:
+    def __init__(self, model: "HiLander") -> None:
         self._model = model
-        self._path = directory / CONTEXT_FILE
         self._context: CollectionContext | None = None
         self._rows = 0
 

@@ -4,8 +4,14 @@ No label carries an image, cluster or collection: gauges are over all open colle
 they say otherwise. `Metrics` owns its registry, so that tests make as many as they like.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from worker.errors import Reason
 
@@ -18,6 +24,28 @@ RECLUSTER_RESULTS = ("published", "held", "failed", "discarded")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LONG_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 21_600)
 _SIZES = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 10_000, 100_000)
+
+
+class ClusterSizes(Collector):
+    """A histogram of the last run's cluster sizes, replaced as a whole by each run."""
+
+    def __init__(self) -> None:
+        self._sizes = np.empty(0, np.int64)
+
+    def show(self, sizes: NDArray[np.int64]) -> None:
+        """Take the sizes of all clusters, int64 [clusters]."""
+        self._sizes = sizes
+
+    def collect(self) -> Iterator[Metric]:
+        """The one metric."""
+        sizes = self._sizes
+        buckets = [(str(float(limit)), float((sizes <= limit).sum())) for limit in _SIZES]
+        yield HistogramMetricFamily(
+            "shoal_cluster_images",
+            "Images of each cluster of the last run.",
+            buckets=[*buckets, ("+Inf", float(len(sizes)))],
+            sum_value=float(sizes.sum()),
+        )
 
 
 class Metrics:
@@ -178,8 +206,5 @@ class Metrics:
             "shoal_drift_overturned_ratio",
             "Share of provisional assignments that the last run changed.",
         )
-        self.cluster_images = self._histogram(
-            "shoal_cluster_images",
-            "Sizes of the clusters of every published run.",
-            tuple(float(size) for size in _SIZES),
-        )
+        self.cluster_sizes = ClusterSizes()
+        self.registry.register(self.cluster_sizes)

@@ -108,7 +108,6 @@ class Reclustering:
         if result is None or collection.adoption is not None:
             return False
         self._adopt(collection, result)
-        shutil.rmtree(self._folder(collection) / HELD)
         return True
 
     def discard_held(self, collection: Collection) -> bool:
@@ -259,6 +258,7 @@ class Reclustering:
         if result.context_path is not None:
             collection.edges.renew(collection.index, result.context_path)
         adopt.begin(collection, result, self._clock.time())
+        shutil.rmtree(self._folder(collection) / HELD, ignore_errors=True)
 
     def _observe(self, result: RunResult) -> None:
         metrics, drift = self._metrics, result.drift
@@ -276,10 +276,7 @@ class Reclustering:
         metrics.mean_confidence.set(drift.mean_confidence)
         metrics.overturned_ratio.set(drift.overturned_share)
         _, sizes = np.unique(result.cluster[result.cluster != -1], return_counts=True)
-        values, counts = np.unique(sizes, return_counts=True)
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            for _ in range(count):
-                metrics.cluster_images.observe(value)
+        metrics.cluster_sizes.show(sizes)
 
     def _folder(self, collection: Collection) -> Path:
         return collection.index.directory / RUNS

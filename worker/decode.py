@@ -1,0 +1,140 @@
+"""What a raw record means: an image to insert or replace, or one to erase."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from worker.errors import Reason, RejectedError
+from worker.message import Message, Tags, rejection, shown
+from worker.records import Erase, RawRecord, Record, Upsert
+from worker.vectors import unit_vector
+
+JSON = "application/json"
+FLOAT32 = "application/x-float32"
+FLOAT16 = "application/x-float16"
+CONTENT_TYPE_HEADER = "content-type"
+
+_RAW_TYPES = {
+    FLOAT32: np.dtype("<f4"),
+    FLOAT16: np.dtype("<f2"),
+    "application/octet-stream;dtype=float32": np.dtype("<f4"),
+    "application/octet-stream;dtype=float16": np.dtype("<f2"),
+}
+
+
+@dataclass(frozen=True)
+class FieldNames:
+    """Where a message has what; dots lead into objects (`data.vector`).
+
+    The same names, as they are, are those of the headers of records that are not JSON. `id` is
+    None where the id is the record's key.
+    """
+
+    embedding: str = "embedding"
+    collection: str = "collection"
+    model: str = "model"
+    group: str = "group"
+    uri: str = "uri"
+    time: str = "time"
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How records are read. Records that name no collection belong to `default_collection`."""
+
+    default_collection: str = "main"
+    max_record_bytes: int = 2**20
+    fields: FieldNames = field(default_factory=FieldNames)
+
+
+class Decoder:
+    """Decodes and checks records one by one. Without state, so safe to share."""
+
+    def __init__(self, settings: DecodeSettings | None = None) -> None:
+        self._settings = settings or DecodeSettings()
+        names = self._settings.fields
+        self._tag_names = {
+            "collection": names.collection,
+            "model": names.model,
+            "group": names.group,
+            "uri": names.uri,
+            "time": names.time,
+        }
+        body = self._tag_names | {"embedding": names.embedding}
+        if names.id is not None:
+            body["id"] = names.id
+        self._paths = {name: tuple(path.split(".")) for name, path in body.items()}
+
+    def decode(self, raw: RawRecord) -> Record:
+        """The meaning of `raw`, its vector of unit length. Raises `RejectedError`."""
+        value = raw.value
+        size = len(value or b"") + len(raw.key or b"")
+        if size > self._settings.max_record_bytes:
+            limit = self._settings.max_record_bytes
+            raise RejectedError(
+                Reason.TOO_LARGE, f"record: {size} bytes, at most {limit} are allowed"
+            )
+        if value is None:
+            tags, id_ = self._from_headers(raw)
+            return Erase(tags.collection or self._settings.default_collection, id_)
+        number_type = _number_type(_header(raw, CONTENT_TYPE_HEADER) or JSON)
+        if number_type is None:
+            tags, id_, numbers = self._from_json(raw, value)
+        else:
+            tags, id_ = self._from_headers(raw)
+            numbers = _numbers(value, number_type)
+        return Upsert(
+            tags.collection or self._settings.default_collection,
+            id_,
+            unit_vector(numbers),
+            tags.model,
+            tags.group,
+            tags.uri,
+            tags.time,
+        )
+
+    def _from_json(self, raw: RawRecord, value: bytes) -> tuple[Message, str, NDArray[np.float64]]:
+        try:
+            body = from_json(value)
+        except ValueError as error:
+            raise RejectedError(Reason.NOT_JSON, f"value: {error}") from None
+        if not isinstance(body, dict):
+            raise RejectedError(Reason.NOT_JSON, f"value: {shown(body)}, must be a JSON object")
+        fields = {name: _look_up(body, path) for name, path in self._paths.items()}
+        message = _checked(Message, fields)
+        id_ = _id_from_key(raw.key) if "id" not in self._paths else _id_from_field(message.id)
+        try:
+            return message, id_, np.array(message.embedding, np.float64)
+        except OverflowError:
+            raise RejectedError(
+                Reason.NOT_FINITE, "embedding: a number is too large for a float64"
+            ) from None
+
+    def _from_headers(self, raw: RawRecord) -> tuple[Tags, str]:
+        fields = {name: _header(raw, header) for name, header in self._tag_names.items()}
+        id_header = self._settings.fields.id
+        if id_header is not None and (id_ := _header(raw, id_header)) is not None:
+            return _checked(Tags, fields), _id_from_field(id_)
+        return _checked(Tags, fields), _id_from_key(raw.key)
+
+
+def _checked[Kind: Tags](kind: type[Kind], fields: dict[str, Any]) -> Kind:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise rejection(error, fields) from None
+
+
+def _look_up(body: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = body
+    for step in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(step)
+    return value
