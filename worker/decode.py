@@ -1,8 +1,8 @@
 """What a raw record means: an image to insert or replace, or one to erase."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,15 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from worker.errors import Reason, RejectedError
-from worker.message import Message, Tags, rejection, shown
+from worker.image_id import id_from_field, id_from_key
+from worker.message import (
+    MAX_DIMENSION,
+    MIN_DIMENSION,
+    Message,
+    Tags,
+    rejection,
+    shown,
+)
 from worker.records import Erase, RawRecord, Record, Upsert
 from worker.vectors import unit_vector
 
@@ -19,7 +27,9 @@ FLOAT32 = "application/x-float32"
 FLOAT16 = "application/x-float16"
 CONTENT_TYPE_HEADER = "content-type"
 
-_RAW_TYPES = {
+_Kind = TypeVar("_Kind", bound=Tags)
+
+_RAW_TYPES: dict[str, np.dtype[Any]] = {
     FLOAT32: np.dtype("<f4"),
     FLOAT16: np.dtype("<f2"),
     "application/octet-stream;dtype=float32": np.dtype("<f4"),
@@ -108,33 +118,73 @@ class Decoder:
             raise RejectedError(Reason.NOT_JSON, f"value: {shown(body)}, must be a JSON object")
         fields = {name: _look_up(body, path) for name, path in self._paths.items()}
         message = _checked(Message, fields)
-        id_ = _id_from_key(raw.key) if "id" not in self._paths else _id_from_field(message.id)
-        try:
-            return message, id_, np.array(message.embedding, np.float64)
-        except OverflowError:
-            raise RejectedError(
-                Reason.NOT_FINITE, "embedding: a number is too large for a float64"
-            ) from None
+        id_ = id_from_key(raw.key) if "id" not in self._paths else id_from_field(message.id)
+        numbers = np.fromiter(message.embedding, np.float64, len(message.embedding))
+        return message, id_, numbers
 
     def _from_headers(self, raw: RawRecord) -> tuple[Tags, str]:
         fields = {name: _header(raw, header) for name, header in self._tag_names.items()}
         id_header = self._settings.fields.id
         if id_header is not None and (id_ := _header(raw, id_header)) is not None:
-            return _checked(Tags, fields), _id_from_field(id_)
-        return _checked(Tags, fields), _id_from_key(raw.key)
+            return _checked(Tags, fields), id_from_field(id_)
+        return _checked(Tags, fields), id_from_key(raw.key)
 
 
-def _checked[Kind: Tags](kind: type[Kind], fields: dict[str, Any]) -> Kind:
+def _checked(kind: type[_Kind], fields: dict[str, Any]) -> _Kind:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
         raise rejection(error, fields) from None
 
 
-def _look_up(body: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = body
+def _look_up(body: object, path: tuple[str, ...]) -> object:
+    value = body
     for step in path:
         if not isinstance(value, dict):
             return None
         value = value.get(step)
     return value
+
+
+def _header(raw: RawRecord, name: str) -> str | None:
+    """The last header of that name, as in Kafka's own clients; None if there is none."""
+    found = None
+    for header, value in raw.headers:
+        if header == name:
+            found = value
+    if found is None:
+        return None
+    try:
+        return found.decode()
+    except UnicodeDecodeError:
+        raise RejectedError(
+            Reason.BAD_FIELD, f"header {name}: {shown(found)}, must be UTF-8"
+        ) from None
+
+
+@lru_cache(maxsize=64)
+def _number_type(content_type: str) -> np.dtype[Any] | None:
+    """The type of the raw numbers, None for JSON. Raises `RejectedError` for other types."""
+    plain = content_type.lower().replace(" ", "")
+    if plain in _RAW_TYPES:
+        return _RAW_TYPES[plain]
+    kind = plain.partition(";")[0]
+    if kind == JSON or kind.endswith("+json"):
+        return None
+    raise RejectedError(
+        Reason.UNKNOWN_CONTENT_TYPE,
+        f"content-type: {shown(content_type)}, allowed: {JSON}, {', '.join(_RAW_TYPES)}",
+    )
+
+
+def _numbers(value: bytes, number_type: np.dtype[Any]) -> NDArray[np.float64]:
+    count, rest = divmod(len(value), number_type.itemsize)
+    if not value:
+        raise RejectedError(Reason.MISSING_EMBEDDING, "value: empty, must be the embedding")
+    if rest or not MIN_DIMENSION <= count <= MAX_DIMENSION:
+        raise RejectedError(
+            Reason.BAD_FIELD,
+            f"value: {len(value)} bytes, must be {MIN_DIMENSION} to {MAX_DIMENSION} numbers of "
+            f"{number_type.itemsize} bytes",
+        )
+    return np.frombuffer(value, number_type).astype(np.float64)

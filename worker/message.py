@@ -8,7 +8,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from worker.errors import Reason, RejectedError
 
 COLLECTION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}$"
-MAX_ID_BYTES = 256
 MIN_DIMENSION = 2
 MAX_DIMENSION = 65_536
 _YEAR_10000 = 253_402_300_800.0
@@ -70,7 +69,8 @@ def rejection(error: ValidationError, fields: dict[str, Any]) -> RejectedError:
     if len(first["loc"]) > 1 and isinstance(index := first["loc"][1], int):
         place, value = f"{name}[{index}]", fields[name][index]
     reason = Reason.BAD_COLLECTION if name == "collection" else Reason.BAD_FIELD
-    return RejectedError(reason, f"{place}: {shown(value)}: {first['msg']}")
+    what = first["msg"].removeprefix("Value error, ")
+    return RejectedError(reason, f"{place}: {shown(value)}: {what}")
 
 
 def shown(value: object) -> str:

@@ -17,7 +17,8 @@ def unit_vector(numbers: NDArray[np.float64]) -> Vector:
 
     Raises `RejectedError` if a number is not finite or all are zero.
     """
-    square = float(numbers @ numbers)
+    with np.errstate(all="ignore"):
+        square = float(numbers @ numbers)
     if not _SMALLEST_SQUARE < square < math.inf:
         numbers = _tamed(numbers)
         square = float(numbers @ numbers)

@@ -50,13 +50,5 @@ class Source(Protocol):
     def lost_records(self) -> int:
         """Records that were gone before they could be read, since `open`."""
 
-    def take_rewound(self) -> set[str]:
-        """Return, and forget, the partitions that went back below a position it was given.
-
-        Only after an accepted loss (a topic made anew, a file replaced): what follows are other
-        records under offsets that were used before, so the positions kept for these partitions
-        are void and must be forgotten before any more records are taken.
-        """
-
     def close(self) -> None:
         """Release every connection; the source is not used again."""

@@ -24,11 +24,6 @@ class Gap:
     records: int
     what: str
 
-    @property
-    def rewinds(self) -> bool:
-        """Whether reading goes on at a lower offset than before."""
-        return self.first < self.position
-
     def __str__(self) -> str:
         there = f"{self.first} to {self.end - 1}" if self.end > self.first else "none"
         return (
@@ -62,7 +57,6 @@ class Losses:
     def __init__(self, advice: str, *, accept: bool) -> None:
         self._advice = advice
         self._accept = accept
-        self._rewound: set[str] = set()
         self.records = 0
 
     def settle(self, gaps: Sequence[Gap]) -> None:
@@ -72,10 +66,3 @@ class Losses:
         for gap in gaps:
             _log.error("records lost, going on", partition=gap.partition, gap=str(gap))
             self.records += gap.records
-            if gap.rewinds:
-                self._rewound.add(gap.partition)
-
-    def take_rewound(self) -> set[str]:
-        """The partitions that went back since the last call."""
-        rewound, self._rewound = self._rewound, set()
-        return rewound

@@ -130,10 +130,6 @@ class KafkaSource:
         """See `Source.lost_records`."""
         return self._losses.records
 
-    def take_rewound(self) -> set[str]:
-        """See `Source.take_rewound`."""
-        return self._losses.take_rewound()
-
     def close(self) -> None:
         """See `Source.close`; waits a moment for the last commit."""
         with contextlib.suppress(KafkaError):
