@@ -1,9 +1,9 @@
 """The interface of the published state, written by one leased worker, read by anyone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,10 @@ class Update:
     At most `MAX_CHANGES` changes. `retired` maps a retired cluster to its successor (None: it
     has none). `sequence` grows by one with every update of a collection. Applying an update
     twice leaves the same state as applying it once (events are then seen twice).
+
+    A cluster is live while it has members. What `clusters` says of one is kept until it is
+    retired, also while it is empty; an image assigned to a retired cluster brings it back.
+    A `generation` of 0, a `model` of None and a `dimension` of 0 leave what is published.
     """
 
     sequence: int
@@ -132,7 +136,13 @@ class Store(Protocol):
         """The sequence number last applied, None if the collection is not in the store."""
 
     def apply(self, lease: Lease, update: Update) -> None:
-        """Publish a difference. Raises as `renew` does; nothing is applied then."""
+        """Publish a difference, and renew the lease.
+
+        `update.sequence` must be the one after the last applied, or the last again; the first
+        of a collection is 1. Any other means that the store and the worker do not have the same
+        past (it came back from an old backup, say): `LeaseLapsedError`; acquire, compare
+        `sequence` and rebuild. Raises as `renew` does; nothing is applied then.
+        """
 
     def rebuild(
         self,
@@ -144,9 +154,17 @@ class Store(Protocol):
     ) -> None:
         """Publish a whole collection beside the old one and switch readers over in one step.
 
-        `update` carries sequence, generation, model and dimension; its changes are empty. A
-        rebuild that was cut short leaves the old state visible. Raises as `apply` does.
+        `update` carries sequence (any number), generation, model, dimension and events; its
+        changes are empty. `images` that has a length is streamed, another is read whole first.
+        The lease is renewed with every thousand images. A rebuild that was cut short leaves the
+        old state visible. Raises as `renew` does.
         """
+
+    def crowded(self, collection: str) -> bool:
+        """Whether so many images have come that a rebuild would make the store more compact."""
+
+    def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
+        """Publish what the worker tells of itself, a JSON object. Raises as `renew` does."""
 
     def close(self) -> None:
         """Release every connection."""
@@ -183,5 +201,17 @@ class Reader(Protocol):
     def summary(self, collection: str) -> Summary | None:
         """The collection as a whole, None if unknown."""
 
+    def status(self, collection: str) -> dict[str, Any] | None:
+        """What the worker last told of itself by `Store.put_status`, None if nothing."""
+
     def collections(self) -> list[str]:
         """Every collection that was ever published, sorted."""
+
+    def events(
+        self, collection: str, after: str = "$", block_seconds: float | None = None
+    ) -> Iterator[tuple[str, Event]]:
+        """Each event after the entry `after`, with its entry id to go on from later.
+
+        "0" starts at the oldest kept, "$" with the next to come. Waits for more, at most
+        `block_seconds` at a time, and ends when none came; None: waits for ever.
+        """

@@ -1,0 +1,66 @@
+"""How Redis is connected to, and which of its errors mean that it is not there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+import redis.asyncio as asyncio_redis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.errors import StoreUnavailableError
+
+CONNECT_TIMEOUT_SECONDS = 2.0
+READ_TIMEOUT_SECONDS = 5.0
+
+_UNAVAILABLE = (
+    redis.ConnectionError,  # also LOADING and a refused password
+    redis.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
+    OSError,
+)
+# Refusals that redis-py has no class for.
+_UNAVAILABLE_WORDS = ("MISCONF", "BUSY", "NOREPLICAS")
+
+
+_OPTIONS: dict[str, Any] = {
+    "decode_responses": True,
+    "protocol": 2,
+    "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "socket_timeout": READ_TIMEOUT_SECONDS,
+}
+
+
+def connect(url: str) -> redis.Redis:
+    """A thread-safe client; connects when first used.
+
+    A broken connection is replaced once, since a pooled one may have died of old age. Raises
+    `ValueError` for a URL that is none.
+    """
+    once = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    return redis.Redis.from_url(url, retry=once, **_OPTIONS)
+
+
+def connect_async(url: str) -> asyncio_redis.Redis:
+    """What `connect` gives, for asyncio."""
+    once = AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    return asyncio_redis.Redis.from_url(url, retry=once, **_OPTIONS)
+
+
+@contextmanager
+def unavailability() -> Iterator[None]:
+    """Turn what says that Redis cannot serve now into `StoreUnavailableError`."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        raise StoreUnavailableError(f"Redis is unavailable: {error}") from error
+    except redis.ResponseError as error:
+        if str(error).startswith(_UNAVAILABLE_WORDS):
+            raise StoreUnavailableError(f"Redis is unavailable: {error}") from error
+        raise

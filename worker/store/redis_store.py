@@ -1,0 +1,166 @@
+"""The published state in Redis or Valkey, written through fenced scripts."""
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from worker.clock import Clock, SystemClock
+from worker.errors import LeaseLapsedError, ShoalError
+from worker.store.base import ClusterInfo, ImageState, Lease, Update
+from worker.store.connection import connect, unavailability
+from worker.store.keys import Keys, Space, collections_key, is_crowded
+from worker.store.plan import Argument, announcement, description, difference
+from worker.store.scripts import Scripts
+from worker.store.spaces import Spaces
+
+# A reader that looked the space up just before it changed may use the old one for so long.
+LINGER_SECONDS = 600
+
+
+class RedisStore:
+    """`Store` over one Redis. Thread-safe; every call blocks for at most a few time-outs.
+
+    Every write that the fence lets pass renews the lease for `lease_seconds`, so that a long
+    rebuild keeps it. The stream of events keeps about the last `events_kept`. Raises
+    `ValueError` for a URL or a prefix that cannot be; connects when first used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        prefix: str = "shoal",
+        lease_seconds: float = 15.0,
+        events_kept: int = 100_000,
+        clock: Clock | None = None,
+    ) -> None:
+        self._redis: Any = connect(url)
+        self._scripts = Scripts(self._redis, lease_seconds)
+        self._prefix = prefix
+        self._events_kept = events_kept
+        self._clock = clock or SystemClock()
+        self._live: dict[str, Space] = {}
+        Keys(prefix, "main")
+
+    def acquire(self, collection: str, holder: str, floor: int) -> Lease:
+        """As `Store.acquire`. Clears away what a rebuild that was cut short left."""
+        keys = self._keys(collection)
+        lease = self._scripts.acquire(keys, holder, floor)
+        spaces = self._spaces(keys, lease)
+        for space in spaces.leftover():
+            spaces.sweep(space, 0)
+        if self.sequence(collection) is not None:
+            self._list(collection)
+        return lease
+
+    def renew(self, lease: Lease) -> None:
+        """As `Store.renew`."""
+        self._scripts.run("renew", self._keys(lease.collection), lease)
+
+    def release(self, lease: Lease) -> None:
+        """As `Store.release`; an unavailable Redis lets the lease lapse by itself."""
+        with suppress(ShoalError):
+            self._scripts.run("release", self._keys(lease.collection), lease)
+
+    def sequence(self, collection: str) -> int | None:
+        """As `Store.sequence`."""
+        with unavailability():
+            sequence = self._redis.hget(self._keys(collection).meta, "sequence")
+        return None if sequence is None else int(sequence)
+
+    def crowded(self, collection: str) -> bool:
+        """As `Store.crowded`."""
+        with unavailability():
+            images, buckets = self._redis.hmget(self._keys(collection).meta, "images", "buckets")
+        return images is not None and is_crowded(int(images), int(buckets))
+
+    def apply(self, lease: Lease, update: Update) -> None:
+        """As `Store.apply`: one script, in which Redis serves nobody else."""
+        keys = self._keys(lease.collection)
+        tail = [*self._description(update), *self._announcement(update)]
+        also: list[str] = []
+        while True:
+            space = self._live.get(lease.collection) or self._find_live(keys, lease, update)
+            more_keys, arguments = difference(
+                space, update.changes, update.clusters, update.retired, also
+            )
+            head = [space.number, space.buckets, update.sequence]
+            reply = self._scripts.run("apply", keys, lease, more_keys, [*head, *arguments, *tail])
+            match reply:
+                case ["moved"]:
+                    del self._live[lease.collection]
+                case ["also", *clusters]:
+                    also = clusters
+                case _:
+                    return
+
+    def rebuild(
+        self,
+        lease: Lease,
+        images: Iterable[tuple[str, ImageState]],
+        clusters: Iterable[ClusterInfo],
+        retired: Mapping[str, str | None],
+        update: Update,
+    ) -> None:
+        """As `Store.rebuild`. The old state goes `LINGER_SECONDS` later."""
+        keys = self._keys(lease.collection)
+        spaces = self._spaces(keys, lease)
+        for space in spaces.leftover():
+            spaces.sweep(space, 0)
+        space = spaces.fill(images, clusters, retired)
+        self._list(lease.collection)
+        spaces.flip(space, [*self._description(update, space), *self._announcement(update)])
+        self._live[lease.collection] = space
+        with suppress(ShoalError):  # published all the same; the next rebuild sweeps
+            for old in spaces.leftover():
+                spaces.sweep(old, LINGER_SECONDS)
+
+    def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
+        """As `Store.put_status`."""
+        keys = self._keys(lease.collection)
+        self._scripts.run("status", keys, lease, [keys.status], [json.dumps(status)])
+
+    def close(self) -> None:
+        """As `Store.close`."""
+        self._redis.close()
+
+    def _keys(self, collection: str) -> Keys:
+        return Keys(self._prefix, collection)
+
+    def _spaces(self, keys: Keys, lease: Lease) -> Spaces:
+        return Spaces(self._redis, self._scripts, keys, lease)
+
+    def _find_live(self, keys: Keys, lease: Lease, update: Update) -> Space:
+        """Look the live space up; a collection begins with an empty one before update 1."""
+        space = self._spaces(keys, lease).live()
+        if space is not None:
+            self._live[lease.collection] = space
+        elif update.sequence == 1:
+            self.rebuild(lease, (), (), {}, Update(sequence=0))
+        else:
+            self.renew(lease)
+            raise LeaseLapsedError(
+                f"collection {lease.collection!r}: the store has nothing of it,"
+                f" and is not ready for update {update.sequence}"
+            )
+        return self._live[lease.collection]
+
+    def _list(self, collection: str) -> None:
+        with unavailability():
+            self._redis.sadd(collections_key(self._prefix), collection)
+
+    def _description(self, update: Update, space: Space | None = None) -> list[Argument]:
+        return description(
+            {
+                "space": space.number if space else None,
+                "buckets": space.buckets if space else None,
+                "sequence": update.sequence,
+                "generation": update.generation or None,
+                "model": update.model,
+                "dimension": update.dimension or None,
+                "updated": self._clock.time(),
+            }
+        )
+
+    def _announcement(self, update: Update) -> list[Argument]:
+        return announcement(update.events, update.sequence, self._events_kept)

@@ -1,0 +1,2 @@
+-- Keeps the lease: the fence does.
+return fence() or {'ok'}

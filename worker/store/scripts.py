@@ -1,0 +1,72 @@
+"""The Lua scripts, every one fenced by the lease."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from redis import Redis
+
+from worker.errors import LeaseError, LeaseLapsedError
+from worker.store.base import Lease
+from worker.store.connection import unavailability
+from worker.store.keys import Keys
+from worker.store.plan import Argument
+
+# Refused as a whole when memory is full, rather than after the first of their writes.
+_GROWING = ("apply", "load", "flip", "begin", "status")
+# These free memory or hold the lease, so they run even then.
+_HARMLESS = ("acquire", "renew", "release", "sweep")
+
+
+def _source(name: str) -> str:
+    shebang = "#!lua flags=allow-oom" if name in _HARMLESS else "#!lua"
+    parts = ["fence", "write", name] if name in {"apply", "load", "flip"} else ["fence", name]
+    folder = files("worker.store")
+    return "\n".join([shebang, *((folder / f"{part}.lua").read_text("utf-8") for part in parts)])
+
+
+class Scripts:
+    """Runs scripts by their SHA, loading one when Redis does not know it. Thread-safe."""
+
+    def __init__(self, redis: Redis, lease_seconds: float) -> None:
+        self._scripts = {
+            name: redis.register_script(_source(name)) for name in (*_GROWING, *_HARMLESS)
+        }
+        self._lease_ms = round(lease_seconds * 1000)
+
+    def acquire(self, keys: Keys, holder: str, floor: int) -> Lease:
+        """Take the lease; raises as `Store.acquire`."""
+        with unavailability():
+            reply = self._scripts["acquire"](
+                [keys.lease, keys.writer], [floor, holder, self._lease_ms]
+            )
+        _raise_refusal(keys.collection, reply)
+        return Lease(keys.collection, holder, int(reply[1]))
+
+    def run(
+        self,
+        name: str,
+        keys: Keys,
+        lease: Lease,
+        more_keys: Sequence[str] = (),
+        arguments: Sequence[Argument] = (),
+    ) -> list[str]:
+        """Run a script under the lease and renew it; raises as `Store.renew` if it is lost."""
+        with unavailability():
+            reply: list[str] = self._scripts[name](
+                [keys.lease, keys.writer, *more_keys],
+                [lease.epoch, lease.holder, self._lease_ms, *arguments],
+            )
+        _raise_refusal(lease.collection, reply)
+        return reply
+
+
+def _raise_refusal(collection: str, reply: Sequence[str]) -> None:
+    match reply:
+        case ["held", holder]:
+            raise LeaseError(collection, holder)
+        case ["lapsed", why]:
+            raise LeaseLapsedError(f"collection {collection!r}: {why}")
+        case ["superseded"]:
+            raise LeaseLapsedError(f"collection {collection!r}: a newer rebuild was begun")
+        case _:
+            pass

@@ -1,0 +1,1 @@
+"""Fakes that behave as the real parts do, for tests without servers."""

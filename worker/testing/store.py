@@ -1,0 +1,266 @@
+"""The published state in memory."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.clock import Clock, SystemClock
+from worker.errors import LeaseError, LeaseLapsedError, StoreUnavailableError
+from worker.store.base import (
+    Change,
+    ClusterInfo,
+    ClusterState,
+    Event,
+    ImageState,
+    Lease,
+    Summary,
+    Update,
+)
+from worker.store.codec import decode_event, decode_state, encode_state, event_fields
+from worker.store.keys import Keys, buckets_for, is_crowded
+
+
+@dataclass
+class _Published:
+    images: dict[str, ImageState] = field(default_factory=dict)
+    members: dict[str, set[str]] = field(default_factory=dict)
+    info: dict[str, ClusterInfo] = field(default_factory=dict)
+    retired: dict[str, str | None] = field(default_factory=dict)
+    summary: Summary = field(default_factory=lambda: Summary(0, 0, 0, 0, None, 0, 0.0))
+
+    @property
+    def live(self) -> dict[str, set[str]]:
+        return {c: ids for c, ids in self.members.items() if ids and c not in self.retired}
+
+    def write(
+        self,
+        changes: Iterable[Change],
+        clusters: Iterable[ClusterInfo],
+        retired: Mapping[str, str | None],
+    ) -> None:
+        for change in changes:
+            before = self.images.pop(change.id, None)
+            if before is not None:
+                self.members[before.cluster].discard(change.id)
+            if change.new is not None:
+                self.images[change.id] = decode_state(encode_state(change.new))
+                self.members.setdefault(change.new.cluster, set()).add(change.id)
+                self.retired.pop(change.new.cluster, None)
+        for info in clusters:
+            self.info[info.id] = info
+            self.retired.pop(info.id, None)
+        for cluster, successor in retired.items():
+            self.retired[cluster] = successor
+            self.info.pop(cluster, None)
+
+    def describe(self, update: Update, now: float) -> None:
+        self.summary = Summary(
+            images=len(self.images),
+            clusters=len(self.live),
+            generation=update.generation or self.summary.generation,
+            sequence=update.sequence,
+            model=update.model or self.summary.model,
+            dimension=update.dimension or self.summary.dimension,
+            updated=now,
+        )
+
+    def cluster(self, cluster: str) -> ClusterState | None:
+        size = len(self.members.get(cluster, ()))
+        if not size and cluster not in self.info and cluster not in self.retired:
+            return None
+        info = self.info.get(cluster) or ClusterInfo(cluster, 0.0)
+        gone = cluster in self.retired
+        successor = self.retired.get(cluster)
+        return ClusterState(cluster, size, info.created, info.name, info.exemplar, gone, successor)
+
+
+@dataclass
+class _Collection:
+    epoch: int = 0
+    holder: str = ""
+    expires: float = 0.0
+    buckets: int = 0
+    published: _Published | None = None
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    status: str | None = None
+
+
+class MemoryStore:
+    """`Store` and `Reader` in one process, behaving as Redis does. Not thread-safe.
+
+    Leases run by `clock`. While `down` is true every call but `release` and `close` raises
+    `StoreUnavailableError`; `wipe` forgets everything, as a Redis that restarts empty does.
+    """
+
+    def __init__(self, clock: Clock | None = None, lease_seconds: float = 15.0) -> None:
+        self.down = False
+        self._clock = clock or SystemClock()
+        self._lease_seconds = lease_seconds
+        self._collections: dict[str, _Collection] = {}
+
+    def wipe(self) -> None:
+        """Lose all data."""
+        self._collections.clear()
+
+    def acquire(self, collection: str, holder: str, floor: int) -> Lease:
+        """As `Store.acquire`."""
+        self._check_up()
+        Keys("shoal", collection)
+        kept = self._collections.setdefault(collection, _Collection())
+        if self._is_held(kept) and kept.holder != holder:
+            raise LeaseError(collection, kept.holder)
+        kept.epoch = max(kept.epoch, floor) + 1
+        kept.holder = holder
+        kept.expires = self._clock.monotonic() + self._lease_seconds
+        return Lease(collection, holder, kept.epoch)
+
+    def renew(self, lease: Lease) -> None:
+        """As `Store.renew`."""
+        self._fenced(lease)
+
+    def release(self, lease: Lease) -> None:
+        """As `Store.release`."""
+        kept = self._collections.get(lease.collection)
+        if kept and (kept.epoch, kept.holder) == (lease.epoch, lease.holder) and not self.down:
+            kept.expires = 0.0
+
+    def sequence(self, collection: str) -> int | None:
+        """As `Store.sequence`."""
+        published = self._published(collection)
+        return published.summary.sequence if published else None
+
+    def crowded(self, collection: str) -> bool:
+        """As `Store.crowded`."""
+        published = self._published(collection)
+        if published is None:
+            return False
+        return is_crowded(len(published.images), self._collections[collection].buckets)
+
+    def apply(self, lease: Lease, update: Update) -> None:
+        """As `Store.apply`."""
+        kept = self._fenced(lease)
+        published = kept.published
+        at = published.summary.sequence if published else 0
+        if update.sequence not in {at + 1, at if published else 1}:
+            raise LeaseLapsedError(
+                f"collection {lease.collection!r}: the store is at update {at},"
+                f" not ready for {update.sequence}"
+            )
+        if published is None:
+            kept.published = published = _Published()
+            kept.buckets = buckets_for(0)
+        published.write(update.changes, update.clusters, update.retired)
+        self._finish(kept, published, update)
+
+    def rebuild(
+        self,
+        lease: Lease,
+        images: Iterable[tuple[str, ImageState]],
+        clusters: Iterable[ClusterInfo],
+        retired: Mapping[str, str | None],
+        update: Update,
+    ) -> None:
+        """As `Store.rebuild`."""
+        self._fenced(lease)
+        published = _Published()
+        changes = [Change(image, None, state) for image, state in images]
+        published.write(changes, clusters, retired)
+        kept = self._fenced(lease)
+        kept.published = published
+        kept.buckets = buckets_for(len(changes))
+        self._finish(kept, published, update)
+
+    def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
+        """As `Store.put_status`."""
+        self._fenced(lease).status = json.dumps(status)
+
+    def get(self, collection: str, ids: Sequence[str]) -> list[ImageState | None]:
+        """As `Reader.get`."""
+        images = published.images if (published := self._published(collection)) else {}
+        return [images.get(image) for image in ids]
+
+    def cluster(self, collection: str, cluster: str) -> ClusterState | None:
+        """As `Reader.cluster`."""
+        published = self._published(collection)
+        return published.cluster(cluster) if published else None
+
+    def members(self, collection: str, cluster: str) -> list[str]:
+        """As `Reader.members`."""
+        published = self._published(collection)
+        return sorted(published.members.get(cluster, ())) if published else []
+
+    def clusters(self, collection: str, limit: int | None = None) -> list[ClusterState]:
+        """As `Reader.clusters`."""
+        published = self._published(collection)
+        if published is None:
+            return []
+        states = [state for c in published.live if (state := published.cluster(c))]
+        return sorted(states, key=lambda state: (-state.size, state.id))[:limit]
+
+    def summary(self, collection: str) -> Summary | None:
+        """As `Reader.summary`."""
+        published = self._published(collection)
+        return published.summary if published else None
+
+    def status(self, collection: str) -> dict[str, Any] | None:
+        """As `Reader.status`."""
+        self._check_up()
+        kept = self._collections.get(collection)
+        return json.loads(kept.status) if kept and kept.status else None
+
+    def collections(self) -> list[str]:
+        """As `Reader.collections`."""
+        self._check_up()
+        return sorted(name for name, kept in self._collections.items() if kept.published)
+
+    def events(
+        self, collection: str, after: str = "$", block_seconds: float | None = None
+    ) -> Iterator[tuple[str, Event]]:
+        """As `Reader.events`, but ends at once where that waits."""
+        del block_seconds  # nobody else could add one meanwhile
+        self._check_up()
+        kept = self._collections.get(collection)
+        start = float("inf") if after == "$" else _position(after)
+        for entry, event in list(kept.events) if kept else []:
+            if _position(entry) > start:
+                yield entry, event
+
+    def close(self) -> None:
+        """As `Store.close`."""
+
+    def _finish(self, kept: _Collection, published: _Published, update: Update) -> None:
+        published.describe(update, self._clock.time())
+        for event in update.events:
+            fields = event_fields(event, update.sequence)
+            kept.events.append((f"{len(kept.events) + 1}-0", decode_event(fields)))
+
+    def _published(self, collection: str) -> _Published | None:
+        self._check_up()
+        kept = self._collections.get(collection)
+        return kept.published if kept else None
+
+    def _fenced(self, lease: Lease) -> _Collection:
+        self._check_up()
+        kept = self._collections.get(lease.collection, _Collection())
+        if self._is_held(kept) and kept.holder != lease.holder:
+            raise LeaseError(lease.collection, kept.holder)
+        if kept.epoch > lease.epoch:
+            raise LeaseError(lease.collection, kept.holder)
+        if kept.epoch < lease.epoch:
+            raise LeaseLapsedError(f"collection {lease.collection!r}: the store lost its data")
+        if not self._is_held(kept):
+            raise LeaseLapsedError(f"collection {lease.collection!r}: the lease ran out")
+        kept.expires = self._clock.monotonic() + self._lease_seconds
+        return kept
+
+    def _is_held(self, kept: _Collection) -> bool:
+        return kept.expires > self._clock.monotonic()
+
+    def _check_up(self) -> None:
+        if self.down:
+            raise StoreUnavailableError("Redis is unavailable: it is down")
+
+
+def _position(entry: str) -> int:
+    return int(entry.partition("-")[0])
