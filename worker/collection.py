@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,15 @@ _CHANGED = frozenset({Outcome.ADDED, Outcome.REPLACED, Outcome.ERASED})
 _RECOVERY_ROWS = 2_000
 
 
+@dataclass(slots=True)
+class Times:
+    """When things last succeeded, in seconds since 1970; None: not since the collection is open."""
+
+    ingested: float | None = None
+    published: float | None = None
+    snapshot: float | None = None
+
+
 class Collection:
     """One collection, owned by the ingest thread. `recover` must run before anything else."""
 
@@ -42,6 +51,7 @@ class Collection:
         self.lease: Lease | None = None
         self.adoption: Adoption | None = None
         self.used_at = clock.monotonic()
+        self.times = Times()
         self._clock = clock
         self._join_probability = join_probability
         index.ensure_schema(SCHEMA)

@@ -10,8 +10,10 @@ from worker.clock import Clock
 from worker.collection import Collection
 from worker.edges import Edges
 from worker.errors import LeaseError, StoreUnavailableError
+from worker.metrics import Metrics
 from worker.publish import Publisher
 from worker.settings import Settings
+from worker.store.base import Lease
 
 log = structlog.get_logger()
 
@@ -25,14 +27,21 @@ class Collections:
     """Opens, keeps and closes collections; owned by the ingest thread."""
 
     def __init__(
-        self, settings: Settings, publisher: Publisher, make_edges: MakeEdges, clock: Clock
+        self,
+        settings: Settings,
+        publisher: Publisher,
+        make_edges: MakeEdges,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
         self._make_edges = make_edges
+        self._metrics = metrics
         self._clock = clock
         self._folder = settings.data_dir / FOLDER
         self._open: dict[str, Collection] = {}
+        self._reserved: dict[str, Lease] = {}
 
     def __iter__(self) -> Iterator[Collection]:
         return iter(list(self._open.values()))
@@ -67,7 +76,7 @@ class Collections:
     def _load(self, name: str, dimension: int | None, model: str | None) -> Collection:
         directory = self._folder / name
         if not directory.is_dir():
-            self._claim_new(name)
+            self.reserve(name)
         settings = self._settings
         index = CollectionIndex.open(
             directory,
@@ -96,12 +105,34 @@ class Collections:
         log.info("collection open", collection=name, images=index.images, rows=index.rows)
         return collection
 
-    def _claim_new(self, name: str) -> None:
-        """Make sure that nobody else has a collection before a folder is made for it."""
+    def reserve(self, name: str) -> None:
+        """Claim a collection that need not exist yet. Raises `LeaseError` if another holds it."""
         try:
-            self._publisher.claim(name)
+            self._reserved[name] = self._publisher.claim(name)
         except StoreUnavailableError as error:
             log.warning("no lease yet", collection=name, error=str(error))
+
+    def renew_reserved(self) -> None:
+        """Keep the claims on collections that are not open."""
+        for name in [name for name in self._reserved if name in self._open]:
+            del self._reserved[name]
+        for name in list(self._reserved):
+            self.reserve(name)
+
+    def release_reserved(self) -> None:
+        """Give the claims on collections that are not open up."""
+        for name, lease in self._reserved.items():
+            if name not in self._open:
+                self._publisher.give_back(lease)
+        self._reserved.clear()
+
+    def snapshot(self, collection: Collection) -> None:
+        """Take a snapshot; blocks for as long as that takes."""
+        info = collection.index.snapshot()
+        collection.times.snapshot = self._clock.time()
+        self._metrics.last_snapshot.set(collection.times.snapshot)
+        self._metrics.snapshot_seconds.observe(info.seconds)
+        log.info("snapshot taken", collection=collection.name, rows=info.rows, seconds=info.seconds)
 
     def shrink(self, may_close: MayClose) -> None:
         """Close the least recently used collections beyond the bounds, where `may_close`."""
@@ -117,7 +148,7 @@ class Collections:
         """Take a snapshot, give up the lease and close the files."""
         del self._open[collection.name]
         if collection.index.rows_since_snapshot:
-            collection.index.snapshot()
+            self.snapshot(collection)
         self._publisher.release(collection)
         collection.index.close()
 

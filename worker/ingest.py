@@ -113,7 +113,8 @@ class Ingest:
             for outcome in Outcome:
                 count = sum(write.outcome is outcome for write in logged.writes)
                 self._metrics.images.labels(outcome).inc(count)
-            self._metrics.last_ingest.set(self._clock.time())
+            collection.times.ingested = self._clock.time()
+            self._metrics.last_ingest.set(collection.times.ingested)
             self._waiting[name] |= share.times
         if letters:
             self._keep(letters)

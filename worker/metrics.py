@@ -53,6 +53,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.lost_seen = 0
         ProcessCollector(registry=self.registry)
         self._ingest()
         self._state()

@@ -64,6 +64,10 @@ class Publisher:
             self._store.release(collection.lease)
             collection.lease = None
 
+    def give_back(self, lease: Lease) -> None:
+        """Give up a lease that no collection holds."""
+        self._store.release(lease)
+
     def publish(self, collection: Collection) -> list[str]:
         """Publish one update, if anything waits; returns the ids of the images in it."""
         if not collection.outbox:
@@ -81,7 +85,7 @@ class Publisher:
             collection.outbox.done(connection, images, clusters, events)
             collection.set_state(connection, sequence=update.sequence)
         self._metrics.published.inc(len(images))
-        self._metrics.last_publish.set(self._clock.time())
+        self._note_time(collection)
         if self._store.crowded(collection.name):
             self.rebuild(collection)
         return images
@@ -113,12 +117,16 @@ class Publisher:
         if collection.adoption is not None:
             collection.adoption.all_visible()
         self._metrics.rebuilds.inc()
-        self._metrics.last_publish.set(self._clock.time())
+        self._note_time(collection)
 
     def put_status(self, collection: Collection, status: dict[str, object]) -> None:
         """Publish what `shoal status` shows beside the summary."""
         if collection.lease is not None:
             self._store.put_status(collection.lease, status)
+
+    def _note_time(self, collection: Collection) -> None:
+        collection.times.published = self._clock.time()
+        self._metrics.last_publish.set(collection.times.published)
 
     def _claim_again(self, collection: Collection) -> None:
         self.attach(collection, self.claim(collection.name, collection.state.epoch))

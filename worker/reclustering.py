@@ -70,12 +70,24 @@ class Reclustering:
         """True while `collection` is being reclustered or a result adopted."""
         return collection.name == self._running or collection.adoption is not None
 
-    def request(self, name: str) -> None:
+    def request(self, collection: Collection) -> None:
         """Recluster the collection as soon as no other run goes on."""
-        collection = self._collections.find(name)
-        if collection is not None:
-            self.ended.pop(name, None)
-            self._waiting[name] = replace(self._state(collection), requested=True)
+        self.ended.pop(collection.name, None)
+        self._waiting[collection.name] = replace(self._state(collection), requested=True)
+
+    def request_if_changed(self, collection: Collection) -> None:
+        """As `request`, where anything changed since the last run."""
+        state = self._state(collection)
+        if state.last is None or replace(state.last, at=state.present.at) != state.present:
+            self.request(collection)
+
+    def wanted(self) -> bool:
+        """True while a requested run has not ended."""
+        return any(state.requested for state in self._waiting.values())
+
+    def is_held(self, collection: Collection) -> bool:
+        """True while a run waits for a person."""
+        return (self._folder(collection) / HELD).is_dir()
 
     def tick(self) -> None:
         """Start, watch and take over runs; returns at once."""
@@ -99,8 +111,7 @@ class Reclustering:
 
     def held(self, collection: Collection) -> RunResult | None:
         """The run that waits for a person, if there is one."""
-        path = self._folder(collection) / HELD
-        return read_result(path) if path.is_dir() else None
+        return read_result(self._folder(collection) / HELD) if self.is_held(collection) else None
 
     def publish_held(self, collection: Collection) -> bool:
         """Publish the held run after all; False if there is none."""
@@ -112,10 +123,9 @@ class Reclustering:
 
     def discard_held(self, collection: Collection) -> bool:
         """Forget the held run; False if there is none."""
-        path = self._folder(collection) / HELD
-        if not path.is_dir():
+        if not self.is_held(collection):
             return False
-        shutil.rmtree(path)
+        shutil.rmtree(self._folder(collection) / HELD)
         self._metrics.reclusterings.labels("discarded").inc()
         return True
 

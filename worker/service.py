@@ -1,0 +1,255 @@
+"""The worker: one thread that ingests, and between batches does everything else in slices."""
+
+import threading
+
+import structlog
+
+from worker.clock import Clock
+from worker.collection import Collection
+from worker.collections import Collections
+from worker.errors import RetryError, SourceUnavailableError, StoreUnavailableError
+from worker.ingest import Ingest
+from worker.lock import DirectoryLock
+from worker.metrics import Metrics
+from worker.positions import Positions
+from worker.publish import Publisher
+from worker.reclustering import Reclustering
+from worker.requests import Mailbox, Request
+from worker.settings import Settings
+from worker.sources.base import Source
+from worker.status import measure, status
+
+log = structlog.get_logger()
+
+# Rows of a finished run that are published between two batches.
+_ADOPTED_ROWS = 500
+
+_STATUS_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
+
+# While there is other work, a batch is not waited for.
+_BUSY_POLL_SECONDS = 0.02
+
+# Reading pauses at `max_unpublished` and goes on at this share of it.
+_RESUME_RATIO = 0.5
+
+# A loop that did not come round for so long is stuck.
+_STUCK_SECONDS = 600.0
+
+
+class Worker:
+    """Runs until `stop`, or with `once` until the source is read to its end.
+
+    `stop`, `healthy` and `ready` may be called from other threads and from signal handlers.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        ingest: Ingest,
+        collections: Collections,
+        publisher: Publisher,
+        reclustering: Reclustering,
+        positions: Positions,
+        lock: DirectoryLock,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._ingest = ingest
+        self._collections = collections
+        self._publisher = publisher
+        self._reclustering = reclustering
+        self._positions = positions
+        self._lock = lock
+        self._metrics = metrics
+        self._clock = clock
+        self._mailbox = Mailbox(settings.data_dir)
+        self._asked: list[Request] = []
+        self._stopping = threading.Event()
+        self._unready: str | None = "starting"
+        self._beat = clock.monotonic()
+        self._renew_at = 0.0
+        self._status_at = 0.0
+        self._finishing = False
+
+    def stop(self) -> None:
+        """Finish the batch, take snapshots, commit, and return from `run`."""
+        self._stopping.set()
+
+    def healthy(self) -> str | None:
+        """None while the loop comes round, otherwise since when it does not."""
+        silent = self._clock.monotonic() - self._beat
+        return f"the loop is stuck since {silent:.0f} s" if silent > _STUCK_SECONDS else None
+
+    def ready(self) -> str | None:
+        """None once replayed and serving, otherwise why not."""
+        return self._unready
+
+    def run(self) -> None:
+        """Recover, then ingest until told to stop. Raises `FatalError`s; all is closed then."""
+        try:
+            self._recover()
+            self._open_source()
+            while not self._stopping.is_set() and not self._done():
+                self._beat = self._clock.monotonic()
+                self._between_batches()
+                self._ingest.batch(self._poll_seconds())
+                self._pause_or_resume()
+        finally:
+            self._close()
+
+    def _recover(self) -> None:
+        """Open what is on disk, up to the bound, which replays what was logged."""
+        self._unready = "replaying the log"
+        if self._settings.worker_count == 1:
+            self._collections.reserve(self._settings.collection)
+        for name in self._collections.stored()[: self._settings.open_collections]:
+            if self._stopping.is_set():
+                return
+            self._collections.get(name)
+            self._beat = self._clock.monotonic()
+
+    def _open_source(self) -> None:
+        self._unready = "connecting to the source"
+        while not self._stopping.is_set():
+            try:
+                self._source.open(self._positions.next)
+            except SourceUnavailableError as error:
+                log.warning("the source cannot be reached", error=str(error))
+                self._beat = self._clock.monotonic()
+                self._clock.sleep(_RETRY_SECONDS)
+            else:
+                self._unready = None
+                self._metrics.ready.set(1)
+                log.info("serving", source=self._settings.source)
+                return
+
+    def _between_batches(self) -> None:
+        self._keep_leases()
+        self._requests()
+        self._reclustering.tick()
+        self._reclustering.adopt(_ADOPTED_ROWS)
+        self._snapshots()
+        self._collections.shrink(self._may_close)
+        self._show()
+
+    def _keep_leases(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._renew_at:
+            return
+        self._renew_at = now + self._settings.lease_seconds / 3
+        try:
+            self._collections.renew_reserved()
+            for collection in self._collections:
+                self._publisher.renew(collection)
+        except RetryError as error:
+            self._metrics.store_errors.inc()
+            log.warning("leases not renewed", error=str(error))
+
+    def _requests(self) -> None:
+        new = [r for r in self._mailbox.pending() if r.id not in {a.id for a in self._asked}]
+        for request in new:
+            if self._begin(request):
+                self._asked.append(request)
+        for request in list(self._asked):
+            answer = self._reclustering.ended.get(request.collection)
+            if answer is not None:
+                self._mailbox.answer(request, answer)
+                self._asked.remove(request)
+
+    def _begin(self, request: Request) -> bool:
+        """Start what was asked; False if it is answered already."""
+        collection = self._collections.find(request.collection)
+        if collection is None:
+            self._mailbox.answer(request, "failed: no such collection")
+            return False
+        if request.verb == "recluster":
+            self._reclustering.request(collection)
+            return True
+        if request.verb == "publish":
+            self._reclustering.ended.pop(request.collection, None)
+            begun = self._reclustering.publish_held(collection)
+            if not begun:
+                self._mailbox.answer(request, "failed: no run is held")
+            return begun
+        discarded = self._reclustering.discard_held(collection)
+        self._mailbox.answer(request, "discarded" if discarded else "failed: no run is held")
+        return False
+
+    def _snapshots(self) -> None:
+        for collection in self._collections:
+            if collection.index.rows_since_snapshot >= self._settings.snapshot_images:
+                self._collections.snapshot(collection)
+
+    def _may_close(self, collection: Collection) -> bool:
+        return not collection.outbox and not self._reclustering.busy(collection)
+
+    def _show(self) -> None:
+        """Metrics and published status, now and then."""
+        now = self._clock.monotonic()
+        if now < self._status_at:
+            return
+        self._status_at = now + _STATUS_SECONDS
+        lag = sum(self._source.lag().values())
+        measure(self._metrics, list(self._collections), lag, self._source.lost_records)
+        try:
+            for collection in self._collections:
+                held = self._reclustering.is_held(collection)
+                busy = self._reclustering.busy(collection)
+                self._publisher.put_status(collection, status(collection, lag, busy, held))
+        except RetryError as error:
+            log.debug("status not published", error=str(error))
+
+    def _poll_seconds(self) -> float:
+        busy = any(c.adoption is not None for c in self._collections)
+        running = self._reclustering.running is not None and self._settings.once
+        return _BUSY_POLL_SECONDS if busy or running else self._settings.poll_seconds
+
+    def _pause_or_resume(self) -> None:
+        waiting = self._ingest.unpublished()
+        limit = self._settings.max_unpublished
+        if self._unready is None and waiting >= limit:
+            self._source.pause()
+            self._unready = f"reading is paused: {waiting} images wait for Redis"
+            self._metrics.paused.set(1)
+            log.warning("reading paused", unpublished=waiting)
+        elif self._unready is not None and waiting <= limit * _RESUME_RATIO:
+            self._source.resume()
+            self._unready = None
+            self._metrics.paused.set(0)
+            log.info("reading goes on", unpublished=waiting)
+
+    def _done(self) -> bool:
+        """With `once`: everything was read, clustered and published."""
+        if not self._settings.once or not self._source.exhausted:
+            return False
+        if self._reclustering.running is not None or self._ingest.unpublished():
+            return False
+        if any(c.adoption is not None for c in self._collections):
+            return False
+        if self._finishing:
+            return not self._reclustering.wanted()
+        self._finishing = True
+        for collection in self._collections:
+            self._reclustering.request_if_changed(collection)
+        return not self._reclustering.wanted()
+
+    def _close(self) -> None:
+        self._unready = "stopping"
+        self._metrics.ready.set(0)
+        self._reclustering.cancel()
+        try:
+            self._ingest.publish()
+        except StoreUnavailableError as error:
+            log.warning("some images wait for the next start", error=str(error))
+        finally:
+            for collection in self._collections:
+                self._collections.close(collection)
+            self._collections.release_reserved()
+            self._source.close()
+            self._positions.close()
+            self._lock.close()
+            log.info("stopped")
