@@ -52,7 +52,7 @@ def write_folder(
     for name, write in (attachments or {}).items():
         write(aside / name)
     files = sorted(file.name for file in aside.iterdir())
-    checksums = {name: checksum(aside / name) for name in files} if durable else {}
+    checksums = {name: checksum(aside / name) if durable else None for name in files}
     manifest = {"format": FORMAT, "files": checksums, "meta": dict(meta)}
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     if durable:
@@ -68,13 +68,13 @@ def write_folder(
 def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
     """Read a folder back; the arrays named in `mapped` stay on disk (copy on write).
 
-    Checks every checksum that was written. Raises `CorruptError` naming the file.
+    Checks that every file is there, and every checksum that was written. Raises `CorruptError` naming the file.
     """
     manifest = _read_manifest(path / MANIFEST)
     for name, expected in manifest["files"].items():
         if not (path / name).is_file():
             raise CorruptError(f"{path / name}: missing")
-        if checksum(path / name) != expected:
+        if expected is not None and checksum(path / name) != expected:
             raise CorruptError(f"{path / name}: its checksum is not the manifest's")
     files = sorted(path.glob("*.npy"))
     return Folder({file.stem: _load(file, mapped) for file in files}, manifest["meta"])
@@ -99,7 +99,7 @@ def _load(file: Path, mapped: frozenset[str]) -> NDArray[Any]:
     try:
         mode: Literal["c"] | None = "c" if file.stem in mapped else None
         array: NDArray[Any] = np.load(file, mmap_mode=mode, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise CorruptError(f"{file}: {error}") from error
     return array
 
