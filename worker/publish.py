@@ -96,7 +96,7 @@ class Publisher:
         sequence = collection.state.sequence + 1
         self._store.rebuild(
             _lease(collection),
-            _all_images(collection),
+            _AllImages(collection),
             _infos(collection, table.live),
             {
                 table[number].id: table.id(table[number].successor)
@@ -179,9 +179,18 @@ def _state(collection: Collection, row: int) -> ImageState:
     )
 
 
-def _all_images(collection: Collection) -> Iterator[tuple[str, ImageState]]:
-    for image, row in collection.index.iterate():
-        yield image, _state(collection, row)
+class _AllImages:
+    """Every image with its state; has a length, so that the store can stream it."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def __len__(self) -> int:
+        return self._collection.images
+
+    def __iter__(self) -> Iterator[tuple[str, ImageState]]:
+        for image, row in self._collection.index.iterate():
+            yield image, _state(self._collection, row)
 
 
 def _infos(collection: Collection, numbers: Iterable[int]) -> Iterator[ClusterInfo]:

@@ -1,0 +1,5 @@
+"""`python -m worker` is `shoal`."""
+
+from worker.cli import main
+
+main()

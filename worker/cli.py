@@ -1,0 +1,88 @@
+"""The command `shoal`. Each command is a file of `worker.commands`, loaded when it is asked for."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+COMMANDS = {
+    "demo": "Run everything on scanned digits, to see it work.",
+    "worker": "Read embeddings, keep them clustered, publish to Redis.",
+    "get": "The cluster of images.",
+    "members": "The images of a cluster.",
+    "clusters": "The clusters of a collection.",
+    "status": "How one collection, or all, are doing.",
+    "send": "Send a file of embeddings to Kafka.",
+    "recluster": "Recluster a collection now.",
+    "publish": "Publish a run that was held.",
+    "discard": "Forget a run that was held.",
+    "cluster": "Cluster a file, without any server.",
+    "evaluate": "Score clusterings of labelled files.",
+    "train": "Train the model on labelled files.",
+}
+
+# Exit status of an error that another attempt may not meet (EX_TEMPFAIL of sysexits.h).
+_RETRY_STATUS = 75
+
+
+class _Commands(TyperGroup):
+    """Imports a command's module when the command is called, so that `shoal get` starts fast."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"worker.commands.{cmd_name}")
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(cmd_name)(getattr(module, cmd_name))
+        return typer.main.get_command(app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The table, without importing anything."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(cls=_Commands, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def shoal() -> None:
+    """Keeps photo collections grouped while photos keep coming."""
+
+
+def main() -> None:
+    """Run the command line; errors that are meant for people become one line and a status."""
+    try:
+        app()
+    except Exception as error:
+        status = exit_status(error)
+        if status is None:
+            raise
+        print(f"shoal: {error}", file=sys.stderr)  # noqa: T201  this is the command line
+        sys.exit(status)
+
+
+def exit_status(error: Exception) -> int | None:
+    """The exit status of an error raised on purpose; None for a defect."""
+    from index.errors import StorageError
+    from models.errors import ModelError
+    from worker.errors import DataDirectoryError, FatalError, RetryError
+
+    codes: dict[type[Exception], Any] = {
+        RetryError: _RETRY_STATUS,
+        StorageError: DataDirectoryError.exit_code,
+        ModelError: 2,
+    }
+    if isinstance(error, FatalError):
+        return error.exit_code
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

@@ -1,0 +1,65 @@
+"""`shoal worker`: the process that ingests, reclusters and publishes."""
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import structlog
+import typer
+
+from worker import __version__, logs
+from worker.compose import make_dead_letters, make_source, make_store, make_worker
+from worker.errors import SettingsError
+from worker.http import HttpServer
+from worker.metrics import Metrics
+from worker.options import with_settings
+from worker.settings import Settings, unknown_variables
+
+log = structlog.get_logger()
+
+
+@with_settings()
+def worker(
+    settings: Settings,
+    port_file: Annotated[
+        Path | None, typer.Option(help="File to write the address of metrics and health to.")
+    ] = None,
+) -> None:
+    """Read embeddings, keep them clustered, publish to Redis, until SIGTERM."""
+    logs.configure(settings.log_format, settings.log_level)
+    for name in unknown_variables(os.environ):
+        log.warning("no setting has this name", variable=name)
+    metrics = Metrics()
+    metrics.build.info({"version": __version__})
+    try:
+        store = make_store(settings)
+    except ValueError as error:
+        raise SettingsError(f"redis_url: {error}") from error
+    source, dead_letters = make_source(settings), make_dead_letters(settings)
+    running = make_worker(settings, source, dead_letters, store, metrics)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        log.info("stopping", signal=signal.Signals(number).name)
+        running.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    server = HttpServer(
+        settings.http_host,
+        settings.http_port,
+        metrics.registry,
+        running.healthy,
+        running.ready,
+    )
+    log.info("metrics and health", address=server.address)
+    if port_file is not None:
+        port_file.write_text(server.address)
+    try:
+        running.run()
+    finally:
+        server.close()
+        dead_letters.close()
+        store.close()
