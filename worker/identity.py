@@ -65,7 +65,7 @@ def match(
     codes = _encode(owner)
     retired = _retired(table, numbers, codes, live)
     change = Change(table, numbers, codes, sizes, retired)
-    known = set(numbers.tolist()) | set(live)
+    known = np.concatenate((numbers, np.fromiter(live, np.int64)))
     order = np.argsort(labels)
     cluster = np.full(len(old), DEAD, np.int32)
     cluster[alive] = codes[group[alive]]
@@ -74,7 +74,7 @@ def match(
         labels=labels[order],
         codes=codes[order].astype(np.int32),
         retired=retired,
-        revived=frozenset(owner[owner >= 0].tolist()) - known,
+        revived=frozenset(owner[(owner >= 0) & ~np.isin(owner, known)].tolist()),
         events=events(change),
     )
 
@@ -136,10 +136,13 @@ def _encode(owner: Ints) -> Ints:
 def _retired(
     table: Overlap, numbers: Ints, codes: Ints, live: Collection[int]
 ) -> dict[int, int | None]:
-    """The live numbers that no new cluster took, each with its heir."""
+    """The numbers that no new cluster took, each with its heir; then those without an image."""
     order = np.lexsort((table.right, -table.images, table.left))
-    present, first = np.unique(table.left[order], return_index=True)
-    heirs = codes[table.right[order[first]]]
-    heir = dict(zip(numbers[present].tolist(), heirs.tolist(), strict=True))
-    gone = (set(numbers.tolist()) | set(live)) - set(codes.tolist())
-    return {number: heir.get(number) for number in sorted(gone)}
+    _, first = np.unique(table.left[order], return_index=True)
+    heirs = codes[table.right[order[first]]]  # every number in `numbers` has an image
+    gone = ~np.isin(numbers, codes)
+    retired: dict[int, int | None] = dict(
+        zip(numbers[gone].tolist(), heirs[gone].tolist(), strict=True)
+    )
+    empty = np.setdiff1d(np.fromiter(live, np.int64), np.concatenate((numbers, codes)))
+    return retired | dict.fromkeys(empty.tolist())

@@ -68,7 +68,8 @@ def write_folder(
 def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
     """Read a folder back; the arrays named in `mapped` stay on disk (copy on write).
 
-    Checks that every file is there, and every checksum that was written. Raises `CorruptError` naming the file.
+    Checks that every file is there, and every checksum that was written. Raises `CorruptError`
+    naming the file.
     """
     manifest = _read_manifest(path / MANIFEST)
     for name, expected in manifest["files"].items():

@@ -26,14 +26,17 @@ def find_returns(
     sides their numbers again, whichever is larger. The newest generation that knows R decides.
     """
     found: dict[int, int] = {}
-    seen = numbers
+    top = max((int(labels.max(initial=-1)) for labels in history), default=-1)
+    seen = np.zeros(top + 1, np.bool_)
+    seen[numbers[numbers <= top]] = True
     for labels in history:
         alive = (labels >= 0) & (counts > 0) & (new >= 0)
-        fresh = alive & ~np.isin(labels, seen)
+        fresh = alive.copy()
+        fresh[alive] = ~seen[labels[alive]]
         if fresh.any():
             for group, number in _in_one(labels, alive, fresh, old, new, counts).items():
                 found.setdefault(group, number)
-            seen = np.union1d(seen, labels[fresh])
+            seen[labels[fresh]] = True
     return found
 
 

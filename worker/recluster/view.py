@@ -37,7 +37,7 @@ class View:
     dimension: int
     k: int
     vectors_path: Path
-    granularity: str
+    granularity: str | None
     group_size: float | None
     neighbours: NDArray[np.int32]
     similarity: NDArray[np.float32]
@@ -68,8 +68,9 @@ class View:
 def write_view(directory: Path, view: View) -> None:
     """Copy `view` into the folder `directory`, which is there whole or not at all.
 
-    Blocks the caller, who must not change the arrays meanwhile: about 20 ms for 100,000 rows of
-    30 neighbours. Nothing is synced: a view that a power cut loses is taken again.
+    Blocks the caller, who must not change the arrays meanwhile: 15 to 70 ms for 100,000 rows of
+    30 neighbours, by how busy memory is. Nothing is synced: a view that a power cut loses is
+    taken again.
     """
     arrays: dict[str, NDArray[Any]] = {name: getattr(view, name) for name in _ROWS}
     arrays |= {f"history-{age}": labels for age, labels in enumerate(view.history)}
