@@ -41,8 +41,9 @@ _RAW_TYPES: dict[str, np.dtype[Any]] = {
 class FieldNames:
     """Where a message has what; dots lead into objects (`data.vector`).
 
-    The same names, as they are, are those of the headers of records that are not JSON. `id` is
-    None where the id is the record's key.
+    The same names, as they are, are those of the headers of records that are not JSON; a header
+    with the collection also counts for JSON that names none. `id` is None where the id is the
+    record's key.
     """
 
     embedding: str = "embedding"
@@ -117,6 +118,8 @@ class Decoder:
         if not isinstance(body, dict):
             raise RejectedError(Reason.NOT_JSON, f"value: {shown(body)}, must be a JSON object")
         fields = {name: _look_up(body, path) for name, path in self._paths.items()}
+        if fields["collection"] is None and raw.headers:
+            fields["collection"] = _header(raw, self._tag_names["collection"])
         message = _checked(Message, fields)
         id_ = id_from_key(raw.key) if "id" not in self._paths else id_from_field(message.id)
         numbers = np.fromiter(message.embedding, np.float64, len(message.embedding))

@@ -1,0 +1,67 @@
+"""Dead letters as lines of JSON in a file."""
+
+import base64
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from worker.dead_letters.base import DeadLetter
+from worker.errors import SettingsError, SourceUnavailableError
+
+
+class FileDeadLetters:
+    """Appends one JSON object a line to `path`; its bytes (key, value, headers) are base64."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise SettingsError(f"dead letters: {path}: {error.strerror}") from error
+        self._end_last_line()
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """See `DeadLetters.send`; the file is synced."""
+        lines = "".join(f"{json.dumps(_fields(letter))}\n" for letter in letters).encode()
+        size = os.fstat(self._file).st_size
+        try:
+            _write_all(self._file, lines)
+            os.fsync(self._file)
+        except OSError as error:
+            os.ftruncate(self._file, size)
+            raise SourceUnavailableError(f"dead letters: {self._path}: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _end_last_line(self) -> None:
+        """A process that was killed while it wrote may have left half a line."""
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def _fields(letter: DeadLetter) -> dict[str, object]:
+    raw = letter.raw
+    return {
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "partition": raw.partition,
+        "offset": raw.offset,
+        "time": raw.time,
+        "key": _text(raw.key),
+        "value": _text(raw.value),
+        "headers": [[name, _text(value)] for name, value in raw.headers],
+    }
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
