@@ -436,6 +436,9 @@ class TestLease:
         store, reader, wipe = make()
         collection = publisher(store, reader)
         wipe()
-        store.acquire("main", "worker-2", 0)
-        with pytest.raises(LeaseError, match="worker-2"):
-            collection.move(("a", None, "c1"))
+        other = store.acquire("main", "worker-2", 0)
+        assert other.epoch == collection.lease.epoch
+        for _ in range(2):
+            with pytest.raises(LeaseError, match="worker-2"):
+                collection.move(("a", None, "c1"))
+            store.release(other)

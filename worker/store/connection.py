@@ -1,5 +1,6 @@
 """How Redis is connected to, and which of its errors mean that it is not there."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,8 +26,8 @@ _UNAVAILABLE = (
     redis.exceptions.TryAgainError,
     OSError,
 )
-# Refusals that redis-py has no class for.
-_UNAVAILABLE_WORDS = ("MISCONF", "BUSY", "NOREPLICAS")
+# Refusals that redis-py has no class for, alone or of a command in a pipeline.
+_UNAVAILABLE_WORDS = re.compile(r"(?:^|caused error: )(?:MISCONF|BUSY|NOREPLICAS)\b")
 
 
 _OPTIONS: dict[str, Any] = {
@@ -61,6 +62,6 @@ def unavailability() -> Iterator[None]:
     except _UNAVAILABLE as error:
         raise StoreUnavailableError(f"Redis is unavailable: {error}") from error
     except redis.ResponseError as error:
-        if str(error).startswith(_UNAVAILABLE_WORDS):
+        if _UNAVAILABLE_WORDS.search(str(error)):
             raise StoreUnavailableError(f"Redis is unavailable: {error}") from error
         raise

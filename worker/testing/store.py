@@ -249,6 +249,8 @@ class MemoryStore:
             raise LeaseError(lease.collection, kept.holder)
         if kept.epoch < lease.epoch:
             raise LeaseLapsedError(f"collection {lease.collection!r}: the store lost its data")
+        if kept.holder != lease.holder:
+            raise LeaseError(lease.collection, kept.holder)
         if not self._is_held(kept):
             raise LeaseLapsedError(f"collection {lease.collection!r}: the lease ran out")
         kept.expires = self._clock.monotonic() + self._lease_seconds

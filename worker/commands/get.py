@@ -1,0 +1,60 @@
+"""`shoal get`: the cluster of an image."""
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.commands.reading import (
+    DEFAULT_PREFIX,
+    DEFAULT_REDIS_URL,
+    AsJson,
+    Collection,
+    Prefix,
+    RedisUrl,
+    print_object,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from worker.store.base import ImageState
+
+_FIELDS = ["id", "cluster", "confidence", "provisional", "generation"]
+_IDS_PER_REQUEST = 1_000
+
+
+def get(
+    ids: Annotated[
+        list[str], typer.Argument(help="Image ids; - reads them from standard input, one a line.")
+    ],
+    redis_url: RedisUrl = DEFAULT_REDIS_URL,
+    prefix: Prefix = DEFAULT_PREFIX,
+    collection: Collection = "main",
+    json: AsJson = False,
+) -> None:
+    """Print the current cluster of each image."""
+    from worker.client import Client
+    from worker.store.plan import chunks
+
+    rows: list[tuple[object, ...]] = []
+    with Client(redis_url, prefix) as client:
+        for part in chunks(_wanted(ids), _IDS_PER_REQUEST):
+            for image, state in zip(part, client.get(collection, part), strict=True):
+                if json:
+                    print_object(_as_json(image, state))
+                else:
+                    rows.append(tuple(_as_json(image, state).values()))
+    if not json:
+        print_table(f"images of {collection}", _FIELDS, rows)
+
+
+def _wanted(ids: list[str]) -> Iterable[str]:
+    if ids != ["-"]:
+        return ids
+    lines = (line.rstrip("\r\n") for line in sys.stdin)
+    return (line for line in lines if line)
+
+
+def _as_json(image: str, state: "ImageState | None") -> dict[str, Any]:
+    return {"id": image} | {name: getattr(state, name, None) for name in _FIELDS[1:]}
