@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 RedisUrl = Annotated[
@@ -35,9 +36,11 @@ def print_object(fields: Mapping[str, Any]) -> None:
 
 def print_table(title: str, columns: list[str], rows: Sequence[tuple[object, ...]]) -> None:
     """Print a table; ids are folded, never cut off. None is left blank."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console().print(table, markup=False)
+        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    console = Console()
+    console.print(title, markup=False, highlight=False, soft_wrap=True)
+    console.print(table)

@@ -4,7 +4,7 @@ import socket
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import redis
 
@@ -75,10 +75,12 @@ class EmbeddedValkey:
         self.start()
 
     def _answers(self) -> bool:
-        with redis.Redis.from_url(self.url, socket_timeout=1.0) as client:
+        """Whether it is our server, not another one, that listens at the port."""
+        client: Any = redis.Redis.from_url(self.url, socket_timeout=1.0)
+        with client:
             try:
-                return bool(client.ping())
-            except redis.ConnectionError:
+                return int(client.info("server")["process_id"]) == self.pid
+            except redis.RedisError:
                 return False
 
     def __enter__(self) -> Self:
