@@ -27,6 +27,8 @@ CATALOG = "catalog.sqlite"
 VECTORS = "vectors.f32"
 SNAPSHOTS = "snapshots"
 
+Also = Callable[[sqlite3.Connection, Logged], None]
+
 
 class CollectionIndex:
     """The log, the HNSW and the k-NN graph of one collection, in one folder.
@@ -145,10 +147,16 @@ class CollectionIndex:
         """Rows of the log that a start would have to insert again."""
         return self.rows - self._covered
 
-    def log(self, writes: Sequence[NewImage | Erasure], positions: Mapping[str, int]) -> Logged:
+    def log(
+        self,
+        writes: Sequence[NewImage | Erasure],
+        positions: Mapping[str, int],
+        also: Also | None = None,
+    ) -> Logged:
         """Protocol step 3: make a batch and its source offsets durable, all or nothing.
 
-        When it returns, nothing of it can be lost; when it raises, nothing of it was taken.
+        `also` writes to the caller's own tables in the same transaction, told what is being logged.
+        When `log` returns, nothing of it can be lost; when it raises, nothing of it was taken.
         Raises DimensionError or VectorError (with the id) before anything is written, OSError or
         sqlite3.Error when the disk does not take it.
         """
@@ -166,29 +174,35 @@ class CollectionIndex:
             count_of_row=lambda row: int(self.counts[row]),
         )
         if writes or positions:
-            self._commit(plan, vectors[plan.new_positions], positions)
+            self._commit(plan, vectors[plan.new_positions], positions, also)
         return self._take(plan, positions)
 
     def _commit(
-        self, plan: LogPlan, vectors: NDArray[np.float32], positions: Mapping[str, int]
+        self,
+        plan: LogPlan,
+        vectors: NDArray[np.float32],
+        positions: Mapping[str, int],
+        also: Also | None,
     ) -> None:
         self._log.write(plan.first_row, vectors)
         self._log.sync()
         with self._catalog.transaction(durable=True) as db:
             self._catalog.apply(db, plan, positions)
+            if also is not None:
+                also(db, _logged(plan))
             reach("3b")
         reach("3c")
 
     def _take(self, plan: LogPlan, positions: Mapping[str, int]) -> Logged:
         """Follow in memory what was committed."""
-        dead = np.array(plan.dead_rows(), np.int64)
-        self._log.wipe(dead)
+        logged = _logged(plan)
+        self._log.wipe(logged.dead_rows)
         self._positions.update(positions)
         self._images += plan.images_gained()
         self._counts.resize(plan.first_row + len(plan.new_hashes))
         self.counts[list(plan.counts)] = list(plan.counts.values())
         self._live.resize(self.rows)
-        return Logged(plan.writes, np.arange(plan.first_row, self.rows), dead)
+        return logged
 
     def insert(self, rows: NDArray[np.int64]) -> None:
         """Protocol step 4 for new rows: into HNSW, and into the graph on both sides.
@@ -245,6 +259,11 @@ class CollectionIndex:
         """Close the files. Takes no snapshot; nothing logged is lost without one."""
         self._catalog.close()
         self._log.close()
+
+
+def _logged(plan: LogPlan) -> Logged:
+    new_rows = np.arange(plan.first_row, plan.first_row + len(plan.new_hashes))
+    return Logged(plan.writes, new_rows, np.array(plan.dead_rows(), np.int64))
 
 
 def _open_catalog(directory: Path, dimension: int | None, model: str | None) -> tuple[Catalog, int]:

@@ -49,9 +49,10 @@ class NeighbourGraph:
     def offer(self, targets: Rows, sources: Rows, similarity: Similarity) -> None:
         """Propose edges `targets[i]` -> `sources[i]`; each row keeps its k best.
 
-        What a row already lists is not taken twice; a pair may occur once in a call.
+        What a row already lists is not taken twice, nor the row itself; a pair may occur once in a
+        call.
         """
-        useful = similarity > self.similarity[targets, -1]
+        useful = (similarity > self.similarity[targets, -1]) & (targets != sources)
         targets, sources, similarity = targets[useful], sources[useful], similarity[useful]
         fresh = ~(self.neighbours[targets] == sources[:, None]).any(axis=1)
         targets, sources, similarity = targets[fresh], sources[fresh], similarity[fresh]

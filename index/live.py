@@ -8,8 +8,15 @@ from numpy.typing import NDArray
 from index.graph import NeighbourGraph
 from index.growing import GrowingArray
 from index.hnsw import Hnsw
-from index.search import candidates
+from index.search import Found, best, candidates, is_exact
 from index.settings import IndexSettings
+
+# A row's own list needs k candidates. The lists of others need more: a row in a sparse place wants a
+# new one in a dense place that has many nearer rows than this one. Where a search ends nearer than
+# WANTED_BY of all rows have their last neighbour, it is done again, WIDENING times as wide.
+WIDENING = 4
+WANTED_BY = 0.4
+SAMPLE_ROWS = 1_000
 
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -26,7 +33,7 @@ class LiveIndex:
         self.hnsw = Hnsw(dimension, settings)
         self.graph = NeighbourGraph(settings.k)
         self._present = GrowingArray(np.bool_, fill=False)
-        # HNSW found these anyway; the more rows hear of a new one, the better the older lists are.
+        # HNSW finds these anyway; the more rows hear of a new one, the better the older lists are.
         self._width = max(settings.ef_search, settings.k + 1)
 
     @property
@@ -76,12 +83,26 @@ class LiveIndex:
         self._connect(vectors, self.graph.drop(rows))
 
     def _connect(self, vectors: Vectors, rows: Rows) -> None:
+        """Let rows and those near them know of each other."""
         if not len(rows):
             return
-        labels, similarity = candidates(self.hnsw, vectors, self.present, rows, self._width)
-        targets = np.repeat(rows, labels.shape[1])
-        sources, values = labels.ravel(), similarity.ravel()
-        other = sources != targets
-        targets, sources, values = targets[other], sources[other], values[other]
-        self.graph.offer(targets, sources, values)
-        self.graph.offer(sources, targets, values)
+        found = candidates(self.hnsw, vectors, self.present, rows, self._width)
+        wide = np.zeros(len(rows), bool) if is_exact(self.hnsw) else self._cut_short(found[1])
+        self._offer(rows[~wide], (found[0][~wide], found[1][~wide]))
+        if wide.any():
+            width = WIDENING * self._width
+            found = candidates(self.hnsw, vectors, self.present, rows[wide], width)
+            self._offer(rows[wide], found)
+
+    def _cut_short(self, similarity: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which searches ended so near that many rows beyond their reach may want the new row."""
+        live = np.flatnonzero(self.present[:: max(1, len(self.present) // SAMPLE_ROWS)])
+        live *= max(1, len(self.present) // SAMPLE_ROWS)
+        weakest = self.graph.similarity[live, -1]
+        return similarity[:, -1] > np.quantile(weakest, WANTED_BY)
+
+    def _offer(self, rows: Rows, found: Found) -> None:
+        labels, similarity = best(found, self.graph.k + 1)
+        self.graph.offer(np.repeat(rows, labels.shape[1]), labels.ravel(), similarity.ravel())
+        labels, similarity = found
+        self.graph.offer(labels.ravel(), np.repeat(rows, labels.shape[1]), similarity.ravel())

@@ -1,16 +1,21 @@
-"""Candidates for a row's neighbours: exact while a collection is small, by HNSW after that."""
+"""Candidates for neighbours: exact while a collection is small, by HNSW after that."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.hnsw import Hnsw, UnreachableError
 
-# Up to here the matrix product is as fast as HNSW, and right.
-EXACT_ROWS = 2_048
+# Up to here the matrix product is about as fast as HNSW, and right.
+EXACT_ROWS = 4_096
 # Bounds the similarities in memory at a time, float32 [queries, rows]: 256 MiB.
 EXACT_CELLS = 1 << 26
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def is_exact(hnsw: Hnsw) -> bool:
+    """Whether `candidates` looks at every live row."""
+    return hnsw.live <= EXACT_ROWS
 
 
 def candidates(
@@ -20,24 +25,24 @@ def candidates(
     rows: NDArray[np.int64],
     width: int,
 ) -> Found:
-    """Live rows near `rows` [n, width'], best first, and their similarities.
+    """Live rows near `rows` [n, width'] and their similarities; best first only when not exact.
 
     `vectors` are those of the log, `present` says which rows live. A small collection is searched
     whole, so `width'` is all of it. A row may be among its own candidates.
     """
-    if hnsw.live > EXACT_ROWS:
+    if not is_exact(hnsw):
         try:
             return hnsw.search(vectors[rows], min(width, hnsw.live))
         except UnreachableError:
-            pass
-    width = width if hnsw.live > EXACT_ROWS else hnsw.live
-    return exact(vectors, np.flatnonzero(present), rows, width)
+            return exact(vectors, np.flatnonzero(present), rows, width)
+    among = np.flatnonzero(present)
+    return np.broadcast_to(among, (len(rows), len(among))), vectors[rows] @ vectors[among].T
 
 
 def exact(
     vectors: NDArray[np.float32], among: NDArray[np.int64], rows: NDArray[np.int64], width: int
 ) -> Found:
-    """The `width` nearest of the rows `among`, by matrix product; ties by row number."""
+    """The `width` nearest of the rows `among`, best first, by matrix product."""
     width = min(width, len(among))
     lot = max(1, EXACT_CELLS // max(1, len(among)))
     labels = np.empty((len(rows), width), np.int64)
@@ -49,3 +54,12 @@ def exact(
         labels[start : start + lot] = among[order]
         similarity[start : start + lot] = np.take_along_axis(values, order, axis=1)
     return labels, similarity
+
+
+def best(found: Found, k: int) -> Found:
+    """The k best candidates of each row, in no order."""
+    labels, similarity = found
+    if labels.shape[1] <= k:
+        return found
+    order = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+    return np.take_along_axis(labels, order, axis=1), np.take_along_axis(similarity, order, axis=1)

@@ -1,0 +1,152 @@
+"""What keeping the index costs beside bare hnswlib, and how good the kept graph is.
+
+    python benchmarks/indexing.py --images 100000 --dimension 128
+
+Feeds the same vectors in equal batches to hnswlib alone (add the batch, then search for its k + 1
+nearest with the same beam) and to a `CollectionIndex` (log durably, insert into HNSW and graph).
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import hnswlib
+import numpy as np
+from numpy.typing import NDArray
+
+from index import CollectionIndex, IndexSettings, NewImage
+
+Vectors = NDArray[np.float32]
+RECALL_SAMPLE = 2_000
+
+
+def look_alikes(images: int, dimension: int, seed: int) -> tuple[Vectors, NDArray[np.int64]]:
+    """Unit vectors [n, d] and their classes [n], shuffled.
+
+    Classes of power-law size come in families that look alike, spread with a falling spectrum, each
+    image with a spread of its own; one in fifty is drawn towards a common hub, as bad photos are.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = []
+    while sum(sizes) < images:
+        sizes.append(min(500, int(rng.pareto(1.0)) + 1, images - sum(sizes)))
+    classes = len(sizes)
+    families = max(1, classes // 8)
+    spectrum = (np.arange(dimension) + 1.0) ** -0.3
+
+    def draw(n: int) -> NDArray[np.float64]:
+        directions = rng.standard_normal((n, dimension)) * spectrum
+        return directions / np.linalg.norm(spectrum)
+
+    centres = np.sqrt(0.6) * draw(families)[rng.integers(families, size=classes)]
+    centres += np.sqrt(0.4) * draw(classes)
+    labels = rng.permutation(np.repeat(np.arange(classes), sizes))
+    spread = 0.55 * np.exp(0.3 * rng.standard_normal(images))
+    vectors = centres[labels] + spread[:, None] * draw(images)
+    hubs = draw(4)
+    drawn = np.flatnonzero(rng.random(images) < 0.02)
+    share = rng.beta(2, 2, len(drawn))[:, None]
+    vectors[drawn] = (1 - share) * vectors[drawn] + share * hubs[rng.integers(4, size=len(drawn))]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32), labels
+
+
+def bare(vectors: Vectors, settings: IndexSettings, batch: int) -> float:
+    """Seconds that hnswlib alone takes."""
+    index = hnswlib.Index("ip", vectors.shape[1])
+    index.init_index(len(vectors), M=settings.m, ef_construction=settings.ef_construction)
+    index.set_num_threads(settings.threads_used())
+    index.set_ef(settings.ef_search)
+    started = time.perf_counter()
+    for start in range(0, len(vectors), batch):
+        part = vectors[start : start + batch]
+        index.add_items(part, np.arange(start, start + len(part)))
+        index.knn_query(part, k=min(settings.k + 1, start + len(part)))
+    return time.perf_counter() - started
+
+
+def ours(collection: CollectionIndex, vectors: Vectors, batch: int) -> tuple[float, float]:
+    """Seconds in `log` and in `insert`."""
+    log = insert = 0.0
+    for start in range(0, len(vectors), batch):
+        images = [
+            NewImage(f"image-{start + i:09}", vector)
+            for i, vector in enumerate(vectors[start : start + batch])
+        ]
+        started = time.perf_counter()
+        logged = collection.log(images, {"images:0": start + len(images)})
+        between = time.perf_counter()
+        collection.insert(logged.new_rows)
+        log += between - started
+        insert += time.perf_counter() - between
+    return log, insert
+
+
+def recall(collection: CollectionIndex, seed: int) -> float:
+    """Share of the true neighbours that the kept graph lists, over a sample of rows."""
+    vectors = np.asarray(collection.vectors)
+    k = collection.neighbours.shape[1]
+    rng = np.random.default_rng(seed)
+    found = []
+    for row in rng.choice(len(vectors), min(RECALL_SAMPLE, len(vectors)), replace=False):
+        similarity = vectors @ vectors[row]
+        similarity[row] = -np.inf
+        truth = np.argpartition(-similarity, k)[:k]
+        found.append(len(np.intersect1d(truth, collection.neighbours[row])) / k)
+    return float(np.mean(found))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=30_000)
+    parser.add_argument("--dimension", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=1_000)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--ef", type=int, default=IndexSettings.ef_search)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sorted", action="store_true", help="feed class after class")
+    options = parser.parse_args()
+    settings = IndexSettings(ef_search=options.ef, threads=options.threads)
+    vectors, labels = look_alikes(options.images, options.dimension, options.seed)
+    if options.sorted:
+        vectors = vectors[np.argsort(labels, kind="stable")]
+
+    bare_seconds = bare(vectors, settings, options.batch)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "collection"
+        collection = CollectionIndex.open(path, settings=settings, dimension=options.dimension)
+        log_seconds, insert_seconds = ours(collection, vectors, options.batch)
+        share = recall(collection, options.seed)
+        snapshot = collection.snapshot()
+        collection.close()
+        started = time.perf_counter()
+        CollectionIndex.open(path, settings=settings).close()
+        start_seconds = time.perf_counter() - started
+
+    seconds = log_seconds + insert_seconds
+    figures = {
+        "images": options.images,
+        "dimension": options.dimension,
+        "batch": options.batch,
+        "threads": settings.threads_used(),
+        "ef_search": options.ef,
+        "sorted": options.sorted,
+        "bare_images_per_second": round(options.images / bare_seconds, 1),
+        "images_per_second": round(options.images / seconds, 1),
+        "ratio": round(bare_seconds / seconds, 3),
+        "log_seconds": round(log_seconds, 2),
+        "insert_seconds": round(insert_seconds, 2),
+        "recall": round(share, 4),
+        "snapshot_seconds": round(snapshot.seconds, 2),
+        "snapshot_bytes": snapshot.bytes,
+        "start_seconds": round(start_seconds, 2),
+    }
+    for name, value in figures.items():
+        print(f"{name:>24}  {value}")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
