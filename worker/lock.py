@@ -45,3 +45,18 @@ class DirectoryLock:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a process holds the lock of `directory` now."""
+    try:
+        file = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

@@ -76,7 +76,7 @@ class Metrics:
         self.build = Info("shoal_build", "Version of the worker.", registry=self.registry)
         self.records = self._counter("shoal_records_total", "Records polled from the source.")
         self.images = self._counter(
-            "shoal_images_total", "Records taken, by what they did to the catalog.", "outcome"
+            "shoal_writes_total", "Records taken, by what they did to the catalog.", "outcome"
         )
         for outcome in OUTCOMES:
             self.images.labels(outcome)

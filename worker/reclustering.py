@@ -16,7 +16,7 @@ from worker import adopt
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
-from worker.errors import CorruptError
+from worker.errors import CorruptError, RetryError
 from worker.gate import GateSettings
 from worker.metrics import Metrics
 from worker.recluster import generations
@@ -33,6 +33,8 @@ HELD = "held"
 
 # Former generations that identity looks back to.
 _HISTORY = 3
+
+_PREVIEW_POLL_SECONDS = 0.1
 
 
 class Reclustering:
@@ -109,6 +111,21 @@ class Reclustering:
                 )
         return bool(working)
 
+    def preview(self, collection: Collection) -> RunResult:
+        """What a run would do; blocks until it ended, and changes nothing.
+
+        Raises `RetryError` if the run fails.
+        """
+        folder = self._folder(collection)
+        self._clear(folder)
+        write_view(folder / "view", self._view(collection, collection.state.runs + 1))
+        self._supervisor.start(folder / "view", folder / "result")
+        while not isinstance(ended := self._supervisor.poll(), Finished):
+            if isinstance(ended, Failed):
+                raise RetryError(f"the run failed: {ended.reason}")
+            self._clock.sleep(_PREVIEW_POLL_SECONDS)
+        return read_result(ended.result)
+
     def held(self, collection: Collection) -> RunResult | None:
         """The run that waits for a person, if there is one."""
         return read_result(self._folder(collection) / HELD) if self.is_held(collection) else None
@@ -167,8 +184,7 @@ class Reclustering:
             collection.set_state(connection, runs=run)
         self._mark = _present(collection, self._clock.time())
         folder = self._folder(collection)
-        shutil.rmtree(folder / "view", ignore_errors=True)
-        shutil.rmtree(folder / "result", ignore_errors=True)
+        self._clear(folder)
         write_view(folder / "view", self._view(collection, run))
         reach_fault("R1")
         self._supervisor.start(folder / "view", folder / "result")
@@ -287,6 +303,11 @@ class Reclustering:
         metrics.overturned_ratio.set(drift.overturned_share)
         _, sizes = np.unique(result.cluster[result.cluster != -1], return_counts=True)
         metrics.cluster_sizes.show(sizes)
+
+    @staticmethod
+    def _clear(folder: Path) -> None:
+        shutil.rmtree(folder / "view", ignore_errors=True)
+        shutil.rmtree(folder / "result", ignore_errors=True)
 
     def _folder(self, collection: Collection) -> Path:
         return collection.index.directory / RUNS

@@ -7,12 +7,18 @@ import structlog
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
-from worker.errors import RetryError, SourceUnavailableError, StoreUnavailableError
+from worker.errors import (
+    RetryError,
+    SettingsError,
+    SourceUnavailableError,
+    StoreUnavailableError,
+)
 from worker.ingest import Ingest
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
 from worker.positions import Positions
 from worker.publish import Publisher
+from worker.recluster.result import RunResult
 from worker.reclustering import Reclustering
 from worker.requests import Mailbox, Request
 from worker.settings import Settings
@@ -100,6 +106,42 @@ class Worker:
                 self._pause_or_resume()
         finally:
             self._close()
+
+    def recluster(self, name: str) -> str:
+        """Recluster one collection without reading anything; how it ended. Closes everything.
+
+        Raises `SettingsError` if there is no such collection.
+        """
+        try:
+            self._reclustering.request(self._existing(name))
+            while name not in self._reclustering.ended and not self._stopping.is_set():
+                self._keep_leases()
+                self._reclustering.tick()
+                self._reclustering.adopt(_ADOPTED_ROWS)
+                self._ingest.publish()
+                self._clock.sleep(_BUSY_POLL_SECONDS)
+            return self._reclustering.ended.get(name, "stopped")
+        finally:
+            self._close()
+
+    def preview(self, name: str) -> RunResult:
+        """What reclustering one collection would do; changes nothing. Closes everything.
+
+        Raises `RetryError` if the run fails, and as `recluster` does.
+        """
+        try:
+            return self._reclustering.preview(self._existing(name))
+        finally:
+            self._close()
+
+    def _existing(self, name: str) -> Collection:
+        collection = self._collections.find(name)
+        if collection is None:
+            raise SettingsError(
+                f"collection: {name!r}: not in {self._settings.data_dir}; there:"
+                f" {', '.join(self._collections.stored()) or 'none'}"
+            )
+        return collection
 
     def _recover(self) -> None:
         """Open what is on disk, up to the bound, which replays what was logged."""
@@ -226,7 +268,7 @@ class Worker:
         """With `once`: everything was read, clustered and published."""
         if not self._settings.once or not self._source.exhausted:
             return False
-        if self._reclustering.running is not None or self._ingest.unpublished():
+        if self._asked or self._reclustering.running is not None or self._ingest.unpublished():
             return False
         if any(c.adoption is not None for c in self._collections):
             return False

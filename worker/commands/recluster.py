@@ -1,0 +1,54 @@
+"""`shoal recluster`: recluster a collection now, in the running worker or without one."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from worker import logs
+from worker.commands.asking import ask, tell
+from worker.compose import make_store, make_worker
+from worker.errors import SettingsError
+from worker.lock import is_locked
+from worker.metrics import Metrics
+from worker.options import with_settings
+from worker.settings import Settings
+from worker.testing.dead_letters import MemoryDeadLetters
+from worker.testing.source import MemorySource
+
+
+@with_settings("source", "files", "once", "http_host", "http_port")
+def recluster(
+    settings: Settings,
+    dry_run: Annotated[bool, typer.Option(help="Show what would change; change nothing.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the worker.")] = 3_600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Recluster a collection now.
+
+    A worker that runs on the data directory is asked to do it; otherwise this process does it.
+    """
+    if is_locked(settings.data_dir):
+        if dry_run:
+            raise SettingsError("dry_run: a worker runs on this data directory; stop it first")
+        ask(settings, "recluster", timeout, as_json)
+        return
+    logs.configure(settings.log_format, "warning")
+    alone = make_worker(
+        settings, MemorySource("none"), MemoryDeadLetters(), make_store(settings), Metrics()
+    )
+    if not dry_run:
+        tell(settings.collection, alone.recluster(settings.collection), as_json)
+        return
+    result = alone.preview(settings.collection)
+    outcome = {
+        "collection": settings.collection,
+        "images": result.drift.images,
+        "clusters": result.drift.clusters,
+        "held": result.verdict.held,
+        "reasons": list(result.verdict.reasons),
+        "drift": asdict(result.drift),
+        "seconds": dict(result.seconds),
+    }
+    print(json.dumps(outcome, indent=None if as_json else 2))

@@ -1,0 +1,1 @@
+"""`shoal demo`: the whole of Shoal on scanned digits, with real servers."""
