@@ -51,7 +51,7 @@ class TestLayout:
             Update(1, [Change("a", None, state)], [info], {"c2": state.cluster, "c3": None}),
         )
         bucket = raw.keys("shoal:{main}:g1:b:*")[0]
-        assert raw.hgetall(bucket) == {"a": "c00gtnx1vk5s8e2r 0.9312 provisional 12"}
+        assert raw.hgetall(bucket) == {"a": "c00gtnx1vk5s8e2r 0.9312 p 12"}
         assert raw.smembers("shoal:{main}:g1:m:c00gtnx1vk5s8e2r") == {"a"}
         info = '{"created": 5.5, "name": "pier", "exemplar": "a"}'
         assert raw.hgetall("shoal:{main}:g1:info") == {state.cluster: info}

@@ -1,6 +1,7 @@
 """How values are written in Redis: as text, which `redis-cli` and any language can read."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,18 +9,18 @@ from worker.store.base import ClusterInfo, Event, EventKind, ImageState
 
 # Redis keeps a hash compact while no field and no value is longer (hash-max-listpack-value).
 MAX_STATE_BYTES = 64
-_FLAGS = {True: "provisional", False: "final"}
+_FLAGS = {True: "p", False: "f"}
 
 
 def encode_state(state: ImageState) -> str:
-    """`CLUSTER CONFIDENCE final|provisional GENERATION`, at most 64 bytes.
+    """`CLUSTER CONFIDENCE p|f GENERATION` (provisional, final), at most 64 bytes.
 
     The confidence keeps four decimals. Raises `ValueError` for a cluster id that does not fit.
     """
     flag = _FLAGS[state.provisional]
     text = f"{state.cluster} {state.confidence:.4f} {flag} {state.generation}"
-    if not state.cluster or " " in state.cluster or len(text.encode()) > MAX_STATE_BYTES:
-        raise ValueError(f"cluster {state.cluster!r}: 1 to 32 bytes without spaces")
+    if not re.fullmatch(r"\S+", state.cluster) or len(text.encode()) > MAX_STATE_BYTES:
+        raise ValueError(f"cluster {state.cluster!r}: 1 to 32 bytes, no white space")
     return text
 
 

@@ -32,22 +32,20 @@ class Queries:
 
     def get(self, collection: str, ids: Sequence[str]) -> Query[list[ImageState | None]]:
         """See `Reader.get`."""
-
-        def by_bucket(space: Space) -> dict[str, list[str]]:
-            buckets: dict[str, list[str]] = {}
-            for image in dict.fromkeys(ids):
-                buckets.setdefault(space.bucket_of(image), []).append(image)
-            return buckets
+        asked: dict[str, list[str]] = {}
 
         def commands(space: Space) -> list[Command]:
-            return [("HMGET", bucket, *images) for bucket, images in by_bucket(space).items()]
+            asked.clear()
+            for image in dict.fromkeys(ids):
+                asked.setdefault(space.bucket_of(image), []).append(image)
+            return [("HMGET", bucket, *images) for bucket, images in asked.items()]
 
         space, replies = yield from self._in_live_space(collection, commands)
         if space is None:
             return [None] * len(ids)
         states = {
             image: text and decode_state(text)
-            for images, texts in zip(by_bucket(space).values(), replies, strict=True)
+            for images, texts in zip(asked.values(), replies, strict=True)
             for image, text in zip(images, texts, strict=True)
         }
         return [states[image] for image in ids]
