@@ -144,5 +144,6 @@ def _retired(
     retired: dict[int, int | None] = dict(
         zip(numbers[gone].tolist(), heirs[gone].tolist(), strict=True)
     )
-    empty = np.setdiff1d(np.fromiter(live, np.int64), np.concatenate((numbers, codes)))
-    return retired | dict.fromkeys(empty.tolist())
+    others = np.fromiter(live, np.int64)
+    empty = others[~np.isin(others, numbers) & ~np.isin(others, codes)]
+    return retired | dict.fromkeys(sorted(empty.tolist()))

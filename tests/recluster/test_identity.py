@@ -78,8 +78,19 @@ class TestFourClusters:
 
     def test_scattered(self):
         """A retired cluster's successor is where most of its images went."""
-        found = matched("aaabbbbbbccd", "xxxyyyyyyyyx")
-        assert found.retired == {C: B, D: A}
+        found = matched("aaaabbbbbbccdd", "xxxxyyyyyyxyxx")
+        assert found.retired == {C: A, D: A}
+        assert matched("aaaabbbbbbccc", "xxxxyyyyyyxyy").retired == {C: B}
+
+    def test_half_of_a_cluster_is_enough_for_a_merge(self):
+        """The other half goes its own way."""
+        found = matched("aaabb", "xxxxy")
+        assert found.events == (Lineage(EventKind.MERGED, A, (A, B), before=3, images=4),)
+
+    def test_single_images_that_join_are_no_merge(self):
+        """Their numbers are retired, that is all."""
+        found = matched("abcdd", "xxxdd")
+        assert [event.kind for event in found.events] == [EventKind.GROWN] + [EventKind.RETIRED] * 2
 
     def test_one_image_that_moves_is_no_event(self):
         """Numbers stay although an image changed sides."""
@@ -161,8 +172,8 @@ class TestReturns:
 
     def test_new_images_since_do_not_hinder_a_return(self):
         """Only the images that the former generation knew are asked."""
-        found = matched("aaaaaaaaaa", "xxxyyyyyyy", history=["aaabbbb", "aaabb"])
-        assert found.cluster.tolist() == [A] * 3 + [B] * 7
+        found = matched("aaaaaaaaaaaa", "xxxyyyyyyyyy", history=["aaabbbb", "aaabb"])
+        assert found.cluster.tolist() == [A] * 3 + [B] * 9
 
     def test_a_merge_that_stays_revives_nobody(self):
         """However many of its images were in the retired one."""
@@ -189,6 +200,16 @@ class TestReturns:
         """A number that is found in two former generations is looked up in the newer."""
         found = matched("aaaaaaa", "xxxyyzz", history=["aaabbaa", "aaaaabb"])
         assert found.cluster.tolist() == [A] * 3 + [B] * 2 + [NEW] * 2
+
+    def test_a_former_place_is_not_asked_once_a_newer_one_is_known(self):
+        """In the newer generation its images were others, and those are scattered."""
+        found = matched("aaaaaaa", "xxxwvyy", history=["aaabbba", "aaaaabb"])
+        assert found.revived == frozenset()
+
+    def test_a_cluster_with_few_returned_images_is_not_the_retired_one(self):
+        """Most of it comes from elsewhere."""
+        found = matched("aaaabbbbccccaa", "aaaybbbycccyyy", history=["aaaabbbbccccdd"])
+        assert found.revived == frozenset()
 
     def test_scattered_images_of_a_retired_cluster_come_together_again(self):
         """It had been taken apart by clusters that all have images of their own."""
@@ -263,6 +284,20 @@ class TestProperties:
         assert sum(event.before for event in ends) == sum(
             int(counts[old == number].sum()) for number in found.retired
         )
+
+    @given(partitions())
+    def test_created_and_retired_tell_which_clusters_live(self, given_):
+        """A reader who follows these two kinds of event has the list of live clusters."""
+        old, new, counts, pinned, history = given_
+        found = match(old, new, counts, pinned, history)
+        live = set(old[(counts > 0) & (old >= 0)].tolist())
+        for event in found.events:
+            if event.kind == EventKind.CREATED:
+                assert event.cluster not in live
+                live.add(event.cluster)
+            if event.kind == EventKind.RETIRED:
+                live.remove(event.cluster)
+        assert live == set(found.codes.tolist())
 
     @given(partitions())
     def test_a_pinned_number_is_lost_only_to_pinned_ones(self, given_):
