@@ -17,7 +17,7 @@ from worker.lock import DirectoryLock
 from worker.metrics import Metrics
 from worker.positions import Positions
 from worker.publish import Publisher
-from worker.recluster.supervisor import Supervisor
+from worker.recluster.supervisor import Runner, Supervisor
 from worker.reclustering import Reclustering
 from worker.service import Worker
 from worker.settings import Settings
@@ -38,7 +38,7 @@ def make_worker(
     metrics: Metrics,
     clock: Clock | None = None,
     edges: Edges | None = None,
-    supervisor: Supervisor | None = None,
+    supervisor: Runner | None = None,
 ) -> Worker:
     """A worker over these parts; it takes the lock of the data directory.
 
@@ -90,7 +90,12 @@ def make_source(settings: Settings) -> Source:
     if settings.source == "files":
         from worker.sources.file_source import FileSource
 
-        return FileSource(settings.files, collection=settings.collection)
+        return FileSource(
+            settings.files,
+            collection=settings.collection,
+            fields=_field_names(settings),
+            accept_loss=settings.accept_loss,
+        )
     from worker.sources.kafka_settings import KafkaSettings
     from worker.sources.kafka_source import KafkaSource
 
@@ -101,7 +106,7 @@ def make_source(settings: Settings) -> Source:
             group=settings.kafka_group,
             ordinal=settings.worker_ordinal,
             workers=settings.worker_count,
-            accept_loss=settings.kafka_accept_loss,
+            accept_loss=settings.accept_loss,
             until_end=settings.once,
             security=kafka_security(settings),
         )
@@ -158,15 +163,19 @@ def _decode_settings(settings: Settings) -> DecodeSettings:
     return DecodeSettings(
         default_collection=settings.collection,
         max_record_bytes=settings.max_record_bytes,
-        fields=FieldNames(
-            embedding=settings.embedding_field,
-            id=settings.id_field,
-            collection=settings.collection_field,
-            model=settings.model_field,
-            group=settings.group_field,
-            uri=settings.uri_field,
-            time=settings.time_field,
-        ),
+        fields=_field_names(settings),
+    )
+
+
+def _field_names(settings: Settings) -> FieldNames:
+    return FieldNames(
+        embedding=settings.embedding_field,
+        id=settings.id_field,
+        collection=settings.collection_field,
+        model=settings.model_field,
+        group=settings.group_field,
+        uri=settings.uri_field,
+        time=settings.time_field,
     )
 
 

@@ -22,7 +22,7 @@ from worker.metrics import Metrics
 from worker.recluster import generations
 from worker.recluster.result import RunResult, read_result
 from worker.recluster.schedule import Mark, ScheduleSettings, ScheduleState, Trigger, due
-from worker.recluster.supervisor import Failed, Finished, Supervisor
+from worker.recluster.supervisor import Failed, Finished, Runner
 from worker.recluster.view import View, write_view
 from worker.settings import Settings
 
@@ -44,7 +44,7 @@ class Reclustering:
         self,
         settings: Settings,
         collections: Collections,
-        supervisor: Supervisor,
+        supervisor: Runner,
         metrics: Metrics,
         clock: Clock,
     ) -> None:

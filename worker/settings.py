@@ -52,6 +52,10 @@ class Settings(BaseSettings):
         " (with Kafka: to the offsets that were the end at the start).",
     )
 
+    accept_loss: bool = Field(
+        False, description="Go on when the source lost records that were not read (counted)."
+    )
+
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Brokers, host:port, by commas.")
     kafka_topic: str = Field("images", min_length=1, description="Topic of the embeddings.")
     kafka_group: str = Field(
@@ -59,9 +63,6 @@ class Settings(BaseSettings):
     )
     kafka_dead_letter_topic: str | None = Field(
         None, description="Topic of refused records; default: the topic with `.dead` added."
-    )
-    kafka_accept_loss: bool = Field(
-        False, description="Go on when the topic lost records that were not read (counted)."
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."

@@ -15,7 +15,7 @@ from worker.metrics import Metrics
 from worker.options import with_settings
 from worker.settings import Settings
 from worker.testing.dead_letters import MemoryDeadLetters
-from worker.testing.source import MemorySource
+from worker.testing.source import MemorySource, MemoryTopic
 
 
 @with_settings("source", "files", "once", "http_host", "http_port")
@@ -36,7 +36,7 @@ def recluster(
         return
     logs.configure(settings.log_format, "warning")
     alone = make_worker(
-        settings, MemorySource("none"), MemoryDeadLetters(), make_store(settings), Metrics()
+        settings, MemorySource(MemoryTopic()), MemoryDeadLetters(), make_store(settings), Metrics()
     )
     if not dry_run:
         tell(settings.collection, alone.recluster(settings.collection), as_json)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import structlog
 
@@ -73,6 +73,19 @@ class _Run:
             self.error = str(said["error"])
         elif "stage" in said:
             self.state = Running(str(said["stage"]), float(said.get("progress", 0.0)))
+
+
+class Runner(Protocol):
+    """Runs one reclustering at a time, beside its caller. See `Supervisor`."""
+
+    def start(self, view: Path, result: Path) -> None:
+        """Start a run over the folder `view`, to write the folder `result`; does not wait."""
+
+    def poll(self) -> Running | Finished | Failed | None:
+        """How the run stands; never blocks. Its end is told once, then None until the next."""
+
+    def cancel(self) -> None:
+        """End the run, if there is one, at once."""
 
 
 class Supervisor:
