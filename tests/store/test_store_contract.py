@@ -10,6 +10,7 @@ from worker.store.base import (
     Change,
     ClusterInfo,
     ClusterState,
+    Counted,
     Event,
     EventKind,
     ImageState,
@@ -308,16 +309,9 @@ class TestRebuilding:
             yield from ((f"x{i}", state("c9")) for i in range(2 * MAX_CHANGES))
             raise OSError("disk")
 
-        class Streamed:
-            def __len__(self):
-                return 3 * MAX_CHANGES
-
-            def __iter__(self):
-                return failing()
-
         collection.move(("a", None, "c1"))
         with pytest.raises(OSError, match="disk"):
-            rebuild(collection, Streamed())
+            rebuild(collection, Counted(3 * MAX_CHANGES, failing()))
         collection.check(("a", "c1"))
         collection.move(("b", None, "c1"))
         rebuild(collection, [("a", state("c2"))])

@@ -1,4 +1,4 @@
--- Every script that writes starts with this.
+-- Every script but acquire starts with this.
 -- KEYS: 1 lease, 2 writer. ARGV: 1 epoch, 2 holder, 3 milliseconds the lease lasts.
 -- Returns nothing and renews the lease if it is ours; else what `raise_refusal` understands.
 local function fence()

@@ -11,17 +11,29 @@ from worker.store.connection import unavailability
 from worker.store.keys import Keys
 from worker.store.plan import Argument
 
-# Refused as a whole when memory is full, rather than after the first of their writes.
-_GROWING = ("apply", "load", "flip", "begin", "status")
-# These free memory or hold the lease, so they run even then.
-_HARMLESS = ("acquire", "renew", "release", "sweep")
+# With this first line a script is refused as a whole when memory is full, rather than after the
+# first of its writes; with the other it runs even then, since it frees memory or holds the lease.
+_GROWING = "#!lua"
+_HARMLESS = "#!lua flags=allow-oom"
+
+# Each script with the files that it is made of.
+_SCRIPTS = {
+    "acquire": (_HARMLESS, "acquire"),
+    "renew": (_HARMLESS, "fence", "renew"),
+    "release": (_HARMLESS, "fence", "release"),
+    "sweep": (_HARMLESS, "fence", "sweep"),
+    "status": (_GROWING, "fence", "status"),
+    "begin": (_GROWING, "fence", "begin"),
+    "load": (_GROWING, "fence", "write", "load"),
+    "flip": (_GROWING, "fence", "write", "flip"),
+    "apply": (_GROWING, "fence", "write", "apply"),
+}
 
 
-def _source(name: str) -> str:
-    shebang = "#!lua flags=allow-oom" if name in _HARMLESS else "#!lua"
-    parts = ["fence", "write", name] if name in {"apply", "load", "flip"} else ["fence", name]
+def _source(first_line: str, *names: str) -> str:
     folder = files("worker.store")
-    return "\n".join([shebang, *((folder / f"{part}.lua").read_text("utf-8") for part in parts)])
+    texts = [(folder / f"{name}.lua").read_text("utf-8") for name in names]
+    return "\n".join([first_line, *texts])
 
 
 class Scripts:
@@ -29,7 +41,7 @@ class Scripts:
 
     def __init__(self, redis: Redis, lease_seconds: float) -> None:
         self._scripts = {
-            name: redis.register_script(_source(name)) for name in (*_GROWING, *_HARMLESS)
+            name: redis.register_script(_source(*parts)) for name, parts in _SCRIPTS.items()
         }
         self._lease_ms = round(lease_seconds * 1000)
 

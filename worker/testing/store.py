@@ -17,62 +17,9 @@ from worker.store.base import (
     Summary,
     Update,
 )
-from worker.store.codec import decode_event, decode_state, encode_state, event_fields
+from worker.store.codec import decode_event, event_fields
 from worker.store.keys import Keys, buckets_for, is_crowded
-
-
-@dataclass
-class _Published:
-    images: dict[str, ImageState] = field(default_factory=dict)
-    members: dict[str, set[str]] = field(default_factory=dict)
-    info: dict[str, ClusterInfo] = field(default_factory=dict)
-    retired: dict[str, str | None] = field(default_factory=dict)
-    summary: Summary = field(default_factory=lambda: Summary(0, 0, 0, 0, None, 0, 0.0))
-
-    @property
-    def live(self) -> dict[str, set[str]]:
-        return {c: ids for c, ids in self.members.items() if ids and c not in self.retired}
-
-    def write(
-        self,
-        changes: Iterable[Change],
-        clusters: Iterable[ClusterInfo],
-        retired: Mapping[str, str | None],
-    ) -> None:
-        for change in changes:
-            before = self.images.pop(change.id, None)
-            if before is not None:
-                self.members[before.cluster].discard(change.id)
-            if change.new is not None:
-                self.images[change.id] = decode_state(encode_state(change.new))
-                self.members.setdefault(change.new.cluster, set()).add(change.id)
-                self.retired.pop(change.new.cluster, None)
-        for info in clusters:
-            self.info[info.id] = info
-            self.retired.pop(info.id, None)
-        for cluster, successor in retired.items():
-            self.retired[cluster] = successor
-            self.info.pop(cluster, None)
-
-    def describe(self, update: Update, now: float) -> None:
-        self.summary = Summary(
-            images=len(self.images),
-            clusters=len(self.live),
-            generation=update.generation or self.summary.generation,
-            sequence=update.sequence,
-            model=update.model or self.summary.model,
-            dimension=update.dimension or self.summary.dimension,
-            updated=now,
-        )
-
-    def cluster(self, cluster: str) -> ClusterState | None:
-        size = len(self.members.get(cluster, ()))
-        if not size and cluster not in self.info and cluster not in self.retired:
-            return None
-        info = self.info.get(cluster) or ClusterInfo(cluster, 0.0)
-        gone = cluster in self.retired
-        successor = self.retired.get(cluster)
-        return ClusterState(cluster, size, info.created, info.name, info.exemplar, gone, successor)
+from worker.testing.published import Published
 
 
 @dataclass
@@ -81,7 +28,7 @@ class _Collection:
     holder: str = ""
     expires: float = 0.0
     buckets: int = 0
-    published: _Published | None = None
+    published: Published | None = None
     events: list[tuple[str, Event]] = field(default_factory=list)
     status: str | None = None
 
@@ -148,7 +95,7 @@ class MemoryStore:
                 f" not ready for {update.sequence}"
             )
         if published is None:
-            kept.published = published = _Published()
+            kept.published = published = Published()
             kept.buckets = buckets_for(0)
         published.write(update.changes, update.clusters, update.retired)
         self._finish(kept, published, update)
@@ -163,7 +110,7 @@ class MemoryStore:
     ) -> None:
         """As `Store.rebuild`."""
         self._fenced(lease)
-        published = _Published()
+        published = Published()
         changes = [Change(image, None, state) for image, state in images]
         published.write(changes, clusters, retired)
         kept = self._fenced(lease)
@@ -229,13 +176,13 @@ class MemoryStore:
     def close(self) -> None:
         """As `Store.close`."""
 
-    def _finish(self, kept: _Collection, published: _Published, update: Update) -> None:
+    def _finish(self, kept: _Collection, published: Published, update: Update) -> None:
         published.describe(update, self._clock.time())
         for event in update.events:
             fields = event_fields(event, update.sequence)
             kept.events.append((f"{len(kept.events) + 1}-0", decode_event(fields)))
 
-    def _published(self, collection: str) -> _Published | None:
+    def _published(self, collection: str) -> Published | None:
         self._check_up()
         kept = self._collections.get(collection)
         return kept.published if kept else None
