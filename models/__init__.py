@@ -1,0 +1,56 @@
+"""Hi-LANDER: clusters image embeddings of classes that it never saw.
+
+`cluster(features)` is all that a batch needs; a service keeps a `HiLander` and a k-NN graph.
+Importing this package loads nothing heavy: names are resolved when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.clustering import Clustering, cluster
+    from models.context import CollectionContext
+    from models.errors import BadInputError, ModelError, WeightsError
+    from models.graph import KnnGraph, exact_knn
+    from models.hilander import HiLander
+    from models.metrics import Scores, bcubed_f, evaluate, nmi, pairwise_f
+
+__all__ = [
+    "BadInputError",
+    "Clustering",
+    "CollectionContext",
+    "HiLander",
+    "KnnGraph",
+    "ModelError",
+    "Scores",
+    "WeightsError",
+    "bcubed_f",
+    "cluster",
+    "evaluate",
+    "exact_knn",
+    "nmi",
+    "pairwise_f",
+]
+
+_HOME = {
+    "BadInputError": "models.errors",
+    "Clustering": "models.clustering",
+    "CollectionContext": "models.context",
+    "HiLander": "models.hilander",
+    "KnnGraph": "models.graph",
+    "ModelError": "models.errors",
+    "Scores": "models.metrics",
+    "WeightsError": "models.errors",
+    "bcubed_f": "models.metrics",
+    "cluster": "models.clustering",
+    "evaluate": "models.metrics",
+    "exact_knn": "models.graph",
+    "nmi": "models.metrics",
+    "pairwise_f": "models.metrics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'models' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

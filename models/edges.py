@@ -1,0 +1,146 @@
+"""Edge probabilities: of a whole collection, or of a few rows at a cost that n does not enter."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch_geometric.utils import scatter
+
+from models.background import Background
+from models.context import CollectionContext
+from models.edge_features import edge_features
+from models.graph import Progress
+from models.network import HiLanderNetwork, round_two_features, with_context
+from models.nodes import NodeTable, node_table
+from models.triangles import Triangles, triangles_of
+from models.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeReader:
+    """Turns rows into edge features; `ids` [m] are the rows that its tables describe, sorted."""
+
+    view: View
+    background: Background
+    quantiles: Tensor
+    ids: Tensor | None
+    table: NodeTable
+    hubness: Tensor
+
+    def places(self, rows: Tensor) -> Tensor:
+        """Where `rows` stand in the tables."""
+        return rows if self.ids is None else torch.searchsorted(self.ids, rows)
+
+    def read(self, rows: Tensor) -> tuple[Tensor, Triangles, Tensor]:
+        """Features [b, K, 38], triangles, and which edges are real [b, K]."""
+        neighbours = self.view.neighbours.index_select(0, rows)
+        valid = neighbours >= 0
+        i = self.places(rows)
+        j = self.places(torch.where(valid, neighbours.long(), rows[:, None]))
+        triangles = triangles_of(self.view, rows)
+        features = edge_features(
+            self.view,
+            self.background,
+            self.quantiles,
+            rows,
+            (self.table, i, j),
+            self.hubness,
+            triangles,
+        )
+        return features, triangles, valid
+
+
+def reader_of(view: View, context: CollectionContext, rows: Tensor | None = None) -> EdgeReader:
+    """A reader for the edges of `rows` (of all rows, if None)."""
+    background = context.background(view.device)
+    ids = None
+    if rows is not None:
+        neighbours = view.neighbours.index_select(0, rows).long()
+        ids = torch.cat((rows, neighbours[neighbours >= 0])).unique()
+    every = torch.arange(len(view), device=view.device) if ids is None else ids
+    return EdgeReader(
+        view=view,
+        background=background,
+        quantiles=torch.from_numpy(context.quantiles).to(view.device),
+        ids=ids,
+        table=node_table(view, background, every),
+        hubness=_hubness(view, context, every),
+    )
+
+
+def _hubness(view: View, context: CollectionContext, ids: Tensor) -> Tensor:
+    """log(1 + in-degree) of rows `ids` [m].
+
+    A row that the context does not know counts those of its neighbours that list it: a new row
+    offers itself to nobody else.
+    """
+    known = torch.from_numpy(context.hubness).to(view.device)
+    if len(ids) and int(ids[-1]) < len(known):
+        return known.index_select(0, ids)
+    out = torch.zeros(len(ids), device=view.device)
+    old = ids < len(known)
+    out[old] = known.index_select(0, ids[old])
+    lists = view.neighbours.index_select(0, ids[~old])  # [m, K]
+    theirs = view.neighbours[lists.clamp(min=0).long()]  # [m, K, K]
+    listed = (theirs == ids[~old, None, None]).any(2) & (lists >= 0)
+    out[~old] = listed.sum(1).float().log1p()
+    return out
+
+
+@torch.no_grad()
+def first_round(
+    network: HiLanderNetwork, view: View, context: CollectionContext, rows: Tensor
+) -> Tensor:
+    """Round 1's probabilities of the edges of `rows` [b] alone: [b, K], 0 at padding."""
+    reader = reader_of(view, context, rows)
+    inputs = context.inputs(view.device)
+    parts = [_first(network, reader, inputs, part)[0] for part in view.chunks(rows)]
+    return torch.cat(parts)
+
+
+def _first(
+    network: HiLanderNetwork, reader: EdgeReader, inputs: Tensor, rows: Tensor
+) -> tuple[Tensor, Tensor, Triangles]:
+    features, triangles, valid = reader.read(rows)
+    p = network.first.probability(with_context(features, inputs)) * valid
+    return p, features, triangles
+
+
+@torch.no_grad()
+def both_rounds(
+    network: HiLanderNetwork,
+    view: View,
+    context: CollectionContext,
+    progress: Progress | None = None,
+) -> tuple[Tensor, EdgeReader]:
+    """Round 2's probabilities of every edge, [n, K] with 0 at padding, and what read them."""
+    reader = reader_of(view, context)
+    inputs = context.inputs(view.device)
+    chunks = view.chunks(torch.arange(len(view), device=view.device))
+    report = progress or _silent
+    first = []
+    for step, rows in enumerate(chunks):
+        first.append(_first(network, reader, inputs, rows)[0])
+        report("edges", (step + 1) / (2 * len(chunks)))
+    p = torch.cat(first)
+    incoming = incoming_of(view, p)
+    second = []
+    for step, rows in enumerate(chunks):
+        features, triangles, valid = reader.read(rows)
+        ends = (rows, torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None]))
+        around = round_two_features(network.messages, triangles, p, incoming, ends)
+        x = with_context(torch.cat((features, around), dim=-1), inputs)
+        second.append(network.second.probability(x) * valid)
+        report("edges", (len(chunks) + step + 1) / (2 * len(chunks)))
+    return torch.cat(second), reader
+
+
+def incoming_of(view: View, probability: Tensor) -> Tensor:
+    """The sum of p over the in-edges of every row: [n]."""
+    target = view.neighbours.reshape(-1).long() + 1  # padding gathers at 0
+    total = scatter(probability.reshape(-1), target, dim_size=len(view) + 1, reduce="sum")
+    return total[1:]
+
+
+def _silent(_stage: str, _share: float) -> None:
+    """Nobody watches."""

@@ -1,0 +1,110 @@
+"""The k-NN graph, and how to build it exactly for a batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from models.errors import BadInputError
+from models.vectors import unit_rows
+
+K = 30
+PAD_NEIGHBOUR = -1
+PAD_SIMILARITY = -2.0
+
+# One tile of similarities: 1024 x 32768 float32 is 128 MiB.
+TILE_ROWS = 1_024
+TILE_COLUMNS = 32_768
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a stage and the share of it that is done, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnnGraph:
+    """Each row's nearest other rows by falling cosine.
+
+    `neighbours` int32 [n, K] and `similarity` float32 [n, K]; entries that a row lacks are at its
+    end: neighbour -1, similarity -2.0.
+    """
+
+    neighbours: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        shape = self.neighbours.shape
+        if len(shape) != 2 or shape != self.similarity.shape:
+            raise BadInputError(
+                f"graph has neighbours {shape} and similarity {self.similarity.shape}; "
+                "both must be [n, K]"
+            )
+
+    def __len__(self) -> int:
+        return len(self.neighbours)
+
+    def first(self, k: int) -> "KnnGraph":
+        """The graph of the first `k` neighbours only."""
+        if self.neighbours.shape[1] <= k:
+            return self
+        return KnnGraph(self.neighbours[:, :k], self.similarity[:, :k])
+
+
+def exact_knn(
+    features: ArrayLike,
+    k: int = K,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> KnnGraph:
+    """The exact k-NN graph of `features` [n, d], which are normalised first. Blocks.
+
+    The result is [n, k]; with n <= k rows the missing entries are padding. Raises
+    `BadInputError` as `unit_rows` does, and for k < 1.
+    """
+    if k < 1:
+        raise BadInputError(f"k is {k}; it must be at least 1")
+    return nearest(unit_rows(features), k, device=device, progress=progress)
+
+
+def nearest(
+    unit: NDArray[np.float32],
+    k: int,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> KnnGraph:
+    """As `exact_knn`, for rows that are of unit length already."""
+    n = len(unit)
+    neighbours = np.full((n, k), PAD_NEIGHBOUR, np.int32)
+    similarity = np.full((n, k), PAD_SIMILARITY, np.float32)
+    width = min(k, n - 1)
+    if width < 1:
+        return KnnGraph(neighbours, similarity)
+    rows = torch.from_numpy(np.ascontiguousarray(unit)).to(device or "cpu")
+    for start in range(0, n, TILE_ROWS):
+        block = rows[start : start + TILE_ROWS]
+        value, index = _best_of_tiles(rows, block, start, width)
+        neighbours[start : start + len(block), :width] = index.cpu().numpy()
+        similarity[start : start + len(block), :width] = value.cpu().numpy()
+        if progress is not None:
+            progress("graph", min(1.0, (start + TILE_ROWS) / n))
+    return KnnGraph(neighbours, similarity)
+
+
+def _best_of_tiles(
+    rows: torch.Tensor, block: torch.Tensor, start: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `width` largest similarities of `block` = rows[start:] over all columns, tile by tile."""
+    values, indices = [], []
+    for left in range(0, len(rows), TILE_COLUMNS):
+        tile = block @ rows[left : left + TILE_COLUMNS].T  # [b, c]
+        own = torch.arange(start, start + len(block), device=rows.device) - left
+        inside = (own >= 0) & (own < tile.shape[1])
+        tile[inside.nonzero().squeeze(1), own[inside]] = PAD_SIMILARITY
+        value, index = tile.topk(min(width + 1, tile.shape[1]), dim=1)
+        values.append(value)
+        indices.append(index + left)
+    value, order = torch.cat(values, dim=1).topk(width, dim=1)
+    return value, torch.cat(indices, dim=1).gather(1, order)

@@ -1,0 +1,228 @@
+"""Hi-LANDER with loaded weights: vectors and a k-NN graph in, clusters out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.clustering import Clustering
+from models.conditions import conditions
+from models.context import CollectionContext, context_of
+from models.cut import Cut, best_cut, confidence, cut_at
+from models.decode import predicted_density
+from models.edges import EdgeReader, both_rounds, first_round
+from models.errors import BadInputError
+from models.graph import KnnGraph, Progress
+from models.levels import Score, build_tree
+from models.network import HiLanderNetwork
+from models.pair_features import pair_features
+from models.supernodes import Clusters, Floats, Pairs, first_level
+from models.tree import MergeTree
+from models.view import View, view_of
+from models.weights import Config, load_weights
+
+# Levels that are offered beside the published one: no merge worse than these on balance.
+LAMBDAS = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05)
+# A context without a run measures no more rows than this at once.
+CONTEXT_ROWS = 200_000
+PAIR_BLOCK = 1 << 16
+
+
+class HiLander:
+    """One set of weights on one device. Thread-safe: nothing here changes after loading."""
+
+    def __init__(self, network: HiLanderNetwork, config: Config, device: str | None = None) -> None:
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = network.to(self.device).eval()
+        self.config = config
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        device: str | None = None,
+        *,
+        allow_unusable: bool = False,
+    ) -> "HiLander":
+        """Load a weights folder, the shipped one if `path` is None.
+
+        `device` is a torch name; None takes CUDA when there is one. Raises `WeightsError` as
+        `load_weights` does.
+        """
+        return cls(*load_weights(path, allow_unusable=allow_unusable), device)
+
+    def context(
+        self,
+        vectors: NDArray[np.float32],
+        graph: KnnGraph,
+        counts: NDArray[np.int32] | None = None,
+        *,
+        granularity: str | None = "thing",
+        group_size: float | None = None,
+        seed: int = 0,
+    ) -> CollectionContext:
+        """What `edge_probabilities` must know of a collection that had no run yet.
+
+        Arguments as for `cluster`. The same as `Clustering.context` of a run over the same rows,
+        save that rows after the first 200,000 are measured when they are met.
+        """
+        view = view_of(vectors, graph.first(self.config.k), self.device)
+        alive = _alive(counts, len(view))
+        told = conditions(granularity, group_size)
+        return context_of(view, alive, told, seed=seed, rows_known=CONTEXT_ROWS)
+
+    def edge_probabilities(
+        self,
+        vectors: NDArray[np.float32],
+        graph: KnnGraph,
+        rows: NDArray[np.integer],
+        context: CollectionContext,
+    ) -> NDArray[np.float32]:
+        """Round 1's probability that each edge of `rows` links two images of one cluster.
+
+        Float32 [len(rows), K], 0 at padding. The cost does not depend on the collection's size.
+        With the context of a run over the same collection these are that run's own.
+        """
+        view = view_of(vectors, graph.first(self.config.k), self.device)
+        wanted = torch.as_tensor(np.asarray(rows, np.int64), device=self.device)
+        if len(wanted) == 0 or view.k == 0:
+            return np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
+        p = first_round(self.network, view, context, wanted).cpu().numpy()
+        out = np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
+        out[:, : view.k] = p
+        return out
+
+    def cluster(
+        self,
+        vectors: NDArray[np.float32],
+        graph: KnnGraph,
+        counts: NDArray[np.int32] | None = None,
+        *,
+        granularity: str | None = "thing",
+        group_size: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Clustering:
+        """Cluster a whole collection. Blocks: about a minute for 100,000 rows on two cores.
+
+        `vectors` float32 [n, d] unit rows (an np.memmap will do), `graph` their k-NN graph of
+        which the first 30 neighbours count, `counts` int32 [n] the images that share a row (None:
+        one each; 0: dead, ignored, label -1). `granularity` and `group_size` as for
+        `models.cluster`. The same arguments give the same result. Raises `BadInputError`.
+        """
+        told = conditions(granularity, group_size)
+        view = view_of(vectors, graph.first(self.config.k), self.device)
+        alive = _alive(counts, len(view))
+        weight = np.ones(len(view), np.int32) if counts is None else np.asarray(counts, np.int32)
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "features"):
+            context = context_of(view, alive, told, seed=seed)
+        with _timed(seconds, "edges"):
+            p, reader = both_rounds(self.network, view, context, progress)
+        with _timed(seconds, "levels"), torch.no_grad():
+            clusters, pairs = super_nodes(view, reader, p)
+            tree = build_tree(clusters, pairs, pair_score(self.network, told))
+        with _timed(seconds, "cut"):
+            is_alive = np.zeros(len(view), np.bool_)
+            is_alive[alive] = True
+            cut = best_cut(tree, weight)
+            labels = cut.labels(tree, is_alive)
+            density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
+            levels, level = _levels(tree, weight, cut, is_alive)
+            result = Clustering(
+                labels=labels,
+                confidence=np.where(is_alive, confidence(tree, weight, cut.top), 0),
+                levels=levels,
+                level=level,
+                exemplars=_exemplars(labels, density),
+                expected_f=cut.expected_f,
+                method="hi-lander",
+                seconds=seconds,
+                context=context,
+            )
+        if progress is not None:
+            progress("cut", 1.0)
+        return result
+
+
+def pair_score(network: HiLanderNetwork, told: NDArray[np.float32]) -> Score:
+    """The pair network as `build_tree` asks it, under conditions `told` [4]."""
+    device = network.pair.mean.device
+
+    @torch.no_grad()
+    def score(clusters: Clusters, pairs: Pairs) -> Floats:
+        out = np.empty(len(pairs))
+        for start in range(0, len(pairs), PAIR_BLOCK):
+            block = slice(start, start + PAIR_BLOCK)
+            features = pair_features(clusters, pairs.take(block))
+            told_each = np.broadcast_to(told, (len(features), len(told)))
+            x = torch.from_numpy(np.concatenate((features, told_each), axis=1))
+            out[block] = network.pair.probability(x.to(device)).cpu().numpy()
+        return out
+
+    return score
+
+
+def _alive(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:
+    if counts is None:
+        return np.arange(n)
+    if len(counts) != n:
+        raise BadInputError(f"counts has {len(counts)} entries; it must have one per row, {n}")
+    if n and int(counts.min()) < 0:
+        row = int(np.argmin(counts))
+        raise BadInputError(f"counts[{row}] is {counts[row]}; it must be at least 0")
+    return np.flatnonzero(counts)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - start
+
+
+def super_nodes(view: View, reader: EdgeReader, p: torch.Tensor) -> tuple[Clusters, Pairs]:
+    """Every row a cluster of its own, with edge probabilities `p` [n, K]."""
+    every = torch.arange(len(view), device=view.device)
+    parts = [reader.background.standardise(view, rows)[0] for rows in view.chunks(every)]
+    return first_level(
+        view.neighbours.cpu().numpy(),
+        p.cpu().numpy(),
+        torch.cat(parts).cpu().numpy(),
+        (view.vectors - reader.background.mean).cpu().numpy(),
+        reader.table.near[:, 3].cpu().numpy(),
+        reader.table.coherence.cpu().numpy(),
+    )
+
+
+def _levels(
+    tree: MergeTree, counts: NDArray[np.int32], cut: Cut, alive: NDArray[np.bool_]
+) -> tuple[list[NDArray[np.int64]], int]:
+    """Distinct nested partitions, fine to coarse, and which of them is the published one."""
+    sizes = tree.sizes(counts)
+    published = cut.labels(tree, alive)
+    found: list[NDArray[np.int64]] = []
+    level = 0
+    for lam in sorted({*LAMBDAS, cut.lam}, reverse=True):
+        if lam == cut.lam:
+            labels = published
+        else:
+            labels = Cut(cut_at(tree, sizes, lam), lam, 0.0).labels(tree, alive)
+        if not found or labels.max(initial=-1) < found[-1].max(initial=-1):
+            found.append(labels)
+        if lam == cut.lam:
+            level = len(found) - 1
+    return found, level
+
+
+def _exemplars(labels: NDArray[np.int64], density: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The row of largest predicted density in each cluster, the first of equals."""
+    order = np.lexsort((np.arange(len(labels)), -density, labels))
+    order = order[labels[order] >= 0]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = labels[order][1:] != labels[order][:-1]
+    return order[first].astype(np.int64)

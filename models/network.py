@@ -1,0 +1,108 @@
+"""The three small networks: two rounds over edges, one over pairs of clusters."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MLP
+
+from models.conditions import CONDITIONS
+from models.context import NUMBERS
+from models.edge_features import FEATURES, both
+from models.pair_features import PAIR_FEATURES
+from models.triangles import TriangleMessages, Triangles
+
+CONTEXT = NUMBERS + CONDITIONS
+ROUND_TWO = 12
+# Standardised inputs beyond this many deviations tell no more than that they are extreme.
+CLIP = 5.0
+BATCH = 1 << 16
+
+
+class Logit(nn.Module):
+    """x [e, f] -> logit [e]: MLP_{h-h-1}(clip((x - mean) / scale)), GELU between."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+        self.mlp = MLP([features, hidden, hidden, 1], act="gelu", norm=None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[e, f] -> [e]."""
+        scaled = ((x - self.mean) / self.scale).clamp(-CLIP, CLIP)
+        return cast("Tensor", self.mlp(scaled)).squeeze(-1)
+
+    @torch.no_grad()
+    def probability(self, x: Tensor) -> Tensor:
+        """[..., f] -> sigmoid of the logits [...], by batches."""
+        flat = x.reshape(-1, x.shape[-1])
+        parts = [self(part).sigmoid() for part in flat.split(BATCH)]
+        return torch.cat(parts).view(x.shape[:-1]) if parts else flat.new_zeros(x.shape[:-1])
+
+
+class HiLanderNetwork(nn.Module):
+    """All that is learnt. Round 1 reads an edge, round 2 also the triangles over it.
+
+    `first`: p = sigmoid(f1(e_ij, context)); `second`: p = sigmoid(f2(e_ij, m_ij, context)), with
+    m_ij the messages of p from the triangles over i-j and from its two ends; `pair`: the share of
+    matching images between two clusters.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.first = Logit(FEATURES + CONTEXT, hidden)
+        self.second = Logit(FEATURES + ROUND_TWO + CONTEXT, hidden)
+        self.pair = Logit(PAIR_FEATURES + CONDITIONS, hidden)
+        self.messages = TriangleMessages()
+
+
+def with_context(features: Tensor, context: Tensor) -> Tensor:
+    """Append `context` [c] to every edge of `features` [..., f]."""
+    return torch.cat((features, context.expand(*features.shape[:-1], -1)), dim=-1)
+
+
+def round_two_features(
+    messages: TriangleMessages,
+    triangles: Triangles,
+    probability: Tensor,
+    incoming: Tensor,
+    ends: tuple[Tensor, Tensor],
+) -> Tensor:
+    """What round 1's probabilities say around each edge of b rows: [b, K, 12].
+
+    `probability` [n, K] with 0 at padding, `incoming` [n] = sum of p over in-edges, `ends` =
+    (i [b], j [b, K]).
+    """
+    i, j = ends
+    b, k = j.shape
+    mine = probability.index_select(0, i)  # [b, K]
+    row = triangles.base // k
+    neighbour = j.reshape(-1).index_select(0, triangles.base)  # [t]
+    side_i = mine[row, triangles.place_i]
+    side_j = probability[neighbour, triangles.place_j]
+    product, distance, weakest, common = messages(triangles, side_i, side_j).unbind(-1)
+
+    def ends_of(value: Tensor) -> tuple[Tensor, Tensor]:
+        return value[i][:, None].expand(b, k), value[j]
+
+    total_i, total_j = ends_of(probability.sum(1))
+    low, high = both(total_i, total_j)
+    top_low, top_high = both(*ends_of(probability.amax(1)))
+    columns = [
+        torch.logit(mine, eps=1e-7),
+        low.log1p(),
+        high.log1p(),
+        product / (low + 0.1),
+        product / (total_i + total_j - product + 0.1),
+        distance / common.clamp(min=1),
+        weakest,
+        common / k,
+        mine - top_low,
+        mine - top_high,
+        *both(*ends_of(incoming.log1p())),
+    ]
+    return torch.stack(columns, dim=-1)

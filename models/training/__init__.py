@@ -1,0 +1,1 @@
+"""Meta-training: labelled collections in, a weights folder out."""

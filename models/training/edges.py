@@ -1,0 +1,84 @@
+"""Training of the two rounds over edges."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.context import NUMBERS
+from models.edges import EdgeReader, incoming_of, reader_of
+from models.network import HiLanderNetwork, round_two_features, with_context
+from models.training.fit import Examples, Plan, Step, fit
+from models.training.prepared import Episode
+
+EDGES_PER_EPISODE = 10_000
+
+
+def train_edges(
+    network: HiLanderNetwork, episodes: Sequence[Episode], plan: Plan, seed: int, step: Step
+) -> tuple[float, float]:
+    """Fit round 1, then round 2 on what round 1 says; returns both losses.
+
+    Every episode has the same weight, whatever its size (times its own weight).
+    """
+    chosen = [_sample(episode, seed + i) for i, episode in enumerate(episodes)]
+    first = _examples(network, episodes, chosen, 1, step)
+    loss_one = fit(network.first, first, NUMBERS, plan, seed, step)
+    del first
+    second = _examples(network, episodes, chosen, 2, step)
+    return loss_one, fit(network.second, second, NUMBERS, plan, seed + 1, step)
+
+
+def _sample(episode: Episode, seed: int) -> NDArray[np.int64]:
+    real = np.flatnonzero(episode.real)
+    return np.sort(np.random.default_rng(seed).permutation(real)[:EDGES_PER_EPISODE])
+
+
+def _examples(
+    network: HiLanderNetwork,
+    episodes: Sequence[Episode],
+    chosen: Sequence[NDArray[np.int64]],
+    which: int,
+    step: Step,
+) -> Examples:
+    x, target, weight = [], [], []
+    for episode, edges in zip(episodes, chosen, strict=True):
+        x.append(_inputs(network, episode, edges, which))
+        target.append(episode.same.reshape(-1)[edges].astype(np.float32))
+        weight.append(np.full(len(edges), episode.weight / max(len(edges), 1), np.float32))
+        step()
+    return Examples(np.concatenate(x), np.concatenate(target), np.concatenate(weight))
+
+
+@torch.no_grad()
+def _inputs(
+    network: HiLanderNetwork, episode: Episode, edges: NDArray[np.int64], which: int
+) -> NDArray[np.float32]:
+    """What round `which` reads at `edges` [e] (row * K + place, rising)."""
+    view, k = episode.view, episode.view.k
+    reader = reader_of(view, episode.context)
+    told = episode.context.inputs(view.device)
+    chunks = view.chunks(torch.arange(len(view)))
+    if which == 2:
+        p = torch.cat([_round_one(network, reader, told, rows) for rows in chunks])
+        incoming = incoming_of(view, p)
+    parts = []
+    for rows in chunks:
+        features, triangles, valid = reader.read(rows)
+        if which == 2:
+            j = torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None])
+            around = round_two_features(network.messages, triangles, p, incoming, (rows, j))
+            features = torch.cat((features, around), dim=-1)
+        base = int(rows[0]) * k
+        start, stop = np.searchsorted(edges, (base, base + len(rows) * k))
+        inside = torch.from_numpy(edges[start:stop] - base)
+        parts.append(with_context(features, told).flatten(0, 1).index_select(0, inside))
+    return torch.cat(parts).numpy()
+
+
+def _round_one(
+    network: HiLanderNetwork, reader: EdgeReader, told: torch.Tensor, rows: torch.Tensor
+) -> torch.Tensor:
+    features, _, valid = reader.read(rows)
+    return network.first.probability(with_context(features, told)) * valid

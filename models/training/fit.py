@@ -1,0 +1,98 @@
+"""Fitting one of the networks, with what collections are told of themselves made unreliable."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from models.conditions import CONDITIONS, UNKNOWN_SIZE
+from models.network import Logit
+
+Step = Callable[[], None]
+"""Called after every optimiser step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how hard to fit; the shares are of rows, the noise in standard deviations."""
+
+    steps: int
+    batch: int = 4_096
+    learning_rate: float = 4e-3
+    weight_decay: float = 1e-3
+    number_noise: float = 0.3
+    number_dropout: float = 0.25
+    size_noise: float = 0.12
+    size_unknown: float = 0.45
+    word_noise: float = 0.05
+    word_unknown: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """`x` float32 [e, f], whose last columns are context numbers and conditions; soft `target`
+    [e] in 0..1; `weight` [e].
+    """
+
+    x: NDArray[np.float32]
+    target: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+
+def fit(
+    network: Logit, examples: Examples, numbers: int, plan: Plan, seed: int, step: Step
+) -> float:
+    """Fit `network` in place; returns the running mean of the loss.
+
+    `numbers` is how many context numbers stand before the four conditions. Each batch sees them
+    with noise, sometimes not at all, and the size of groups as "unknown" nearly half of the time.
+    """
+    torch.manual_seed(seed)
+    for layer in network.mlp.lins:
+        layer.reset_parameters()
+    x = torch.from_numpy(examples.x)
+    target = torch.from_numpy(examples.target)
+    weight = torch.from_numpy(examples.weight / examples.weight.mean())
+    network.mean.copy_(x.mean(0, dtype=torch.float64))
+    network.scale.copy_(x.std(0, correction=0) + 1e-4)
+    network.train()
+    optimiser = torch.optim.AdamW(
+        network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, plan.learning_rate, total_steps=plan.steps, pct_start=0.1
+    )
+    running = 0.0
+    for count in range(plan.steps):
+        chosen = torch.randint(len(x), (plan.batch,))
+        logit = network(_blurred(x[chosen], network, numbers, plan))
+        each = binary_cross_entropy_with_logits(logit, target[chosen], reduction="none")
+        loss = (each * weight[chosen]).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature
+        optimiser.step()
+        schedule.step()
+        running = loss.item() if count == 0 else 0.99 * running + 0.01 * loss.item()
+        step()
+    network.eval()
+    return running
+
+
+def _blurred(x: Tensor, network: Logit, numbers: int, plan: Plan) -> Tensor:
+    """`x` [e, f] with its last columns made unreliable; changed in place."""
+    told = numbers + CONDITIONS
+    e = len(x)
+    noise = torch.full((told,), plan.number_noise)
+    noise[numbers] = plan.size_noise
+    noise[numbers + 1 :] = plan.word_noise
+    x[:, -told:] += noise * network.scale[-told:] * torch.randn(e, told)
+    if numbers:
+        dropped = torch.rand(e) < plan.number_dropout
+        x[dropped, -told:-CONDITIONS] = network.mean[-told:-CONDITIONS]
+    x[torch.rand(e) < plan.size_unknown, -CONDITIONS] = UNKNOWN_SIZE
+    x[torch.rand(e) < plan.word_unknown, -CONDITIONS + 1 :] = 1 / (CONDITIONS - 1)
+    return x

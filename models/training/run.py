@@ -1,0 +1,144 @@
+"""`train`: the whole of meta-training, from labelled sets to a judged network."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.network import HiLanderNetwork
+from models.training.edges import train_edges
+from models.training.episodes import SMALL_ROWS, variation, whole
+from models.training.fit import Plan
+from models.training.gate import GateFigure, measure
+from models.training.pairs import train_pairs
+from models.training.prepared import Episode, prepare
+from models.training.sources import Generator, LabelledSet, hold_out
+from models.training.synthetic import synthetic
+from models.weights import Config
+
+SMALLEST_EPISODE = 20
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of all work that is done, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How much of everything. `small` is how many of a set's variations are tiny collections."""
+
+    hidden: int = 96
+    synthetic: int = 80
+    small: int = 1
+    small_weight: float = 0.3
+    edge_plan: Plan = Plan(steps=6_000)
+    pair_plan: Plan = Plan(steps=3_000)
+    pair_rounds: tuple[int, ...] = (80, 110, 110)
+    # Scales each set's own number of episodes.
+    variations: float = 1.0
+
+
+QUICK = Recipe(
+    hidden=48,
+    synthetic=4,
+    edge_plan=Plan(steps=400),
+    pair_plan=Plan(steps=300),
+    pair_rounds=(8, 8, 8),
+    variations=0.5,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A network, what it is worth, and what it was made from."""
+
+    network: HiLanderNetwork
+    config: Config
+    figures: list[GateFigure]
+    episodes: int
+    rows: int
+    edge_loss: float
+    pair_loss: float
+
+
+class _Steps:
+    """Counts work of very different kinds on one scale, in optimiser steps."""
+
+    # An episode costs about as much as so many steps each time it is read.
+    EPISODE = 30
+
+    def __init__(self, recipe: Recipe, episodes: int, report: Progress) -> None:
+        reads = 3 * episodes + sum(min(count, episodes) for count in recipe.pair_rounds)
+        fits = 2 * recipe.edge_plan.steps + len(recipe.pair_rounds) * recipe.pair_plan.steps
+        self.total = self.EPISODE * reads + fits
+        self.done = 0
+        self.stage = "episodes"
+        self.report = report
+
+    def step(self, size: int = 1) -> None:
+        """One more unit of work is done."""
+        self.done += size
+        self.report(self.stage, min(1.0, self.done / self.total))
+
+
+def train(
+    sets: Sequence[LabelledSet],
+    *,
+    seed: int = 0,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Meta-train on `sets`. Blocks: minutes to half an hour on two cores.
+
+    Part of each set's classes is held out; the result is usable only if its edge AUC on these,
+    averaged over the sets, is above that of plain cosine. The same sets, seed and recipe give the
+    same weights on the same machine. Raises `BadInputError` for a set of too few classes.
+    """
+    recipe = recipe or Recipe()
+    rng = np.random.default_rng(seed)
+    split = [hold_out(source, rng) for source in sets]
+    parts = [part for source, _ in split for part in cut_episodes(source, recipe, rng)]
+    parts += [synthetic(rng) for _ in range(recipe.synthetic)]
+    steps = _Steps(recipe, len(parts), progress or (lambda _stage, _share: None))
+    episodes: list[Episode] = []
+    for part in parts:
+        episodes.append(prepare(part))
+        steps.step(_Steps.EPISODE)
+    network = HiLanderNetwork(recipe.hidden)
+    steps.stage = "edge networks"
+    _, edge_loss = train_edges(network, episodes, recipe.edge_plan, seed, steps.step)
+    steps.stage = "pair network"
+    pair_loss = train_pairs(
+        network, episodes, recipe.pair_rounds, recipe.pair_plan, seed, steps.step
+    )
+    steps.stage = "gate"
+    figures = measure(network, [held for _, held in split])
+    return Trained(
+        network=network,
+        config=_judged(figures, recipe, seed),
+        figures=figures,
+        episodes=len(episodes),
+        rows=sum(len(episode.labels) for episode in episodes),
+        edge_loss=edge_loss,
+        pair_loss=pair_loss,
+    )
+
+
+def cut_episodes(source: LabelledSet, recipe: Recipe, rng: Generator) -> list[LabelledSet]:
+    """The set itself, its variations and its tiny collections."""
+    count = max(1, round(source.episodes * recipe.variations))
+    parts = [whole(source, rng), *(variation(source, rng) for _ in range(count))]
+    tiny = [variation(source, rng, SMALL_ROWS) for _ in range(recipe.small)]
+    parts += [part.weighing(recipe.small_weight) for part in tiny]
+    return [part for part in parts if len(part) >= SMALLEST_EPISODE and part.classes > 1]
+
+
+def _judged(figures: list[GateFigure], recipe: Recipe, seed: int) -> Config:
+    edge = float(np.mean([figure.edge_auc for figure in figures])) if figures else 0.0
+    cosine = float(np.mean([figure.cosine_auc for figure in figures])) if figures else 0.0
+    return Config(
+        hidden=recipe.hidden,
+        usable=edge > cosine,
+        edge_auc=round(edge, 4),
+        cosine_auc=round(cosine, 4),
+        seed=seed,
+    )

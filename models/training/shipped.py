@@ -1,0 +1,97 @@
+"""Rebuild the shipped weights: `python -m models.training.shipped [DATA] [OUTPUT]`.
+
+DATA (default: $SHOAL_DATA, else ../shared/data beside the repository) holds the labelled sets of
+docs/models.md; OUTPUT (default: models/weights) receives the weights folder.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.training.card import save_trained
+from models.training.run import Recipe, train
+from models.training.sources import LabelledSet, read_arrays, read_set
+from models.weights import SHIPPED
+
+THREADS = 2
+SEED = 0
+# What the classes of a source are, where they are not things.
+WORDS: dict[str, str | None] = {
+    "neardup": "shot",
+    "edits": "shot",
+    "mild": "shot",
+    "patches": "shot",
+    "caltech101": "kind",
+    "c101": "kind",
+    "alphabet": "kind",
+    "style": "kind",
+    "mixed": None,
+}
+# The four large sets give more variations than the many types.
+LARGE = ("omniglot", "neardup", "caltech101", "grocery")
+LARGE_EPISODES = 12
+TYPE_EPISODES = 3
+
+
+def data_folder() -> Path:
+    """$SHOAL_DATA, else ../shared/data beside the repository."""
+    beside = Path(__file__).parents[2].parent / "shared" / "data"
+    return Path(os.environ.get("SHOAL_DATA", beside))
+
+
+def word_of(name: str) -> str | None:
+    """The granularity of a set, by the source in its name."""
+    return WORDS.get(name.split("_", maxsplit=1)[0], "thing")
+
+
+def training_sets(data: Path) -> list[LabelledSet]:
+    """Every `*_meta_train.npz` of the folder and of its `types/`; no test is ever read here."""
+    files = sorted(data.glob("*_meta_train.npz")) + sorted(data.glob("types/*_meta_train.npz"))
+    return [_training_set(file) for file in files]
+
+
+def _training_set(file: Path) -> LabelledSet:
+    name = file.stem.removesuffix("_meta_train")
+    source = read_set(file, word_of(name), LARGE_EPISODES if name in LARGE else TYPE_EPISODES)
+    if name != "omniglot":
+        return source
+    upright = read_arrays(file, ("rot",))["rot"] == 0  # the other rotations are other classes
+    return source.rows(np.flatnonzero(upright))
+
+
+def main(arguments: list[str]) -> int:
+    """Train and write; 1 if the gate was not passed."""
+    data = Path(arguments[0]) if arguments else data_folder()
+    output = Path(arguments[1]) if len(arguments) > 1 else SHIPPED
+    sets = training_sets(data)
+    if not sets:
+        print(f"{data} holds no *_meta_train.npz", file=sys.stderr)  # noqa: T201  a script
+        return 2
+    torch.set_num_threads(THREADS)
+    trained = train(sets, seed=SEED, recipe=Recipe(), progress=_line())
+    save_trained(output, trained, sets)
+    return 0 if trained.config.usable else 1
+
+
+def _line() -> "_Line":
+    return _Line()
+
+
+class _Line:
+    """Says each whole percent once."""
+
+    def __init__(self) -> None:
+        self.said = -1
+
+    def __call__(self, stage: str, share: float) -> None:
+        percent = int(100 * share)
+        if percent > self.said:
+            self.said = percent
+            print(f"{percent:3d} % {stage}", flush=True)  # noqa: T201  a script
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
