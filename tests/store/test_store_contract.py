@@ -10,7 +10,6 @@ from worker.store.base import (
     Change,
     ClusterInfo,
     ClusterState,
-    Counted,
     Event,
     EventKind,
     ImageState,
@@ -305,13 +304,17 @@ class TestRebuilding:
     def test_cut_short(self, collection, state):
         """A rebuild that fails half-way leaves the old state; the next one succeeds."""
 
-        def failing():
-            yield from ((f"x{i}", state("c9")) for i in range(2 * MAX_CHANGES))
-            raise OSError("disk")
+        class Failing:
+            def __len__(self):
+                return 3 * MAX_CHANGES
+
+            def __iter__(self):
+                yield from ((f"x{i}", state("c9")) for i in range(2 * MAX_CHANGES))
+                raise OSError("disk")
 
         collection.move(("a", None, "c1"))
         with pytest.raises(OSError, match="disk"):
-            rebuild(collection, Counted(3 * MAX_CHANGES, failing()))
+            rebuild(collection, Failing())
         collection.check(("a", "c1"))
         collection.move(("b", None, "c1"))
         rebuild(collection, [("a", state("c2"))])

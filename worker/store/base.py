@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
-
-T = TypeVar("T")
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +103,6 @@ MAX_CHANGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Counted(Generic[T]):
-    """Items whose number is known before they are made, so that nobody need hold them all."""
-
-    count: int
-    items: Iterable[T]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self.items)
-
-
-@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to write one collection; every write is fenced by `epoch`."""
 
@@ -171,8 +155,7 @@ class Store(Protocol):
         """Publish a whole collection beside the old one and switch readers over in one step.
 
         `update` carries sequence (any number), generation, model, dimension and events; its
-        changes are empty. `images` that has a length (`Counted`) is streamed, another is read
-        whole first.
+        changes are empty. `images` that has a length is streamed, another is read whole first.
         The lease is renewed with every thousand images. A rebuild that was cut short leaves the
         old state visible. Raises as `renew` does.
         """

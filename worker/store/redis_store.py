@@ -88,7 +88,7 @@ class RedisStore:
             reply = self._scripts.run("apply", keys, lease, more_keys, [*head, *arguments, *tail])
             match reply:
                 case ["moved"]:
-                    del self._live[lease.collection]
+                    self._live.pop(lease.collection, None)
                 case ["also", *clusters]:
                     also = clusters
                 case _:
