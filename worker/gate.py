@@ -34,7 +34,7 @@ def decide(drift: Drift, settings: GateSettings) -> Verdict:
     Without a full run before there are no such images, and nothing is held. A cluster that was
     beyond the limit before this run is no reason to hold it. A pure function.
     """
-    if drift.settled_images < settings.min_images:
+    if drift.settled_images < max(settings.min_images, 1):
         return Verdict(held=False)
     reasons = tuple(_reasons(drift, settings))
     return Verdict(held=bool(reasons), reasons=reasons)

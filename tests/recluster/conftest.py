@@ -21,7 +21,10 @@ def make_view(tmp_path):
         (tmp_path / "vectors").write_bytes(vectors.tobytes())
         cosine = vectors @ vectors.T
         np.fill_diagonal(cosine, -3)
-        neighbours = np.argsort(-cosine, axis=1)[:, :k].astype(np.int32)
+        order = np.argsort(-cosine, axis=1)[:, : min(k, max(n - 1, 0))]
+        neighbours, similarity = np.full((n, k), -1, np.int32), np.full((n, k), -2, np.float32)
+        neighbours[:, : order.shape[1]] = order
+        similarity[:, : order.shape[1]] = np.take_along_axis(cosine, order, 1)
         view = View(
             collection="main",
             generation=3,
@@ -31,8 +34,8 @@ def make_view(tmp_path):
             vectors_path=tmp_path / "vectors",
             granularity="thing",
             group_size=None,
-            neighbours=neighbours.reshape(n, k),
-            similarity=np.take_along_axis(cosine, neighbours, 1).astype(np.float32).reshape(n, k),
+            neighbours=neighbours,
+            similarity=similarity,
             counts=np.ones(n, np.int32),
             labels=np.full(n, -1, np.int32),
             provisional=np.ones(n, bool),

@@ -169,6 +169,12 @@ class TestGenerations:
         keep_generation(tmp_path, 1)
         assert generations.numbers(tmp_path) == [1]
 
+    def test_remains_of_a_killed_write_are_cleared(self, tmp_path):
+        """They are never taken for a generation, and do not pile up."""
+        (tmp_path / "generations" / ".aside-000000000001").mkdir(parents=True)
+        keep_generation(tmp_path, 2)
+        assert [path.name for path in (tmp_path / "generations").iterdir()] == ["000000000002"]
+
     def test_newest_leaves_a_damaged_one_out(self, tmp_path):
         """History is a help, not a must."""
         for number in (1, 2, 3):

@@ -33,7 +33,8 @@ def test_table(calm, changes, reasons):
 def test_the_first_run_is_never_held(calm):
     """Without a full run before there is nothing to be far from."""
     first = replace(calm, settled_images=0, clusters_before=0, clusters_after=0, largest_share=0.9)
-    assert decide(first, replace(SETTINGS, min_images=1)) == Verdict(held=False)
+    for min_images in (0, 1, 1_000):
+        assert decide(first, replace(SETTINGS, min_images=min_images)) == Verdict(held=False)
 
 
 def test_reasons_are_in_words(calm):

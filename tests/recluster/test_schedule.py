@@ -32,8 +32,9 @@ def after(last, images, erasures=0, **changes):
     [
         (fresh(0), 0, None),
         (fresh(0), 5_000, None),
-        (fresh(49), 999, None),
-        (fresh(49), 1_000, Trigger.FIRST),
+        (fresh(49), 59, None),
+        (fresh(49), 60, Trigger.FIRST),
+        (fresh(1), 60, Trigger.FIRST),
         (fresh(50), 0, Trigger.FIRST),
         (after(50, 50), 5_000, None),
         (after(50, 99), 999, None),
@@ -54,6 +55,11 @@ def after(last, images, erasures=0, **changes):
 def test_table(state, waited, expected):
     """Period, number of images, demand; nothing without a change nor while one runs."""
     assert due(state, SETTINGS, T0 + waited) == expected
+
+
+def test_a_short_period_holds_for_the_first_run_too():
+    """A minute is the longest wait, not the shortest."""
+    assert due(fresh(1), replace(SETTINGS, period_seconds=5), T0 + 5) is Trigger.FIRST
 
 
 @pytest.mark.parametrize(

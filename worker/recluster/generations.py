@@ -1,5 +1,6 @@
 """The label arrays of the last runs, for identity, drift and rollback."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import structlog
 from numpy.typing import NDArray
 
 from worker.errors import CorruptError
-from worker.recluster.folder import read_folder, remove_folder, write_folder
+from worker.recluster.folder import ASIDE, read_folder, remove_folder, write_folder
 
 KEEP = 5
 _DIGITS = 12
@@ -39,9 +40,12 @@ def save(
 ) -> None:
     """Keep a generation durably under `directory`/generations, and only the newest `keep`.
 
-    Replaces one of the same number. `meta` is anything JSON can hold. Blocks. Raises `OSError`.
+    Replaces one of the same number, and clears away what a write that was cut short left.
+    `meta` is anything JSON can hold. Blocks. Raises `OSError`.
     """
     arrays = {"labels": labels, "confidence": confidence}
+    for remains in (directory / "generations").glob(f"{ASIDE}*"):
+        shutil.rmtree(remains)
     write_folder(_path(directory, generation), arrays, meta, durable=True)
     for number in numbers(directory)[keep:]:
         remove_folder(_path(directory, number))

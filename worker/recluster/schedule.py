@@ -17,15 +17,16 @@ class Trigger(StrEnum):
 class ScheduleSettings:
     """`period_seconds`: longest time that a change waits. `new_images`: how many may wait.
 
-    `first_images`: a collection gets its first run as soon as it has this many. Before it has
-    `new_images` it also gets a run whenever it doubled: those are cheap, and a small
-    collection would else keep provisional clusters for a whole period. After the k-th failure in
-    a row nothing runs for `backoff_seconds` * 2**(k-1), at most `max_backoff_seconds`.
+    A collection gets its first run with `first_images`, or `first_seconds` after it was opened
+    if it has fewer: who uploads twenty photos wants to see groups now, not in an hour. Before
+    it has `new_images` it also gets a run whenever it doubled: those are cheap. After the k-th
+    failure in a row nothing runs for `backoff_seconds` * 2**(k-1), at most `max_backoff_seconds`.
     """
 
     period_seconds: float = 3_600.0
     new_images: int = 10_000
     first_images: int = 50
+    first_seconds: float = 60.0
     backoff_seconds: float = 10.0
     max_backoff_seconds: float = 3_600.0
 
@@ -74,7 +75,8 @@ def due(state: ScheduleState, settings: ScheduleSettings, now: float) -> Trigger
         return None
     if state.last is None:
         enough = state.present.images >= settings.first_images
-        waited = _passed(state.opened, settings.period_seconds, now)
+        longest = min(settings.first_seconds, settings.period_seconds)
+        waited = _passed(state.opened, longest, now)
         return Trigger.FIRST if enough or waited else None
     if state.present.images - state.last.images >= _images_limit(state.last, settings):
         return Trigger.IMAGES
