@@ -125,7 +125,7 @@ def _state(i: int, generation: int) -> ImageState:
 @contextmanager
 def _emptied(url: str) -> Iterator[Any]:
     with redis.Redis.from_url(url) as raw:
-        raw.flushall()
+        raw.execute_command("FLUSHALL", "SYNC")
         yield raw
 
 
