@@ -83,6 +83,7 @@ class KafkaDeadLetters:
             request_timeout_ms=milliseconds // 2,
             max_request_size=_MAX_REQUEST_BYTES,
             allow_auto_create_topics=False,
+            metrics_enabled=False,
         )
 
     def _deliver(self, records: Iterable[_Outgoing]) -> list[_Outgoing]:

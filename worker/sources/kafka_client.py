@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from kafka import errors
+from kafka.net.inet import KafkaNetSocket
 
 from worker.errors import DependencyError, SettingsError, ShoalError, SourceUnavailableError
 
@@ -35,6 +36,7 @@ SECURITY_OPTIONS = frozenset(
 # A broker that comes back is found within this time; kafka-python waits up to 30 s.
 _RECONNECT_BACKOFF_MAX_MS = 2_000
 _REPEAT_SECONDS = 60.0
+_DIRECT = "shoal-direct"
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +58,7 @@ def client_options(
         "client_id": "shoal",
         "bootstrap_timeout_ms": round(timeout_seconds * 1000),
         "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
-        "metrics_enabled": False,
+        "proxy_url": f"{_DIRECT}://",
         **security,
     }
 
@@ -100,3 +102,23 @@ class _Calm(logging.Handler):
         if now - self._last.get(record.name, -_REPEAT_SECONDS) >= _REPEAT_SECONDS:
             self._last[record.name] = now
             _log.warning("kafka client", message=record.getMessage(), logger_name=record.name)
+
+
+class _ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python is untyped
+    """Closes the socket of a refused connection.
+
+    kafka-python 3.0 leaves it open: a file more every two seconds that the brokers are away. It
+    chooses how to connect by the scheme of `proxy_url`, and here there is no proxy.
+    """
+
+    SCHEMES = (_DIRECT,)
+
+    async def sock_connect(
+        self, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None
+    ) -> Any:
+        """Connect, or close `sock` and raise."""
+        try:
+            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+        except BaseException:
+            sock.close()
+            raise

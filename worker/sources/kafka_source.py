@@ -256,6 +256,7 @@ def _connect(settings: KafkaSettings) -> KafkaConsumer:
             auto_offset_reset="none",
             isolation_level="read_committed",
             allow_auto_create_topics=False,
+            metrics_enabled=False,
             metadata_max_age_ms=round(settings.refresh_seconds * 1000),
             max_partition_fetch_bytes=settings.partition_fetch_bytes,
             fetch_max_bytes=settings.fetch_bytes,
