@@ -33,6 +33,7 @@ def result(calm):
         events=(
             Lineage(EventKind.CREATED, -2, (), 0, 1),
             Lineage(EventKind.MERGED, 7, (7, 3, 5), 1, 2),
+            Lineage(EventKind.SPLIT, 4, (-2, 7), 3, 1),
             Lineage(EventKind.RETIRED, 6, (), 1, 0),
         ),
         levels=(np.arange(5, dtype=np.int32), np.zeros(5, np.int32)),

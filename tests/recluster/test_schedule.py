@@ -8,7 +8,7 @@ SETTINGS = ScheduleSettings(
     period_seconds=1_000,
     new_images=500,
     first_images=50,
-    backoff_seconds=10,
+    backoff_seconds=10.0,
     max_backoff_seconds=60,
 )
 T0 = 1_000_000.0
