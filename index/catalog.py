@@ -188,7 +188,7 @@ class Catalog:
         db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", positions.items())
 
     def close(self) -> None:
-        """Close the file; its write-ahead log is folded in."""
+        """Close the file, once or more; its write-ahead log is folded in."""
         self._db.close()
 
 

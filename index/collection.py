@@ -3,7 +3,7 @@
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -76,17 +76,16 @@ class CollectionIndex:
         Raises DirectoryError, FormatError, DimensionError or ModelError when this folder does not
         fit, CorruptError when what cannot be rebuilt is damaged.
         """
-        catalog, dimension = _open_catalog(directory, dimension, model)
-        try:
-            vectors = VectorLog(
-                directory / VECTORS, dimension=dimension, rows=len(catalog.counts())
-            )
+        with ExitStack() as undo:
+            catalog, dimension = _open_catalog(directory, dimension, model)
+            undo.callback(catalog.close)
+            rows = len(catalog.counts())
+            vectors = VectorLog(directory / VECTORS, dimension=dimension, rows=rows)
+            undo.callback(vectors.close)
             vectors.wipe(catalog.rows_to_wipe())
             opened = cls(directory, catalog, vectors, settings)
             opened._recover(progress)
-        except BaseException:
-            catalog.close()
-            raise
+            undo.pop_all()
         return opened
 
     def _recover(self, progress: Callable[[int, int], None] | None) -> None:
@@ -256,7 +255,7 @@ class CollectionIndex:
         return info
 
     def close(self) -> None:
-        """Close the files. Takes no snapshot; nothing logged is lost without one."""
+        """Close the files, once or more. Takes no snapshot; nothing logged is lost without one."""
         self._catalog.close()
         self._log.close()
 

@@ -8,18 +8,20 @@ from numpy.typing import NDArray
 from index.graph import NeighbourGraph
 from index.growing import GrowingArray
 from index.hnsw import Hnsw
-from index.search import Found, best, candidates, is_exact
+from index.search import best, candidates, is_exact
 from index.settings import IndexSettings
 
-# A row's own list needs k candidates. The lists of others need more: a row in a sparse place wants a
-# new one in a dense place that has many nearer rows than this one. Where a search ends nearer than
-# WANTED_BY of all rows have their last neighbour, it is done again, WIDENING times as wide.
+# A row's own list takes k candidates; the lists of others need more. A row in a sparse place wants
+# a new one in a dense place although that has many nearer rows. So a search that ends nearer than
+# the last neighbour of WANTED_BY of all rows is done again, WIDENING times as wide. See
+# docs/decisions/0200-kept-graph.md for what this was measured to bring.
 WIDENING = 4
 WANTED_BY = 0.4
 SAMPLE_ROWS = 1_000
 
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
+Similarity = NDArray[np.float32]
 
 
 class LiveIndex:
@@ -65,13 +67,17 @@ class LiveIndex:
         self._present.resize(rows)
 
     def insert(self, vectors: Vectors, rows: Rows) -> None:
-        """Add rows, then let them and their neighbours know of each other."""
+        """Add rows, then let them and those near them know of each other."""
         rows = rows[~self.present[rows]]
         if not len(rows):
             return
         self.hnsw.add(vectors[rows], rows)
         self.present[rows] = True
-        self._connect(vectors, rows)
+        found = self._search(vectors, rows)
+        for part, labels, similarity in found:
+            self.graph.put(part, *best(labels, similarity, self.graph.k + 1))
+        for part, labels, similarity in found:
+            self.graph.offer_to_each(labels, part, similarity)
 
     def remove(self, vectors: Vectors, rows: Rows) -> None:
         """Take rows out; those that lost a neighbour by it are searched again."""
@@ -80,29 +86,27 @@ class LiveIndex:
             return
         self.hnsw.mark_deleted(rows)
         self.present[rows] = False
-        self._connect(vectors, self.graph.drop(rows))
+        poorer = self.graph.drop(rows)
+        if len(poorer):
+            found = candidates(self.hnsw, vectors, self.present, poorer, self._width)
+            labels, similarity = best(*found, self.graph.k + 1)
+            self.graph.offer(np.repeat(poorer, labels.shape[1]), labels.ravel(), similarity.ravel())
 
-    def _connect(self, vectors: Vectors, rows: Rows) -> None:
-        """Let rows and those near them know of each other."""
-        if not len(rows):
-            return
-        found = candidates(self.hnsw, vectors, self.present, rows, self._width)
-        wide = np.zeros(len(rows), bool) if is_exact(self.hnsw) else self._cut_short(found[1])
-        self._offer(rows[~wide], (found[0][~wide], found[1][~wide]))
+    def _search(self, vectors: Vectors, rows: Rows) -> list[tuple[Rows, Rows, Similarity]]:
+        """Rows, in up to two parts, with what is near them: one part was searched wider."""
+        labels, similarity = candidates(self.hnsw, vectors, self.present, rows, self._width)
+        if is_exact(self.hnsw):
+            return [(rows, labels, similarity)]
+        wide = similarity[:, -1] > self._common_reach()
+        found = [(rows[~wide], labels[~wide], similarity[~wide])]
         if wide.any():
             width = WIDENING * self._width
-            found = candidates(self.hnsw, vectors, self.present, rows[wide], width)
-            self._offer(rows[wide], found)
+            again = candidates(self.hnsw, vectors, self.present, rows[wide], width)
+            found.append((rows[wide], *again))
+        return found
 
-    def _cut_short(self, similarity: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which searches ended so near that many rows beyond their reach may want the new row."""
-        live = np.flatnonzero(self.present[:: max(1, len(self.present) // SAMPLE_ROWS)])
-        live *= max(1, len(self.present) // SAMPLE_ROWS)
-        weakest = self.graph.similarity[live, -1]
-        return similarity[:, -1] > np.quantile(weakest, WANTED_BY)
-
-    def _offer(self, rows: Rows, found: Found) -> None:
-        labels, similarity = best(found, self.graph.k + 1)
-        self.graph.offer(np.repeat(rows, labels.shape[1]), labels.ravel(), similarity.ravel())
-        labels, similarity = found
-        self.graph.offer(labels.ravel(), np.repeat(rows, labels.shape[1]), similarity.ravel())
+    def _common_reach(self) -> float:
+        """Similarity of the last neighbour that WANTED_BY of a sample of live rows do not reach."""
+        step = max(1, len(self.present) // SAMPLE_ROWS)
+        sample = self.graph.weakest[::step][self.present[::step]]
+        return float(np.quantile(sample, WANTED_BY))

@@ -56,10 +56,13 @@ def exact(
     return labels, similarity
 
 
-def best(found: Found, k: int) -> Found:
-    """The k best candidates of each row, in no order."""
-    labels, similarity = found
-    if labels.shape[1] <= k:
-        return found
-    order = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+def best(labels: NDArray[np.int64], similarity: NDArray[np.float32], k: int) -> Found:
+    """The k best candidates of each row, best first."""
+    if (similarity[:, 1:] <= similarity[:, :-1]).all():
+        return labels[:, :k], similarity[:, :k]
+    if labels.shape[1] > 2 * k:
+        order = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        labels = np.take_along_axis(labels, order, axis=1)
+        similarity = np.take_along_axis(similarity, order, axis=1)
+    order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(labels, order, axis=1), np.take_along_axis(similarity, order, axis=1)

@@ -35,9 +35,9 @@ class VectorLog:
             raise CorruptError(
                 f"{path}: {size} bytes; the catalog counts {rows} rows of {self._row_bytes} bytes"
             )
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if size > rows * self._row_bytes:
-            os.ftruncate(self._file, rows * self._row_bytes)
+        path.touch()
+        self._file = path.open("r+b", buffering=0)
+        self._file.truncate(rows * self._row_bytes)
         self.sync()
         files.sync(path.parent)
 
@@ -46,7 +46,7 @@ class VectorLog:
         rest = memoryview(vectors.astype("<f4").tobytes())
         offset = first_row * self._row_bytes
         while rest:
-            written = os.pwrite(self._file, rest, offset)
+            written = os.pwrite(self._file.fileno(), rest, offset)
             rest, offset = rest[written:], offset + written
         reach("3a")
 
@@ -54,21 +54,21 @@ class VectorLog:
         """Overwrite rows with zeros; again and again without harm."""
         zeros = bytes(self._row_bytes)
         for row in rows.tolist():
-            os.pwrite(self._file, zeros, row * self._row_bytes)
+            os.pwrite(self._file.fileno(), zeros, row * self._row_bytes)
 
     def sync(self) -> None:
         """Block until everything written is on the disk."""
-        os.fsync(self._file)
+        os.fsync(self._file.fileno())
 
     def view(self, rows: int) -> NDArray[np.float32]:
         """The first `rows` rows, read-only, memory-mapped [rows, d]."""
         if rows == 0:
             return np.empty((0, self.dimension), np.float32)
-        return np.memmap(self.path, "<f4", "r", shape=(rows, self.dimension))
+        return np.asarray(np.memmap(self.path, "<f4", "r", shape=(rows, self.dimension)))
 
     def close(self) -> None:
-        """Close the file; views stay valid."""
-        os.close(self._file)
+        """Close the file, once or more; views stay valid."""
+        self._file.close()
 
 
 def stack(

@@ -1,0 +1,124 @@
+"""The k-NN graph that is kept as images come and go."""
+
+import numpy as np
+import pytest
+
+from index.graph import NeighbourGraph
+
+K = 30
+
+
+def test_few_images(reopen, tools):
+    """0, 1, 2, k and k + 1 images: each lists all others."""
+    collection = reopen(16)
+    vectors, _ = tools.clustered(12, 16)
+    tools.check(collection)
+    collection.snapshot()
+    for rows in (1, 2, 10, 11, 12):
+        tools.feed(collection, vectors[collection.rows : rows], first=collection.rows)
+        assert collection.rows == rows
+        tools.check(collection)
+        collection.snapshot()
+        collection = reopen()
+        tools.check(collection)
+
+
+def test_down_to_nothing(reopen, tools):
+    """Erasing every image, one by one and then at once, leaves an empty graph that works on."""
+    collection = reopen(16)
+    vectors, _ = tools.clustered(40, 16)
+    tools.feed(collection, vectors)
+    for i in range(25):
+        tools.write(collection, str(i))
+        tools.check(collection)
+    tools.write(collection, *[str(i) for i in range(25, 40)])
+    tools.check(collection)
+    tools.feed(collection, vectors)
+    tools.check(collection)
+    tools.check(reopen())
+
+
+def test_all_images_identical(reopen, tools):
+    """Thousands of copies of one picture are one row without neighbours."""
+    collection = reopen(16)
+    vectors = np.repeat(tools.clustered(1, 16)[0], 3_000, axis=0)
+    tools.feed(collection, vectors)
+    assert (collection.rows, collection.images) == (1, 3_000)
+    tools.check(collection)
+
+
+def test_copies_do_not_hide_the_rest(reopen, tools):
+    """3,000 copies among 2,000 distinct images cost no recall."""
+    collection = reopen(32)
+    vectors, _ = tools.clustered(2_000, 32)
+    mixed = np.concatenate([np.repeat(vectors[:1], 3_000, axis=0), vectors[1:]])
+    tools.feed(collection, np.random.default_rng(0).permutation(mixed))
+    assert collection.rows == 2_000
+    assert tools.recall(collection) > 0.99
+    tools.check(collection)
+
+
+@pytest.fixture
+def approximate(monkeypatch):
+    """Leave the exact search early, so that few rows are enough to test the other."""
+    monkeypatch.setattr("index.search.EXACT_ROWS", 400)
+
+
+@pytest.mark.usefixtures("approximate")
+@pytest.mark.parametrize("order", ["shuffled", "sorted"])
+def test_recall_of_the_kept_graph(reopen, tools, order):
+    """At least .97 of the k true neighbours, whether classes arrive mixed or one after another."""
+    collection = reopen(32, k=K)
+    vectors, labels = tools.clustered(4_000, 32, seed=1)
+    if order == "sorted":
+        vectors = vectors[np.argsort(labels, kind="stable")]
+    tools.feed(collection, vectors, batch=250)
+    assert tools.recall(collection) >= 0.97
+    tools.check(collection)
+
+
+@pytest.mark.usefixtures("approximate")
+def test_recall_after_many_erasures(reopen, tools):
+    """Rows that lose neighbours find others; erased rows are in nobody's list."""
+    collection = reopen(32)
+    vectors, _ = tools.clustered(3_000, 32, seed=2)
+    tools.feed(collection, vectors, batch=1_000)
+    gone = np.random.default_rng(0).permutation(3_000)[:900]
+    for part in np.split(gone, 3):
+        tools.write(collection, *[str(i) for i in part])
+    assert tools.recall(collection) >= 0.97
+    tools.check(collection)
+
+
+def test_indexing_twice_changes_nothing(reopen, tools):
+    """`insert` and `remove` pass over what is done already."""
+    collection = reopen(16)
+    vectors, _ = tools.clustered(300, 16)
+    tools.feed(collection, vectors)
+    logged = tools.write(collection, "1", "2")
+    before = collection.neighbours.copy(), collection.similarity.copy()
+    collection.insert(np.arange(300))
+    collection.remove(logged.dead_rows)
+    collection.remove(np.arange(300))
+    assert np.array_equal(before[0], collection.neighbours)
+    assert np.array_equal(before[1], collection.similarity)
+    tools.check(collection)
+
+
+def offer(graph, *edges):
+    targets, sources, values = zip(*edges, strict=True)
+    graph.offer(np.array(targets), np.array(sources), np.array(values, np.float32))
+
+
+def test_offers_by_hand():
+    """A row keeps its k best offers in order, refuses itself, copies and what is too weak."""
+    graph = NeighbourGraph(2)
+    graph.resize(5)
+    offer(graph, (0, 1, 0.5), (0, 2, 0.9), (0, 3, 0.7), (0, 0, 1.0), (4, 0, 0.1))
+    assert graph.neighbours.tolist() == [[2, 3], [-1, -1], [-1, -1], [-1, -1], [0, -1]]
+    offer(graph, (0, 2, 0.9), (0, 1, 0.5), (0, 4, 0.8))
+    assert graph.neighbours[0].tolist() == [2, 4]
+    assert np.allclose(graph.similarity[0], [0.9, 0.8])
+    assert graph.drop(np.array([2])).tolist() == [0]
+    assert graph.neighbours[0].tolist() == [4, -1]
+    assert graph.weakest.tolist() == [-2] * 5
