@@ -72,16 +72,24 @@ class Reclustering:
         """True while `collection` is being reclustered or a result adopted."""
         return collection.name == self._running or collection.adoption is not None
 
+    def needs(self, collection: Collection) -> bool:
+        """True while `collection` must stay open for a run."""
+        known = self._waiting.get(collection.name)
+        return self.busy(collection) or (known is not None and known.requested)
+
     def request(self, collection: Collection) -> None:
         """Recluster the collection as soon as no other run goes on."""
         self.ended.pop(collection.name, None)
         self._waiting[collection.name] = replace(self._state(collection), requested=True)
 
-    def request_if_changed(self, collection: Collection) -> None:
-        """As `request`, where anything changed since the last run."""
-        state = self._state(collection)
-        if state.last is None or replace(state.last, at=state.present.at) != state.present:
-            self.request(collection)
+    def request_changed(self) -> None:
+        """As `request`, for every collection that changed since its last run."""
+        for collection in self._collections:
+            self._state(collection)
+        for name, state in self._waiting.items():
+            if state.last is None or replace(state.last, at=state.present.at) != state.present:
+                self.ended.pop(name, None)
+                self._waiting[name] = replace(state, requested=True)
 
     def wanted(self) -> bool:
         """True while a requested run has not ended."""
@@ -154,12 +162,14 @@ class Reclustering:
     def _start_next(self) -> None:
         now = self._clock.time()
         for collection in self._collections:
-            if collection.adoption is not None:
-                continue
-            trigger = due(self._state(collection), self._schedule, now)
+            self._state(collection)
+        for name, state in self._waiting.items():
+            trigger = due(state, self._schedule, now)
             if trigger is not None:
-                self._start(collection, trigger)
-                return
+                collection = self._collections.get(name)
+                if collection.adoption is None:
+                    self._start(collection, trigger)
+                    return
 
     def _state(self, collection: Collection) -> ScheduleState:
         stored = collection.state

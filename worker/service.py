@@ -144,14 +144,16 @@ class Worker:
         return collection
 
     def _recover(self) -> None:
-        """Open what is on disk, up to the bound, which replays what was logged."""
+        """Open what is on disk in turn, which replays what was logged, and publish what waits."""
         self._unready = "replaying the log"
         if self._settings.worker_count == 1:
             self._collections.reserve(self._settings.collection)
-        for name in self._collections.stored()[: self._settings.open_collections]:
+        for name in self._collections.stored():
             if self._stopping.is_set():
                 return
             self._collections.get(name)
+            self._ingest.publish()
+            self._collections.shrink(self._may_close)
             self._beat = self._clock.monotonic()
 
     def _open_source(self) -> None:
@@ -227,7 +229,7 @@ class Worker:
                 self._collections.snapshot(collection)
 
     def _may_close(self, collection: Collection) -> bool:
-        return not collection.outbox and not self._reclustering.busy(collection)
+        return not collection.outbox and not self._reclustering.needs(collection)
 
     def _show(self) -> None:
         """Metrics and published status, now and then."""
@@ -275,8 +277,7 @@ class Worker:
         if self._finishing:
             return not self._reclustering.wanted()
         self._finishing = True
-        for collection in self._collections:
-            self._reclustering.request_if_changed(collection)
+        self._reclustering.request_changed()
         return not self._reclustering.wanted()
 
     def _close(self) -> None:

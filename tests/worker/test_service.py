@@ -1,0 +1,274 @@
+import numpy as np
+import pytest
+
+from worker.errors import BadStreamError, DataDirectoryError, DataLossError, LeaseError
+
+
+def test_images_get_clusters(bench, axis):
+    """Images that point the same way are in one cluster, others in another, after one run."""
+    for number in range(20):
+        bench.send(f"a{number}", axis(0, tilt=number / 50))
+        bench.send(f"b{number}", axis(1, tilt=number / 50))
+    bench.run()
+    states = bench.states("a0", "a7", "b0", "b19", "unknown")
+    assert states[0].cluster == states[1].cluster != states[2].cluster == states[3].cluster
+    assert not any(state.provisional for state in states[:4])
+    assert states[4] is None
+    assert bench.store.summary("main").images == 40
+    assert bench.store.summary("main").clusters == 2
+
+
+def test_ids_survive(bench, axis):
+    """A cluster keeps its id when the worker starts again and reclusters with more images."""
+    for number in range(10):
+        bench.send(f"a{number}", axis(0, tilt=number / 50))
+    bench.run()
+    before = bench.states("a0")[0].cluster
+    for number in range(10):
+        bench.send(f"b{number}", axis(1, tilt=number / 50))
+        bench.send(f"c{number}", axis(0, tilt=0.5 + number / 50))
+    bench.run()
+    assert {s.cluster for s in bench.states("a0", "a9", "c3")} == {before}
+    assert bench.states("b0")[0].cluster != before
+
+
+def test_replay_changes_nothing(bench, axis):
+    """Records that come again after a restart from an older position are skipped."""
+    for number in range(5):
+        bench.send(f"a{number}", axis(number))
+    bench.run()
+    before = bench.states("a0", "a1", "a2", "a3", "a4")
+    for path in bench.path.glob("positions.sqlite*"):
+        path.unlink()
+    bench.run()
+    assert bench.states("a0", "a1", "a2", "a3", "a4") == before
+    assert bench.metrics.skipped._value.get() == 5
+
+
+def test_erased_image_is_forgotten(bench, axis):
+    """A null value removes the image from the store and its cluster."""
+    bench.send("a", axis(0))
+    bench.send("b", axis(0, tilt=0.1))
+    bench.run()
+    bench.erase("a")
+    bench.erase("never-was")
+    bench.run()
+    assert bench.states("a") == [None]
+    cluster = bench.states("b")[0].cluster
+    assert bench.store.members("main", cluster) == ["b"]
+
+
+def test_changed_embedding_moves_the_image(bench, axis):
+    """The same id with another vector leaves its old cluster."""
+    for number in range(6):
+        bench.send(f"a{number}", axis(0, tilt=number / 50))
+        bench.send(f"b{number}", axis(1, tilt=number / 50))
+    bench.run()
+    bench.send("a0", axis(1, tilt=0.3))
+    bench.run()
+    assert bench.states("a0")[0].cluster == bench.states("b1")[0].cluster
+    assert "a0" not in bench.store.members("main", bench.states("a1")[0].cluster)
+
+
+def test_duplicates_share_a_cluster(bench, axis):
+    """Images with exactly the same vector are one row and one cluster, and each is published."""
+    for number in range(100):
+        bench.send(f"a{number}", axis(0))
+    bench.run()
+    assert len({s.cluster for s in bench.states(*(f"a{n}" for n in range(100)))}) == 1
+    assert bench.store.summary("main").images == 100
+
+
+def test_collections_stay_apart(bench, axis):
+    """Fifty collections of forty images each have their own clusters."""
+    for number in range(40):
+        for user in range(50):
+            bench.send(f"i{number}", axis(number % 2, tilt=number / 100), collection=f"user-{user}")
+    bench.run(open_collections="7")
+    assert bench.store.collections() == sorted(f"user-{user}" for user in range(50))
+    seen = set()
+    for user in range(50):
+        states = bench.states(*(f"i{n}" for n in range(40)), collection=f"user-{user}")
+        clusters = {state.cluster for state in states}
+        assert len(clusters) == 2
+        assert not clusters & seen
+        seen |= clusters
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ([1.0, 2.0], "wrong_dimension"),
+        ([float("nan")] * 8, "not_finite"),
+        ([float("inf")] * 8, "not_finite"),
+        ([0.0] * 8, "zero_vector"),
+    ],
+)
+def test_bad_vectors_are_dead_letters(bench, axis, value, reason):
+    """A vector that cannot be used goes to the dead letters with its reason; the rest goes on."""
+    bench.send("good", axis(0))
+    bench.send("bad", value)
+    bench.send("better", axis(1))
+    bench.run()
+    assert [letter.reason for letter in bench.dead_letters.letters] == [reason]
+    assert bench.states("good", "bad", "better")[1] is None
+    assert bench.store.summary("main").images == 2
+    assert bench.metrics.dead_letters.labels(reason)._value.get() == 1
+
+
+def test_other_model_is_refused(bench, axis):
+    """A collection holds one embedding model; another one's images are dead letters."""
+    bench.send("a", axis(0), model="one")
+    bench.send("b", axis(0), model="two")
+    bench.send("c", axis(0), model="one")
+    bench.run()
+    assert [letter.reason for letter in bench.dead_letters.letters] == ["other_model"]
+    assert bench.store.summary("main").images == 2
+
+
+def test_bad_stream_stops(bench, axis):
+    """A stream of bad records stops the worker before it drains into the dead letters."""
+    bench.send("good", axis(0))
+    for number in range(300):
+        bench.topic.append(f"bad{number}".encode(), b"not json")
+    with pytest.raises(BadStreamError, match="not_json"):
+        bench.run()
+    assert bench.dead_letters.letters == []
+
+
+def test_dead_letters_that_cannot_be_kept_hold_the_position(bench, axis):
+    """While dead letters cannot be kept, the position does not move past them."""
+    bench.topic.append(b"bad", b"not json")
+    bench.send("good", axis(0))
+    bench.dead_letters.down = True
+    sleep = bench.clock.sleep
+
+    def recover(seconds):
+        bench.dead_letters.down = False
+        sleep(seconds)
+
+    bench.clock.sleep = recover
+    bench.run()
+    assert len(bench.dead_letters.letters) == 1
+    assert bench.topic.committed == {"images/0": 2}
+
+
+def test_store_away(bench, axis):
+    """While the store is away images are taken; when it is back all of them are published."""
+    for number in range(10):
+        bench.send(f"a{number}", axis(number % 3, tilt=number / 50))
+    bench.store.down = True
+    worker = bench.worker(once=False)
+    publish = worker._ingest.publish
+    rounds = []
+
+    def count():
+        publish()
+        bench.clock.advance(2.0)
+        rounds.append(worker._ingest.unpublished())
+        if len(rounds) == 3:
+            bench.store.down = False
+        if len(rounds) == 8:
+            worker.stop()
+
+    worker._ingest.publish = count
+    worker.run()
+    assert rounds[1] == 10
+    assert rounds[-1] == 0
+    assert all(bench.states(*(f"a{n}" for n in range(10))))
+
+
+def test_store_lost_everything(bench, axis):
+    """A store that comes back empty is filled again by the next start."""
+    for number in range(10):
+        bench.send(f"a{number}", axis(number % 3, tilt=number / 50))
+    bench.run()
+    before = bench.states(*(f"a{n}" for n in range(10)))
+    bench.store.wipe()
+    assert bench.states("a0") == [None]
+    bench.run()
+    assert bench.states(*(f"a{n}" for n in range(10))) == before
+
+
+def test_too_much_unpublished_pauses_reading(bench, axis):
+    """With too many images unpublished, reading pauses and readiness says why."""
+    for number in range(30):
+        bench.send(f"a{number}", axis(number % 8, tilt=number / 50))
+    bench.store.down = True
+    worker = bench.worker(once=False, max_unpublished="10", batch_records="10")
+    reasons = []
+    publish = worker._ingest.publish
+
+    def count():
+        publish()
+        bench.clock.advance(2.0)
+        reasons.append(worker.ready())
+        if len(reasons) == 4:
+            bench.store.down = False
+        if len(reasons) == 12:
+            worker.stop()
+
+    worker._ingest.publish = count
+    worker.run()
+    assert "10 images wait for Redis" in reasons[3]
+    assert None in reasons[4:]
+    assert bench.store.summary("main").images == 30
+
+
+def test_second_worker_is_refused(bench, axis, tmp_path):
+    """A second worker on the same collections says whose lease it met and changes nothing."""
+    bench.send("a", axis(0))
+    first = bench.worker()
+    with pytest.raises(DataDirectoryError, match="locked by process"):
+        bench.worker()
+    first._recover()
+    with pytest.raises(LeaseError, match="'main' is held by"):
+        bench.run(data_dir=str(tmp_path / "other"))
+    assert not (tmp_path / "other" / "collections").exists()
+    first.run()
+    assert bench.store.summary("main").images == 1
+
+
+def test_truncated_topic_is_loud(bench, axis):
+    """Records that vanished before they were read stop the worker unless it may go on."""
+    bench.send("a", axis(0))
+    bench.run()
+    for number in range(5):
+        bench.send(f"b{number}", axis(1))
+    bench.topic.truncate(4)
+    with pytest.raises(DataLossError, match="images/0"):
+        bench.run()
+
+
+def test_empty_topic(bench):
+    """Nothing to read ends well."""
+    bench.run()
+    assert bench.store.collections() == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 30, 31])
+def test_few_images(bench, count):
+    """One, two, k and k+1 images each get a cluster."""
+    rng = np.random.default_rng(count)
+    for number in range(count):
+        bench.send(f"a{number}", rng.standard_normal(8))
+    bench.run()
+    assert all(bench.states(*(f"a{n}" for n in range(count))))
+
+
+def test_held_run_waits_for_a_person(bench, axis):
+    """A run that moves too much is held, and published when a person says so."""
+    for number in range(40):
+        bench.send(f"a{number}", axis(number % 4, tilt=number / 100))
+    bench.run(gate_min_images="10")
+    before = bench.states("a0", "a1")
+    bench.cluster_all_in_one()
+    bench.send("late", axis(0))
+    bench.run(gate_min_images="10")
+    assert [s.cluster for s in bench.states("a0", "a1")] == [s.cluster for s in before]
+    worker = bench.worker()
+    collection = worker._collections.get("main")
+    assert worker._reclustering.is_held(collection)
+    worker._mailbox.send("publish", "main")
+    worker.run()
+    assert len({s.cluster for s in bench.states("a0", "a1", "a2", "late")}) == 1
