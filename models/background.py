@@ -51,7 +51,7 @@ class Background:
         out = torch.zeros((len(flat), 3), device=flat.device)
         new = flat >= known
         out[~new] = self.rows.index_select(0, flat[~new])
-        fresh, place = flat[new].unique(return_inverse=True)
+        fresh, place = torch.unique(flat[new], return_inverse=True)
         out[new] = self.measure(vectors.index_select(0, fresh)).index_select(0, place)
         return out.view(*ids.shape, 3)
 
@@ -71,9 +71,7 @@ class Background:
         return r * valid, z * valid
 
 
-def background_of(
-    vectors: Tensor, alive: Tensor, landmarks: Tensor, rows_known: int
-) -> Background:
+def background_of(vectors: Tensor, alive: Tensor, landmarks: Tensor, rows_known: int) -> Background:
     """Measure the collection `vectors` [n, d].
 
     `alive` [a] are the rows that count towards the mean, `landmarks` [l] those that spreads are
@@ -81,7 +79,7 @@ def background_of(
     """
     d = vectors.shape[1]
     total = torch.zeros(d, dtype=torch.float64, device=vectors.device)
-    for part in alive.split(BLOCK_ROWS):
+    for part in torch.split(alive, BLOCK_ROWS):
         total += vectors.index_select(0, part).sum(0, dtype=torch.float64)
     mean = (total / max(len(alive), 1)).float()
     sample = vectors.index_select(0, landmarks) - mean  # [l, d]
@@ -93,5 +91,5 @@ def background_of(
     spread = frame.measure(vectors.index_select(0, landmarks))[:, 2]
     floor = SPREAD_FLOOR * float(spread.median()) if len(spread) else 0.0
     frame = Background(mean, factor, floor, frame.rows)
-    parts = [frame.measure(part) for part in vectors[:rows_known].split(BLOCK_ROWS)]
+    parts = [frame.measure(part) for part in torch.split(vectors[:rows_known], BLOCK_ROWS)]
     return Background(mean, factor, floor, torch.cat([frame.rows, *parts]))

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,24 +69,28 @@ def cluster(
 
     unit = unit_rows(features)
     judge = model or HiLander.load(device=device)
-    told = {"granularity": granularity, "group_size": group_size}
+    run = partial(
+        judge.cluster,
+        granularity=granularity,
+        group_size=group_size,
+        seed=seed,
+        progress=progress,
+    )
     if graph is not None:
-        return judge.cluster(unit, graph, counts, seed=seed, progress=progress, **told)
+        return run(unit, graph, counts)
     if counts is not None:
         raise BadInputError("counts is given without graph; equal rows are counted by themselves")
     start = time.perf_counter()
     distinct = collapse(unit)
     knn = nearest(distinct.unit, judge.config.k, device=judge.device, progress=progress)
     seconds = {"graph": time.perf_counter() - start}
-    run = judge.cluster(
-        distinct.unit, knn, distinct.counts, seed=seed, progress=progress, **told
-    )
+    result = run(distinct.unit, knn, distinct.counts)
     _, first = np.unique(distinct.row, return_index=True)
     return replace(
-        run,
-        labels=run.labels[distinct.row],
-        confidence=run.confidence[distinct.row],
-        levels=[labels[distinct.row] for labels in run.levels],
-        exemplars=first[run.exemplars],
-        seconds=seconds | run.seconds,
+        result,
+        labels=result.labels[distinct.row],
+        confidence=result.confidence[distinct.row],
+        levels=[labels[distinct.row] for labels in result.levels],
+        exemplars=first[result.exemplars],
+        seconds=seconds | result.seconds,
     )

@@ -105,7 +105,7 @@ def context_of(
 def _in_degree(view: View) -> Tensor:
     flat = view.neighbours.reshape(-1)
     count = torch.zeros(len(view) + 1, dtype=torch.int64, device=view.device)
-    for part in flat.split(COUNT_BLOCK):
+    for part in torch.split(flat, COUNT_BLOCK):
         count += torch.bincount(part.long() + 1, minlength=len(view) + 1)  # padding counts at 0
     return count[1:]
 

@@ -55,9 +55,9 @@ def cut_at(tree: MergeTree, sizes: NDArray[np.float64], lam: float) -> NDArray[n
         best[made] = np.maximum(whole[made], split)
     top = np.full(len(sizes), -1, np.int64)
     for level in reversed(tree.levels()):
-        made = np.arange(n + level.start, n + level.stop)
-        top[made] = np.where((top[made] < 0) & keep[made], made, top[made])
-        top[tree.left[level]] = top[tree.right[level]] = top[made]
+        nodes = np.arange(n + level.start, n + level.stop)
+        top[nodes] = np.where((top[nodes] < 0) & keep[nodes], nodes, top[nodes])
+        top[tree.left[level]] = top[tree.right[level]] = top[nodes]
     rows = np.arange(n)
     top[:n] = np.where(top[:n] < 0, rows, top[:n])
     return top
@@ -77,9 +77,7 @@ def best_cut(tree: MergeTree, counts: NDArray[np.int32]) -> Cut:
     return Cut(top, lam, f)
 
 
-def expected_f(
-    tree: MergeTree, sizes: NDArray[np.float64], top: NDArray[np.int64]
-) -> float:
+def expected_f(tree: MergeTree, sizes: NDArray[np.float64], top: NDArray[np.int64]) -> float:
     """Expected pairwise F of a cut; 0 where there is no pair. Copies in one row always match."""
     copies = float((sizes[: tree.leaves] * (sizes[: tree.leaves] - 1)).clip(0).sum() / 2)
     weight = sizes[tree.left] * sizes[tree.right]

@@ -72,10 +72,15 @@ def _directions(
     own = vectors.index_select(0, rows) - background.mean  # [b, d]
     own = own / (own.norm(dim=1, keepdim=True) + NORM_EPSILON)
     mine = table.direction.index_select(0, i)  # [b, d]
-    theirs = table.direction.index_select(0, j.reshape(-1)).view(*j.shape, -1)  # [b, K, d]
-    other = vectors.index_select(0, neighbours.reshape(-1)).view(*j.shape, -1)  # [b, K, d]
+    theirs = table.direction.index_select(0, j.reshape(-1)).reshape(
+        *j.shape, mine.shape[1]
+    )  # [b, K, d]
+    other = vectors.index_select(0, neighbours.reshape(-1)).reshape(
+        *j.shape, mine.shape[1]
+    )  # [b, K, d]
     norm = background.lookup(vectors, neighbours)[..., 1]  # [b, K]
-    gg, ug, gx = ((a * b[:, None]).sum(-1) for a, b in ((theirs, mine), (theirs, own), (other, mine)))
+    gg, ug = (theirs * mine[:, None]).sum(-1), (theirs * own[:, None]).sum(-1)  # [b, K]
+    gx = (other * mine[:, None]).sum(-1)
     gu = (gx - (mine @ background.mean)[:, None]) / (norm + NORM_EPSILON)
     return [gg, *both(ug, gu)]
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch_geometric.utils import scatter
 
 from models.background import Background
 from models.context import CollectionContext
@@ -12,6 +11,7 @@ from models.edge_features import edge_features
 from models.graph import Progress
 from models.network import HiLanderNetwork, round_two_features, with_context
 from models.nodes import NodeTable, node_table
+from models.pyg import scatter
 from models.triangles import Triangles, triangles_of
 from models.view import View
 
@@ -56,7 +56,7 @@ def reader_of(view: View, context: CollectionContext, rows: Tensor | None = None
     ids = None
     if rows is not None:
         neighbours = view.neighbours.index_select(0, rows).long()
-        ids = torch.cat((rows, neighbours[neighbours >= 0])).unique()
+        ids = torch.unique(torch.cat((rows, neighbours[neighbours >= 0])))
     every = torch.arange(len(view), device=view.device) if ids is None else ids
     return EdgeReader(
         view=view,
@@ -127,8 +127,8 @@ def both_rounds(
     second = []
     for step, rows in enumerate(chunks):
         features, triangles, valid = reader.read(rows)
-        ends = (rows, torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None]))
-        around = round_two_features(network.messages, triangles, p, incoming, ends)
+        j = torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None])
+        around = round_two_features(network.messages, triangles, p, incoming, (rows, j))
         x = with_context(torch.cat((features, around), dim=-1), inputs)
         second.append(network.second.probability(x) * valid)
         report("edges", (len(chunks) + step + 1) / (2 * len(chunks)))
@@ -138,7 +138,7 @@ def both_rounds(
 def incoming_of(view: View, probability: Tensor) -> Tensor:
     """The sum of p over the in-edges of every row: [n]."""
     target = view.neighbours.reshape(-1).long() + 1  # padding gathers at 0
-    total = scatter(probability.reshape(-1), target, dim_size=len(view) + 1, reduce="sum")
+    total: Tensor = scatter(probability.reshape(-1), target, dim_size=len(view) + 1, reduce="sum")
     return total[1:]
 
 

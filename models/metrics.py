@@ -76,13 +76,11 @@ def evaluate(labels_true: ArrayLike, labels_pred: ArrayLike) -> Scores:
     """
     counts = contingency(labels_true, labels_pred)
     pairwise, bcubed = _pairwise(counts), _bcubed(counts)
-    return Scores(
-        *pairwise, *bcubed, _nmi(counts), counts.n, len(counts.a), len(counts.b)
-    )
+    return Scores(*pairwise, *bcubed, _nmi(counts), counts.n, len(counts.a), len(counts.b))
 
 
 def pairwise_f(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
-    """Harmonic mean of P = same-class pairs among clustered pairs, R = clustered among same-class."""
+    """Harmonic mean of P, the same-class share of clustered pairs, and R, the reverse."""
     return _pairwise(contingency(labels_true, labels_pred))[2]
 
 

@@ -4,12 +4,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MLP
 
 from models.conditions import CONDITIONS
 from models.context import NUMBERS
 from models.edge_features import FEATURES, both
 from models.pair_features import PAIR_FEATURES
+from models.pyg import MLP
 from models.triangles import TriangleMessages, Triangles
 
 CONTEXT = NUMBERS + CONDITIONS
@@ -40,7 +40,7 @@ class Logit(nn.Module):
     def probability(self, x: Tensor) -> Tensor:
         """[..., f] -> sigmoid of the logits [...], by batches."""
         flat = x.reshape(-1, x.shape[-1])
-        parts = [self(part).sigmoid() for part in flat.split(BATCH)]
+        parts = [self(part).sigmoid() for part in torch.split(flat, BATCH)]
         return torch.cat(parts).view(x.shape[:-1]) if parts else flat.new_zeros(x.shape[:-1])
 
 

@@ -89,7 +89,9 @@ class _Side:
         self.filled = _share(2 * inner_p, ordered_pairs, size > 1, NOTHING_INSIDE)
 
 
-def _share(part: Floats, whole: Floats, where: NDArray[np.bool_], otherwise: Floats | float) -> Floats:
+def _share(
+    part: Floats, whole: Floats, where: NDArray[np.bool_], otherwise: Floats | float
+) -> Floats:
     return np.where(where, part / np.maximum(whole, 1), otherwise)
 
 

@@ -132,7 +132,7 @@ def first_level(
     `neighbours`, `probability`, `r` [n, K]; `centred` float32 [n, d] is taken over and changed;
     `density` [n] = mean R of the first 10, `coherence` [n].
     """
-    n, k = neighbours.shape
+    n = len(neighbours)
     if centred.shape[0] != n:
         raise BadInputError(f"centred has {centred.shape[0]} rows; neighbours has {n}")
     a, place = np.nonzero(neighbours >= 0)
@@ -160,10 +160,8 @@ def first_level(
         inner=np.zeros(n),
         inner_p=np.zeros(n),
         inner_r=np.zeros(n),
-        mass=np.bincount(pairs.a, pairs.p, n) + np.bincount(pairs.b, pairs.p, n),
-        degree=(np.bincount(pairs.a, minlength=n) + np.bincount(pairs.b, minlength=n)).astype(
-            np.float64
-        ),
+        mass=_at_both_ends(pairs, pairs.p, n),
+        degree=_at_both_ends(pairs, pairs.count, n),
         density=density.astype(np.float64),
         coherence=coherence.astype(np.float64),
         norm=np.sqrt(square),
@@ -171,3 +169,11 @@ def first_level(
         total=centred,
     )
     return clusters, pairs.take(pairs.p_max > MIN_EDGE_PROBABILITY)
+
+
+def _at_both_ends(pairs: Pairs, value: Floats, n: int) -> Floats:
+    """The sum of `value` [e] over the pairs of every cluster [n]."""
+    total = np.zeros(n)
+    for end in (pairs.a, pairs.b):
+        total += np.bincount(end, value, n)
+    return total

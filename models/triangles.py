@@ -5,10 +5,8 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import MessagePassing
-from torch_geometric.nn.aggr import MultiAggregation
-from torch_geometric.utils import scatter
 
+from models.pyg import MessagePassing, MultiAggregation, scatter
 from models.view import View
 
 NEAR, WIDE = 5, 10
@@ -38,12 +36,12 @@ class Triangles:
         within = torch.stack((deepest < NEAR, deepest < WIDE, deepest < k), dim=1).float()
         count = scatter(within, self.base, dim_size=b * k, reduce="sum")  # [b K, 3]
         limit = torch.tensor([NEAR, WIDE, max(k, 1)], device=count.device)
-        return (count / limit).view(b, k, 3)
+        return cast("Tensor", (count / limit).view(b, k, 3))
 
 
 def triangles_of(view: View, rows: Tensor) -> Triangles:
     """Find every triangle over the edges of `rows` [b]."""
-    places = [_common_places(view, part) for part in rows.split(_rows_at_once(view))]
+    places = [_common_places(view, part) for part in torch.split(rows, _rows_at_once(view))]
     place = torch.cat(places) if places else rows.new_zeros((0, view.k, view.k), dtype=torch.int8)
     b, k = len(rows), view.k
     found = (place.view(-1) >= 0).nonzero().squeeze(1)  # (edge, place_j) pairs
@@ -83,7 +81,7 @@ def _common_places(view: View, rows: Tensor) -> Tensor:
     return seen.masked_fill((lists < 0)[..., None], -1)
 
 
-class TriangleMessages(MessagePassing):  # type: ignore[misc]  # torch_geometric is untyped
+class TriangleMessages(MessagePassing):  # type: ignore[misc]  # untyped
     """Each edge i-j hears from every triangle i-j-c how likely its two other sides are.
 
     With P_c = (p_ic, p_jc), the message of c is (p_ic p_jc, |p_ic - p_jc|, min(P_c), 1) and the

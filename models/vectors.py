@@ -76,11 +76,10 @@ def collapse(unit: NDArray[np.float32]) -> Distinct:
 
 def _row_hash(unit: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A 64-bit linear hash of each row's bits."""
-    factors = np.random.default_rng(_HASH_SEED).integers(
-        1, 2**63, size=unit.shape[1], dtype=np.uint64
-    )
+    generator = np.random.default_rng(_HASH_SEED)
+    factors = np.asarray(2 * generator.integers(0, 2**62, size=(unit.shape[1],)) + 1, np.uint64)
     bits = np.ascontiguousarray(unit).view(np.uint32)
     key = np.zeros(len(unit), np.uint64)
     for column in range(unit.shape[1]):
-        key += bits[:, column].astype(np.uint64) * (factors[column] | np.uint64(1))
+        key += bits[:, column].astype(np.uint64) * factors[column]
     return key

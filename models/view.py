@@ -12,7 +12,7 @@ from torch import Tensor
 from models.errors import BadInputError
 from models.graph import KnnGraph
 
-# Floats that one step over a chunk of rows may gather at once (4 MiB): small enough to stay in the caches.
+# Floats that one step over a chunk of rows may gather at once: 4 MiB stay in the caches.
 CHUNK_FLOATS = 1 << 20
 MAX_CHUNK_ROWS = 128
 
@@ -41,7 +41,7 @@ class View:
     def chunks(self, rows: Tensor) -> tuple[Tensor, ...]:
         """`rows` in pieces whose neighbours' vectors fit CHUNK_FLOATS."""
         width = self.k * max(self.k, int(self.vectors.shape[1]))
-        return rows.split(max(1, min(MAX_CHUNK_ROWS, CHUNK_FLOATS // max(width, 1))))
+        return torch.split(rows, max(1, min(MAX_CHUNK_ROWS, CHUNK_FLOATS // max(width, 1))))
 
 
 def view_of(vectors: NDArray[np.float32], graph: KnnGraph, device: str | None = None) -> View:

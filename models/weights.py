@@ -45,7 +45,8 @@ def save_weights(folder: str | Path, network: HiLanderNetwork, config: Config) -
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    state = network.state_dict()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     save_file(tensors, target / TENSORS)
     (target / CONFIG).write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
 

@@ -26,15 +26,19 @@ def model_card(trained: Trained, sets: Sequence[LabelledSet]) -> str:
     lines = [
         "# Hi-LANDER weights",
         "",
-        "Relational: every input is a number that no rotation of the embedding space can change, so",
-        "the weights are not bound to an encoder or a dimension. See docs/models.md.",
+        "Relational: every input is a number that no rotation of the embedding space can change,",
+        "so the weights are not bound to an encoder or a dimension. See docs/models.md.",
         "",
         f"* Verdict of the gate: **{verdict}**.",
-        f"* Edge AUC on held-out classes {config.edge_auc:.3f}, plain cosine {config.cosine_auc:.3f}",
-        "  (mean over the sets below).",
+        (
+            f"* Edge AUC on held-out classes {config.edge_auc:.3f}, "
+            f"plain cosine {config.cosine_auc:.3f} (mean over the sets below)."
+        ),
         f"* Seed {config.seed}, hidden width {config.hidden}, {_parameters(trained):,} parameters.",
-        f"* {trained.episodes} episodes of {trained.rows:,} rows; last losses: edges "
-        f"{trained.edge_loss:.4f}, pairs {trained.pair_loss:.4f}.",
+        (
+            f"* {trained.episodes} episodes of {trained.rows:,} rows; last losses: edges "
+            f"{trained.edge_loss:.4f}, pairs {trained.pair_loss:.4f}."
+        ),
         "",
         "## Trained on",
         "",

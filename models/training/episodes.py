@@ -24,9 +24,7 @@ def whole(source: LabelledSet, rng: Generator) -> LabelledSet:
     return _at_most(source, WHOLE_ROWS, 0.9, rng)
 
 
-def variation(
-    source: LabelledSet, rng: Generator, rows: tuple[int, int] = ROWS
-) -> LabelledSet:
+def variation(source: LabelledSet, rng: Generator, rows: tuple[int, int] = ROWS) -> LabelledSet:
     """Some of the classes, other class sizes, and most often another geometry."""
     share = rng.uniform(0.2, 1.0)
     chosen = rng.permutation(source.classes)[: max(MIN_CLASSES, int(source.classes * share))]

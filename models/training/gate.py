@@ -1,6 +1,6 @@
 """The gate: weights that judge edges of unseen classes no better than cosine are not usable."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,25 +14,29 @@ from models.training.sources import LabelledSet
 
 @dataclass(frozen=True, slots=True)
 class GateFigure:
-    """Area under the ROC curve over the k-NN edges of one held-out set."""
+    """Area under the ROC curve over the k-NN edges of one set's held-out rows."""
 
     name: str
     edge_auc: float
     cosine_auc: float
 
 
-def measure(network: HiLanderNetwork, held_out: Sequence[LabelledSet]) -> list[GateFigure]:
-    """Both figures of every held-out set that has edges of both kinds."""
-    figures = []
-    for part in held_out:
-        episode = prepare(part, size_known=False)
+def measure(
+    network: HiLanderNetwork, split: Iterable[tuple[LabelledSet, NDArray[np.int64]]]
+) -> Iterator[GateFigure]:
+    """Both figures of every (set, classes held out) whose edges are of both kinds.
+
+    The graph is that of the whole set, so that held-out rows lie among as many strangers as rows
+    do in life; the edges are those that start at a row of a held-out class.
+    """
+    for source, classes in split:
+        episode = prepare(source, size_known=False)
         p, _ = both_rounds(network, episode.view, episode.context)
-        same = episode.same[episode.real]
-        if same.all() or not same.any():
-            continue
-        cosine = episode.view.similarity.numpy()[episode.real]
-        figures.append(GateFigure(part.name, auc(p.numpy()[episode.real], same), auc(cosine, same)))
-    return figures
+        judged = episode.real & np.isin(episode.labels, classes)[:, None]
+        same = episode.same[judged]
+        if same.any() and not same.all():
+            cosine = episode.view.similarity.numpy()[judged]
+            yield GateFigure(source.name, auc(p.numpy()[judged], same), auc(cosine, same))
 
 
 def auc(score: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:

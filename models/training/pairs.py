@@ -59,7 +59,8 @@ def matching_share(pairs: Pairs, labels: NDArray[np.int64], representative: Rows
     count = np.zeros((len(wanted), int(labels.max(initial=-1)) + 1))
     np.add.at(count, (at[member], labels[member]), 1.0)
     a, b = count[place[: len(pairs)]], count[place[len(pairs) :]]
-    return (a * b).sum(1) / (a.sum(1) * b.sum(1))
+    share: Floats = (a * b).sum(1) / (a.sum(1) * b.sum(1))
+    return share
 
 
 def mean_p(_clusters: Clusters, pairs: Pairs) -> Floats:
@@ -70,7 +71,8 @@ def mean_p(_clusters: Clusters, pairs: Pairs) -> Floats:
 def saturating_p(clusters: Clusters, pairs: Pairs) -> Floats:
     """The other first policy: p against the edges that there might be, a few for each member."""
     a, b = clusters.size[pairs.a], clusters.size[pairs.b]
-    return np.minimum(pairs.p / (np.minimum(a, b) * np.minimum(np.maximum(a, b), FEW)), 1)
+    visible = np.minimum(a, b) * np.minimum(np.maximum(a, b), FEW)
+    return np.asarray(np.minimum(pairs.p / visible, 1))
 
 
 def train_pairs(

@@ -1,7 +1,7 @@
 """`train`: the whole of meta-training, from labelled sets to a judged network."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from models.training.fit import Plan
 from models.training.gate import GateFigure, measure
 from models.training.pairs import train_pairs
 from models.training.prepared import Episode, prepare
-from models.training.sources import Generator, LabelledSet, hold_out
+from models.training.sources import Generator, LabelledSet, held_out_classes
 from models.training.synthetic import synthetic
 from models.weights import Config
 
@@ -30,8 +30,8 @@ class Recipe:
     synthetic: int = 80
     small: int = 1
     small_weight: float = 0.3
-    edge_plan: Plan = Plan(steps=6_000)
-    pair_plan: Plan = Plan(steps=3_000)
+    edge_plan: Plan = field(default_factory=lambda: Plan(steps=6_000))
+    pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000))
     pair_rounds: tuple[int, ...] = (80, 110, 110)
     # Scales each set's own number of episodes.
     variations: float = 1.0
@@ -66,8 +66,8 @@ class _Steps:
     # An episode costs about as much as so many steps each time it is read.
     EPISODE = 30
 
-    def __init__(self, recipe: Recipe, episodes: int, report: Progress) -> None:
-        reads = 3 * episodes + sum(min(count, episodes) for count in recipe.pair_rounds)
+    def __init__(self, recipe: Recipe, sets: int, episodes: int, report: Progress) -> None:
+        reads = sets + 3 * episodes + sum(min(count, episodes) for count in recipe.pair_rounds)
         fits = 2 * recipe.edge_plan.steps + len(recipe.pair_rounds) * recipe.pair_plan.steps
         self.total = self.EPISODE * reads + fits
         self.done = 0
@@ -95,10 +95,11 @@ def train(
     """
     recipe = recipe or Recipe()
     rng = np.random.default_rng(seed)
-    split = [hold_out(source, rng) for source in sets]
-    parts = [part for source, _ in split for part in cut_episodes(source, recipe, rng)]
+    split = [(source, held_out_classes(source, rng)) for source in sets]
+    known = [source.without(held_out) for source, held_out in split]
+    parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
-    steps = _Steps(recipe, len(parts), progress or (lambda _stage, _share: None))
+    steps = _Steps(recipe, len(sets), len(parts), progress or (lambda _stage, _share: None))
     episodes: list[Episode] = []
     for part in parts:
         episodes.append(prepare(part))
@@ -111,7 +112,10 @@ def train(
         network, episodes, recipe.pair_rounds, recipe.pair_plan, seed, steps.step
     )
     steps.stage = "gate"
-    figures = measure(network, [held for _, held in split])
+    figures = []
+    for figure in measure(network, split):
+        figures.append(figure)
+        steps.step(_Steps.EPISODE)
     return Trained(
         network=network,
         config=_judged(figures, recipe, seed),

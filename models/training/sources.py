@@ -1,20 +1,23 @@
 """Labelled collections to train and to measure on."""
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.conditions import conditions
 from models.errors import BadInputError
+from models.files import read_arrays
 from models.vectors import unit_rows
 
 Generator = np.random.Generator
 
 HELD_OUT_SHARE = 0.1
-HELD_OUT_ROWS = 100
+FEWEST_CLASSES = 4
+FEWEST_EPISODES = 4
+FEW_SETS_EPISODES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +60,18 @@ class LabelledSet:
         """The rows of the classes `chosen`."""
         return self.rows(np.isin(self.labels, chosen))
 
+    def without(self, classes: NDArray[np.int64]) -> "LabelledSet":
+        """The rows of all other classes."""
+        return self.rows(~np.isin(self.labels, classes))
 
-def read_set(
-    path: str | Path, granularity: str | None = "thing", episodes: int = 4
-) -> LabelledSet:
+
+def read_set(path: str | Path, granularity: str | None = "thing", episodes: int = 4) -> LabelledSet:
     """Read an npz file with `features` [n, d] and whole-number `labels` [n], -1 for unknown.
 
     Raises `BadInputError` naming the file and what is wrong with it.
     """
     conditions(granularity, None)
-    arrays = read_arrays(path, ("features", "labels"))
-    features, labels = arrays["features"], arrays["labels"]
-    if labels.shape != features.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise BadInputError(
-            f"{path}: labels is {labels.dtype} {labels.shape}; it must be whole numbers [n], "
-            f"one for each of the {len(features)} features"
-        )
+    features, labels = read_labelled(path)
     known = labels >= 0
     try:
         unit = unit_rows(features[known])
@@ -82,42 +81,32 @@ def read_set(
     return LabelledSet(Path(path).stem, unit, numbered, granularity, episodes)
 
 
-def read_arrays(path: str | Path, names: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:
-    """The arrays `names` of an npz file. Raises `BadInputError` if it is none or lacks one."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise BadInputError(f"{path} is a single array; it must be an npz file")
-            missing = [name for name in names if name not in file.files]
-            if missing:
-                raise BadInputError(
-                    f"{path} has no array {missing[0]!r}; it has {', '.join(file.files) or 'none'}"
-                )
-            return {name: file[name] for name in names}
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path} does not exist") from error
-    except IsADirectoryError as error:
-        raise BadInputError(f"{path} is a folder; it must be an npz file") from error
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        if isinstance(error, BadInputError):
-            raise
-        raise BadInputError(f"{path} is not an npz file of plain arrays: {error}") from error
-
-
-def hold_out(source: LabelledSet, rng: Generator) -> tuple[LabelledSet, LabelledSet]:
-    """(to train on, held out), with no class in common.
-
-    A tenth of the classes is held out: at least two, and until they have 100 rows, but never more
-    than half of them. Raises `BadInputError` for a set of fewer than four classes.
-    """
-    if source.classes < 4:
+def read_labelled(path: str | Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """`features` [n, d] and `labels` [n] of an npz file. Raises `BadInputError` as `read_set`."""
+    arrays = read_arrays(path, ("features", "labels"))
+    features, labels = arrays["features"], arrays["labels"]
+    if labels.shape != features.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise BadInputError(
-            f"{source.name} has {source.classes} classes; training needs at least 4, "
-            "of which 2 are held out"
+            f"{path}: labels is {labels.dtype} {labels.shape}; it must be whole numbers [n], "
+            f"one for each of the {len(features)} features"
         )
-    order = rng.permutation(source.classes)
-    rows = np.bincount(source.labels)[order].cumsum()
-    enough = int(np.searchsorted(rows, HELD_OUT_ROWS)) + 1
-    count = max(2, round(HELD_OUT_SHARE * source.classes), enough)
-    count = min(count, source.classes // 2)
-    return source.of_classes(order[count:]), source.of_classes(order[:count])
+    return features, labels.astype(np.int64)
+
+
+def episodes_for(sets: int) -> int:
+    """Variations to cut from each of so many sets: few sets must show more of themselves."""
+    return max(FEWEST_EPISODES, FEW_SETS_EPISODES // max(sets, 1))
+
+
+def held_out_classes(source: LabelledSet, rng: Generator) -> NDArray[np.int64]:
+    """A random tenth of the classes, at least two, for the gate alone.
+
+    Raises `BadInputError` for a set of fewer than four classes.
+    """
+    if source.classes < FEWEST_CLASSES:
+        raise BadInputError(
+            f"{source.name} has {source.classes} classes; training needs at least "
+            f"{FEWEST_CLASSES}, of which 2 are held out"
+        )
+    count = max(2, round(HELD_OUT_SHARE * source.classes))
+    return np.sort(rng.permutation(source.classes)[:count])

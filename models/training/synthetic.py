@@ -80,7 +80,8 @@ def _centres(classes: int, space: _Space, rng: Generator) -> Array:
     families = max(1, classes // int(rng.integers(2, 15)))
     family = space.factor(families)[rng.integers(families, size=classes)]
     alike = rng.uniform(0, 0.8) * (rng.random() < 0.8)
-    return np.sqrt(alike) * family + np.sqrt(1 - alike) * space.factor(classes)
+    centres: Array = np.sqrt(alike) * family + np.sqrt(1 - alike) * space.factor(classes)
+    return centres
 
 
 def _within(
@@ -90,7 +91,7 @@ def _within(
     n = len(labels)
     share = rng.dirichlet([1.2, 0.5, 0.4]) * [1, rng.random() < 0.6, rng.random() < 0.4]
     weight = np.sqrt(share / share.sum())
-    x = weight[0] * space.factor(n)
+    x: Array = weight[0] * space.factor(n)
     if weight[1] > 0:
         modes = int(rng.integers(2, 9))
         mode = np.minimum(rng.geometric(rng.uniform(0.2, 0.6), n) - 1, modes - 1)

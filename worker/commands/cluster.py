@@ -1,0 +1,67 @@
+"""`shoal cluster`: cluster a file, without any server."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from models import Clustering
+
+
+class Granularity(StrEnum):
+    """What a group is."""
+
+    SHOT = "shot"
+    THING = "thing"
+    KIND = "kind"
+
+
+def cluster(
+    file: Annotated[Path, typer.Argument(help="npz file with features [n, d].")],
+    output: Annotated[Path, typer.Option("--output", help="npz file to write.")],
+    granularity: Annotated[
+        Granularity,
+        typer.Option(
+            help="What a group is: versions of one photo, one thing, or one kind of thing."
+        ),
+    ] = Granularity.THING,
+    group_size: Annotated[
+        float | None,
+        typer.Option(help="Images in the group of a typical image, if that is known."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Cluster a file: reads `features`, writes `labels` int64 [n] and `confidence` float32 [n]."""
+    from models import cluster as cluster_features
+    from models.files import read_arrays, write_arrays
+    from worker.commands.model_progress import stages
+
+    features = read_arrays(file, ("features",))["features"]
+    with stages(shown=not json) as progress:
+        result = cluster_features(
+            features, granularity=granularity.value, group_size=group_size, progress=progress
+        )
+    write_arrays(output, {"labels": result.labels, "confidence": result.confidence})
+    _print(output, result, json)
+
+
+def _print(output: Path, result: "Clustering", as_json: bool) -> None:
+    import json
+
+    figures = {
+        "n": len(result.labels),
+        "clusters": len(result.exemplars),
+        "levels": len(result.levels),
+        "expected_f": round(result.expected_f, 4),
+        "seconds": {stage: round(value, 4) for stage, value in result.seconds.items()},
+    }
+    if as_json:
+        print(json.dumps(figures))
+        return
+    total = sum(result.seconds.values())
+    print(
+        f"{figures['n']} images in {figures['clusters']} clusters, {total:.1f} s; "
+        f"expected pairwise F {result.expected_f:.2f}; written to {output}"
+    )
