@@ -219,6 +219,14 @@ class CollectionIndex:
         rows = np.asarray(rows, np.int64)
         self._live.remove(self.vectors, rows[self.counts[rows] == 0])
 
+    def refresh(self, limit: int) -> int:
+        """Search again up to `limit` rows whose last search lies furthest back; how many needed it.
+
+        A row that came early may want a later one that did not find it; this finds it. Call it
+        while nothing else is to do, until it returns 0.
+        """
+        return self._live.refresh(self.vectors, limit)
+
     def row_of(self, ids: Sequence[str]) -> list[int | None]:
         """The row of each image; None for an unknown one."""
         found = self._catalog.rows_of_ids(ids)

@@ -18,6 +18,9 @@ from index.settings import IndexSettings
 WIDENING = 4
 WANTED_BY = 0.4
 SAMPLE_ROWS = 1_000
+# A list is stale when so many times the rows it was searched among are there.
+STALE = 1.1
+SEARCHED_TOGETHER = 1_000
 
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -35,6 +38,9 @@ class LiveIndex:
         self.hnsw = Hnsw(dimension, settings)
         self.graph = NeighbourGraph(settings.k)
         self._present = GrowingArray(np.bool_, fill=False)
+        self._searched_at = GrowingArray(
+            np.int32, 0
+        )  # rows there were when a row was last searched
         # HNSW finds these anyway; the more rows hear of a new one, the better the older lists are.
         self._width = max(settings.ef_search, settings.k + 1)
 
@@ -49,6 +55,7 @@ class LiveIndex:
             "neighbours": self.graph.neighbours,
             "similarity": self.graph.similarity,
             "present": self.present,
+            "searched_at": self._searched_at.view,
         }
 
     def load(
@@ -56,15 +63,18 @@ class LiveIndex:
         neighbours: NDArray[np.int32],
         similarity: NDArray[np.float32],
         present: NDArray[np.bool_],
+        searched_at: NDArray[np.int32],
     ) -> None:
         """Take the first rows from a snapshot; HNSW loads its own file."""
         self.graph.load(neighbours, similarity)
         self._present.load(present)
+        self._searched_at.load(searched_at)
 
     def resize(self, rows: int) -> None:
         """Make room for the rows of the log."""
         self.graph.resize(rows)
         self._present.resize(rows)
+        self._searched_at.resize(rows)
 
     def insert(self, vectors: Vectors, rows: Rows) -> None:
         """Add rows, then let them and those near them know of each other."""
@@ -73,6 +83,7 @@ class LiveIndex:
             return
         self.hnsw.add(vectors[rows], rows)
         self.present[rows] = True
+        self._searched_at.view[rows] = len(self.present)
         found = self._search(vectors, rows)
         for part, labels, similarity in found:
             self.graph.put(part, *best(labels, similarity, self.graph.k + 1))
@@ -86,11 +97,28 @@ class LiveIndex:
             return
         self.hnsw.mark_deleted(rows)
         self.present[rows] = False
-        poorer = self.graph.drop(rows)
-        if len(poorer):
-            found = candidates(self.hnsw, vectors, self.present, poorer, self._width)
+        self._search_again(vectors, self.graph.drop(rows))
+
+    def refresh(self, vectors: Vectors, limit: int) -> int:
+        """Search again the rows whose last search lies furthest back; how many needed it.
+
+        Rows that a search now would bring next to nothing are left alone.
+        """
+        grown = len(self.present) > STALE * self._searched_at.view.astype(np.float64)
+        stale = np.flatnonzero(self.present & grown)
+        if len(stale) > limit:
+            oldest = np.argpartition(self._searched_at.view[stale], limit)[:limit]
+            stale = np.sort(stale[oldest])
+        self._search_again(vectors, stale)
+        return len(stale)
+
+    def _search_again(self, vectors: Vectors, rows: Rows) -> None:
+        for start in range(0, len(rows), SEARCHED_TOGETHER):
+            part = rows[start : start + SEARCHED_TOGETHER]
+            found = candidates(self.hnsw, vectors, self.present, part, self._width)
             labels, similarity = best(*found, self.graph.k + 1)
-            self.graph.offer(np.repeat(poorer, labels.shape[1]), labels.ravel(), similarity.ravel())
+            self.graph.offer(np.repeat(part, labels.shape[1]), labels.ravel(), similarity.ravel())
+            self._searched_at.view[part] = len(self.present)
 
     def _search(self, vectors: Vectors, rows: Rows) -> list[tuple[Rows, Rows, Similarity]]:
         """Rows, in up to two parts, with what is near them: one part was searched wider."""

@@ -18,7 +18,7 @@ from index.settings import IndexSettings
 FORMAT = 1
 MANIFEST = "manifest.json"
 HNSW = "hnsw.bin"
-ARRAYS = ("neighbours", "similarity", "present")
+ARRAYS = ("neighbours", "similarity", "present", "searched_at")
 UNFINISHED = "unfinished"
 NUMBER_DIGITS = 20
 
@@ -160,8 +160,8 @@ def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
             raise SnapshotError(f"{path / name}: checksum {found}; the manifest has {expected}")
     arrays = {name: np.load(path / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
     shapes = {name: array.shape for name, array in arrays.items()}
-    lists = (manifest.rows, manifest.facts.k)
-    if shapes != {"neighbours": lists, "similarity": lists, "present": (manifest.rows,)}:
+    lists, row = (manifest.rows, manifest.facts.k), (manifest.rows,)
+    if shapes != dict(zip(ARRAYS, (lists, lists, row, row), strict=True)):
         raise SnapshotError(f"{path}: arrays of {shapes}; the manifest has {manifest.rows} rows")
     if manifest.live != np.count_nonzero(arrays["present"]):
         raise SnapshotError(f"{path}: {manifest.live} live rows in the manifest, not in the array")

@@ -75,7 +75,7 @@ def begin(collection: Collection, result: RunResult, now: float) -> None:
             {"confirmed_rows": result.n, "time": now},
         )
         reach_fault("R6")
-        _record(collection, connection, result, numbers)
+        _record(collection, connection, result, numbers, target)
         collection.set_state(connection, adopting=result.generation)
     _switch(collection, result.generation, target, confidence, result.n)
 
@@ -148,10 +148,18 @@ def _target(
 
 
 def _record(
-    collection: Collection, connection: sqlite3.Connection, result: RunResult, numbers: range
+    collection: Collection,
+    connection: sqlite3.Connection,
+    result: RunResult,
+    numbers: range,
+    target: Labels,
 ) -> None:
+    """Clusters and lineage; a cluster that a row joined during the run is not retired."""
     table, outbox = collection.clusters, collection.outbox
-    retired = {old: _number(code, numbers) for old, code in result.retired.items()}
+    held = set(target[target != NONE].tolist())
+    retired = {
+        old: _number(code, numbers) for old, code in result.retired.items() if old not in held
+    }
     table.revive(connection, result.revived)
     table.retire(connection, retired)
     clusters = resolve(result.clusters, numbers)

@@ -163,13 +163,16 @@ class Reclustering:
         now = self._clock.time()
         for collection in self._collections:
             self._state(collection)
-        for name, state in self._waiting.items():
+        for name, state in list(self._waiting.items()):
             trigger = due(state, self._schedule, now)
-            if trigger is not None:
-                collection = self._collections.get(name)
-                if collection.adoption is None:
-                    self._start(collection, trigger)
-                    return
+            if trigger is None:
+                continue
+            collection = self._collections.get(name)
+            if collection.adoption is None:
+                # Last in line next time, so that a busy collection does not starve the others.
+                self._waiting[name] = self._waiting.pop(name)
+                self._start(collection, trigger)
+                return
 
     def _state(self, collection: Collection) -> ScheduleState:
         stored = collection.state
@@ -206,7 +209,11 @@ class Reclustering:
 
     def _view(self, collection: Collection, run: int) -> View:
         index, settings = collection.index, self._settings
-        former = generations.newest(index.directory, _HISTORY)
+        former = [
+            generation
+            for generation in generations.newest(index.directory, _HISTORY)
+            if generation.number <= collection.state.generation
+        ]
         return View(
             collection=collection.name,
             generation=run,

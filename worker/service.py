@@ -99,11 +99,13 @@ class Worker:
         try:
             self._recover()
             self._open_source()
-            while not self._stopping.is_set() and not self._done():
+            while not self._stopping.is_set():
                 self._beat = self._clock.monotonic()
                 self._between_batches()
                 self._ingest.batch(self._poll_seconds())
                 self._pause_or_resume()
+                if self._done():
+                    break
         finally:
             self._close()
 

@@ -9,11 +9,11 @@ import pytest
 from index import CollectionIndex, Erasure, IndexSettings, NewImage
 
 
-def clustered(rows, dimension=32, *, seed=0, classes=None):
+def clustered(rows, dimension=32, *, seed=0, largest=5.0):
     """Unit vectors [n, d] and classes [n] of uneven size that come in families, shuffled."""
     rng = np.random.default_rng(seed)
-    classes = classes or max(1, rows // 15)
-    share = rng.pareto(1.5, classes) + 0.2
+    classes = max(1, rows // 15)
+    share = np.minimum(rng.pareto(1.5, classes) + 0.2, largest)
     labels = rng.choice(classes, rows, p=share / share.sum())
     families = rng.standard_normal((max(1, classes // 6), dimension))
     centres = families[rng.integers(len(families), size=classes)]
@@ -96,6 +96,8 @@ def tools():
 
 
 class Tools:
+    """What the tests share."""
+
     image = NewImage
     clustered = staticmethod(clustered)
     feed = staticmethod(feed)

@@ -78,6 +78,22 @@ def test_recall_of_the_kept_graph(reopen, tools, order):
 
 
 @pytest.mark.usefixtures("approximate")
+def test_refresh_finds_what_came_later(reopen, tools):
+    """With a third of all images in one class the first rows miss later ones, until refreshed."""
+    collection = reopen(32, k=K)
+    vectors, _ = tools.clustered(4_000, 32, seed=1, largest=np.inf)
+    tools.feed(collection, vectors, batch=250)
+    assert 0.93 < tools.recall(collection) < 0.99
+    assert collection.refresh(500) == 500
+    while collection.refresh(500):
+        pass
+    assert tools.recall(collection) >= 0.99
+    tools.check(collection)
+    collection.snapshot()
+    assert reopen(k=K).refresh(500) == 0
+
+
+@pytest.mark.usefixtures("approximate")
 def test_recall_after_many_erasures(reopen, tools):
     """Rows that lose neighbours find others; erased rows are in nobody's list."""
     collection = reopen(32)

@@ -10,7 +10,14 @@ import pytest
 from index import CorruptError, Erasure
 
 ROWS = 900
-FILES = ["hnsw.bin", "neighbours.npy", "similarity.npy", "present.npy", "manifest.json"]
+FILES = [
+    "hnsw.bin",
+    "neighbours.npy",
+    "similarity.npy",
+    "present.npy",
+    "searched_at.npy",
+    "manifest.json",
+]
 
 
 @pytest.fixture

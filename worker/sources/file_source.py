@@ -39,7 +39,7 @@ class FileSource:
     ) -> None:
         labels = [RowLabels(Path(path), collection, fields or FieldNames()) for path in paths]
         self._labels = {one.partition: one for one in labels}
-        self._losses = Losses("To read them from the start, accept the loss.", accept=accept_loss)
+        self._losses = Losses("To read it from the start, set accept_loss.", accept=accept_loss)
         self._clock = clock or SystemClock()
         self._rows: dict[str, int] = {}
         self._next: dict[str, int] = {}

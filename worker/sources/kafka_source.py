@@ -21,7 +21,7 @@ _LAG_TIMEOUT_MS = 1_000
 _LAG_SECONDS = 5.0
 _CLOSE_TIMEOUT_MS = 3_000
 _WARN_SECONDS = 60.0
-_ADVICE = "To go on without these records, set kafka_accept_loss."
+_ADVICE = "To go on without these records, set accept_loss."
 
 _log = structlog.get_logger(__name__)
 
