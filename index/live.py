@@ -38,9 +38,7 @@ class LiveIndex:
         self.hnsw = Hnsw(dimension, settings)
         self.graph = NeighbourGraph(settings.k)
         self._present = GrowingArray(np.bool_, fill=False)
-        self._searched_at = GrowingArray(
-            np.int32, 0
-        )  # rows there were when a row was last searched
+        self._searched_at = GrowingArray(np.int32, 0)  # live rows at a row's last search
         # HNSW finds these anyway; the more rows hear of a new one, the better the older lists are.
         self._width = max(settings.ef_search, settings.k + 1)
 
@@ -83,7 +81,8 @@ class LiveIndex:
             return
         self.hnsw.add(vectors[rows], rows)
         self.present[rows] = True
-        self._searched_at.view[rows] = len(self.present)
+        whole = slice(None) if is_exact(self.hnsw) else rows
+        self._searched_at.view[whole] = self.hnsw.live
         found = self._search(vectors, rows)
         for part, labels, similarity in found:
             self.graph.put(part, *best(labels, similarity, self.graph.k + 1))
@@ -104,7 +103,7 @@ class LiveIndex:
 
         Rows that a search now would bring next to nothing are left alone.
         """
-        grown = len(self.present) > STALE * self._searched_at.view.astype(np.float64)
+        grown = self.hnsw.live > STALE * self._searched_at.view.astype(np.float64)
         stale = np.flatnonzero(self.present & grown)
         if len(stale) > limit:
             oldest = np.argpartition(self._searched_at.view[stale], limit)[:limit]
@@ -118,7 +117,7 @@ class LiveIndex:
             found = candidates(self.hnsw, vectors, self.present, part, self._width)
             labels, similarity = best(*found, self.graph.k + 1)
             self.graph.offer(np.repeat(part, labels.shape[1]), labels.ravel(), similarity.ravel())
-            self._searched_at.view[part] = len(self.present)
+            self._searched_at.view[part] = self.hnsw.live
 
     def _search(self, vectors: Vectors, rows: Rows) -> list[tuple[Rows, Rows, Similarity]]:
         """Rows, in up to two parts, with what is near them: one part was searched wider."""

@@ -70,21 +70,27 @@ class Collection:
         for start in range(0, len(lost), _RECOVERY_ROWS):
             self._assign(lost[start : start + _RECOVERY_ROWS])
 
-    def take(self, records: Sequence[Record], positions: Mapping[str, int]) -> Logged:
-        """Steps 3 to 5 for `records`; `positions` are the offsets to read next after them.
+    def log(self, records: Sequence[Record], positions: Mapping[str, int]) -> Logged:
+        """Step 3: make `records` and the offsets to read next after them durable.
 
-        From the return of step 3 nothing is lost; a failure after it is mended by `recover`.
+        From here nothing is lost; a failure after it is mended by `recover`.
         """
         reach_fault("3")
         logged = self.index.log([_write(record) for record in records], positions, self._note)
-        reach_fault("4")
         self.assignments.grow(self.index.rows)
+        return logged
+
+    def insert(self, logged: Logged) -> None:
+        """Step 4: new rows into HNSW and graph, dead ones out."""
+        reach_fault("4")
         if len(logged.dead_rows):
             self.index.remove(logged.dead_rows)
         self.index.insert(logged.new_rows)
+
+    def assign(self, logged: Logged) -> None:
+        """Step 5: provisional clusters for the new rows."""
         reach_fault("5")
         self._assign(logged.new_rows, logged.dead_rows)
-        return logged
 
     def visible(self, row: int | None) -> int | None:
         """The number of the cluster under which readers see the images of `row` now."""

@@ -107,6 +107,8 @@ class Collections:
 
     def reserve(self, name: str) -> None:
         """Claim a collection that need not exist yet. Raises `LeaseError` if another holds it."""
+        if name in self._open:
+            return
         try:
             self._reserved[name] = self._publisher.claim(name)
         except StoreUnavailableError as error:

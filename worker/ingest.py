@@ -2,7 +2,7 @@
 
 1. poll  2. decode  3. log  4. index  5. assign  6. publish  7. commit
 
-Steps 3 to 5 are `Collection.take`. Kill the process at any of them: on restart the catalog knows
+Kill the process at any of them: on restart the catalog knows
 what was logged, recovery does 4 to 6 for what lacks them, and the source seeks to where the
 catalog is, so that every image has its effect exactly once.
 """
@@ -109,7 +109,11 @@ class Ingest:
         for name, share in shares.items():
             collection = self._collections.get(name)
             with self._step("log"):
-                logged = collection.take(share.records, share.positions)
+                logged = collection.log(share.records, share.positions)
+            with self._step("index"):
+                collection.insert(logged)
+            with self._step("assign"):
+                collection.assign(logged)
             for outcome in Outcome:
                 count = sum(write.outcome is outcome for write in logged.writes)
                 self._metrics.images.labels(outcome).inc(count)

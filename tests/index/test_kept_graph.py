@@ -93,6 +93,14 @@ def test_refresh_finds_what_came_later(reopen, tools):
     assert reopen(k=K).refresh(500) == 0
 
 
+def test_nothing_to_refresh_while_the_search_is_exact(reopen, tools):
+    """A small collection misses nothing."""
+    collection = reopen(32)
+    tools.feed(collection, tools.clustered(1_500, 32)[0])
+    assert tools.recall(collection) == 1
+    assert collection.refresh(500) == 0
+
+
 @pytest.mark.usefixtures("approximate")
 def test_recall_after_many_erasures(reopen, tools):
     """Rows that lose neighbours find others; erased rows are in nobody's list."""

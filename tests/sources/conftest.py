@@ -1,4 +1,5 @@
 import json
+import socket
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
@@ -127,3 +128,11 @@ def kafka_log(kafka, topic):
     for source in log.sources:
         source.close()
     log.admin.close()
+
+
+@pytest.fixture
+def unused_port():
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

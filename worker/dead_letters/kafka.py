@@ -20,6 +20,7 @@ HEADER_PREFIX = "shoal-"
 _TIMEOUT_SECONDS = 10.0
 # The topic decides what is too large, not the producer.
 _MAX_REQUEST_BYTES = 2**30
+_SHORT_KEY_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class KafkaDeadLetters:
     """Sends refused records to `topic` as they were, with headers that say why and whence.
 
     Connects at the first letter, and creates the topic with the brokers' defaults if it is
-    missing. A record too large for the topic goes without its value.
+    missing. A record too large for the topic goes without its value and its own headers.
     """
 
     def __init__(
@@ -55,9 +56,9 @@ class KafkaDeadLetters:
         try:
             if self._producer is None:
                 self._producer = self._connect()
-            too_large = self._deliver([_outgoing(letter) for letter in letters])
-            if still := self._deliver(map(_without_value, too_large)):
-                raise MessageSizeTooLargeError(f"{len(still)} records, even without their values")
+            too_large = self._deliver(map(_outgoing, letters))
+            if still := self._deliver(map(_shortened, too_large)):
+                raise MessageSizeTooLargeError(f"{len(still)} records, even when shortened")
         except KafkaError as error:
             raise translate(error, f"sending dead letters to topic {self._topic!r}") from error
 
@@ -78,6 +79,7 @@ class KafkaDeadLetters:
         return KafkaProducer(
             **self._options,
             acks="all",
+            enable_idempotence=False,  # one record that is too large would end the producer
             max_block_ms=milliseconds,
             delivery_timeout_ms=milliseconds,
             request_timeout_ms=milliseconds // 2,
@@ -119,7 +121,9 @@ def _outgoing(letter: DeadLetter) -> _Outgoing:
     return _Outgoing(raw.key, value, kept + headers)
 
 
-def _without_value(record: _Outgoing) -> _Outgoing:
+def _shortened(record: _Outgoing) -> _Outgoing:
+    """What fits any topic: the original is still where the headers say."""
+    ours = [header for header in record.headers if header[0].startswith(HEADER_PREFIX)]
     size = str(len(record.value or b"")).encode()
-    header = (f"{HEADER_PREFIX}truncated-bytes", size)
-    return _Outgoing(record.key, b"", [*record.headers, header])
+    key = None if record.key is None else record.key[:_SHORT_KEY_BYTES]
+    return _Outgoing(key, b"", [*ours, (f"{HEADER_PREFIX}truncated-bytes", size)])
