@@ -9,9 +9,8 @@ from models.background import Background
 from models.context import CollectionContext
 from models.edge_features import edge_features
 from models.graph import Progress
-from models.network import HiLanderNetwork, round_two_features, with_context
+from models.network import Evidence, HiLanderNetwork, round_two_features, with_context
 from models.nodes import NodeTable, node_table
-from models.pyg import scatter
 from models.triangles import Triangles, triangles_of
 from models.view import View
 
@@ -122,24 +121,16 @@ def both_rounds(
     for step, rows in enumerate(chunks):
         first.append(_first(network, reader, inputs, rows)[0])
         report("edges", (step + 1) / (2 * len(chunks)))
-    p = torch.cat(first)
-    incoming = incoming_of(view, p)
+    evidence = Evidence.of(view.neighbours, torch.cat(first))
     second = []
     for step, rows in enumerate(chunks):
         features, triangles, valid = reader.read(rows)
         j = torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None])
-        around = round_two_features(network.messages, triangles, p, incoming, (rows, j))
+        around = round_two_features(network.messages, triangles, evidence, rows, j)
         x = with_context(torch.cat((features, around), dim=-1), inputs)
         second.append(network.second.probability(x) * valid)
         report("edges", (len(chunks) + step + 1) / (2 * len(chunks)))
     return torch.cat(second), reader
-
-
-def incoming_of(view: View, probability: Tensor) -> Tensor:
-    """The sum of p over the in-edges of every row: [n]."""
-    target = view.neighbours.reshape(-1).long() + 1  # padding gathers at 0
-    total: Tensor = scatter(probability.reshape(-1), target, dim_size=len(view) + 1, reduce="sum")
-    return total[1:]
 
 
 def _silent(_stage: str, _share: float) -> None:

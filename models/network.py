@@ -1,5 +1,6 @@
 """The three small networks: two rounds over edges, one over pairs of clusters."""
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -9,7 +10,7 @@ from models.conditions import CONDITIONS
 from models.context import NUMBERS
 from models.edge_features import FEATURES, both
 from models.pair_features import PAIR_FEATURES
-from models.pyg import MLP
+from models.pyg import MLP, scatter
 from models.triangles import TriangleMessages, Triangles
 
 CONTEXT = NUMBERS + CONDITIONS
@@ -65,35 +66,43 @@ def with_context(features: Tensor, context: Tensor) -> Tensor:
     return torch.cat((features, context.expand(*features.shape[:-1], -1)), dim=-1)
 
 
-def round_two_features(
-    messages: TriangleMessages,
-    triangles: Triangles,
-    probability: Tensor,
-    incoming: Tensor,
-    ends: tuple[Tensor, Tensor],
-) -> Tensor:
-    """What round 1's probabilities say around each edge of b rows: [b, K, 12].
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Round 1's answers: `p` [n, K], 0 at padding; per row its sum, its largest, and the sum of p
+    over the edges that point to it, each [n]."""
 
-    `probability` [n, K] with 0 at padding, `incoming` [n] = sum of p over in-edges, `ends` =
-    (i [b], j [b, K]).
-    """
-    i, j = ends
+    p: Tensor
+    total: Tensor
+    top: Tensor
+    incoming: Tensor
+
+    @staticmethod
+    def of(neighbours: Tensor, p: Tensor) -> "Evidence":
+        """Gather what `p` says around every row; `neighbours` [n, K]."""
+        target = neighbours.reshape(-1).long() + 1  # padding gathers at 0
+        incoming = scatter(p.reshape(-1), target, dim_size=len(p) + 1, reduce="sum")
+        return Evidence(p, p.sum(1), p.amax(1), incoming[1:])
+
+
+def round_two_features(
+    messages: TriangleMessages, triangles: Triangles, evidence: Evidence, i: Tensor, j: Tensor
+) -> Tensor:
+    """What round 1 says around each edge of the rows `i` [b] to `j` [b, K]: [b, K, 12]."""
     b, k = j.shape
-    mine = probability.index_select(0, i)  # [b, K]
-    row = triangles.base // k
+    p = evidence.p.index_select(0, i)  # [b, K]
     neighbour = j.reshape(-1).index_select(0, triangles.base)  # [t]
-    side_i = mine[row, triangles.place_i]
-    side_j = probability[neighbour, triangles.place_j]
+    side_i = p[triangles.base // k, triangles.place_i]
+    side_j = evidence.p[neighbour, triangles.place_j]
     product, distance, weakest, common = messages(triangles, side_i, side_j).unbind(-1)
 
     def ends_of(value: Tensor) -> tuple[Tensor, Tensor]:
         return value[i][:, None].expand(b, k), value[j]
 
-    total_i, total_j = ends_of(probability.sum(1))
+    total_i, total_j = ends_of(evidence.total)
     low, high = both(total_i, total_j)
-    top_low, top_high = both(*ends_of(probability.amax(1)))
+    top_low, top_high = both(*ends_of(evidence.top))
     columns = [
-        torch.logit(mine, eps=1e-7),
+        torch.logit(p, eps=1e-7),
         low.log1p(),
         high.log1p(),
         product / (low + 0.1),
@@ -101,8 +110,8 @@ def round_two_features(
         distance / common.clamp(min=1),
         weakest,
         common / k,
-        mine - top_low,
-        mine - top_high,
-        *both(*ends_of(incoming.log1p())),
+        p - top_low,
+        p - top_high,
+        *both(*ends_of(evidence.incoming.log1p())),
     ]
     return torch.stack(columns, dim=-1)

@@ -180,7 +180,11 @@ def _field_names(settings: Settings) -> FieldNames:
 
 
 def _model_edges(settings: Settings) -> Any:
+    import torch
+
     from models import HiLander
 
+    # A batch is small: more threads would only take the cores from HNSW.
+    torch.set_num_threads(1)
     model = HiLander.load(settings.weights)
     return lambda: ModelEdges(model)

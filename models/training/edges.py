@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.context import NUMBERS
-from models.edges import EdgeReader, incoming_of, reader_of
-from models.network import HiLanderNetwork, round_two_features, with_context
+from models.edges import EdgeReader, reader_of
+from models.network import Evidence, HiLanderNetwork, round_two_features, with_context
 from models.training.fit import Examples, Plan, Step, fit
 from models.training.prepared import Episode
 
@@ -62,13 +62,13 @@ def _inputs(
     chunks = view.chunks(torch.arange(len(view)))
     if which == 2:
         p = torch.cat([_round_one(network, reader, told, rows) for rows in chunks])
-        incoming = incoming_of(view, p)
+        evidence = Evidence.of(view.neighbours, p)
     parts = []
     for rows in chunks:
         features, triangles, valid = reader.read(rows)
         if which == 2:
             j = torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None])
-            around = round_two_features(network.messages, triangles, p, incoming, (rows, j))
+            around = round_two_features(network.messages, triangles, evidence, rows, j)
             features = torch.cat((features, around), dim=-1)
         base = int(rows[0]) * k
         start, stop = np.searchsorted(edges, (base, base + len(rows) * k))
