@@ -57,6 +57,7 @@ class Reclustering:
             period_seconds=settings.recluster_seconds,
             new_images=settings.recluster_images,
             first_images=settings.recluster_first_images,
+            first_seconds=settings.recluster_first_seconds,
         )
         self._waiting: dict[str, ScheduleState] = {}
         self._running: str | None = None

@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     recluster_first_images: Positive = Field(
         50, description="Images of a collection's first run; until recluster_images, doublings too."
     )
+    recluster_first_seconds: Seconds = Field(
+        60.0, description="A collection with fewer images gets its first run after this time."
+    )
     recluster_timeout_seconds: Seconds = Field(
         6 * 3_600.0, description="A reclustering that takes longer is stopped."
     )
