@@ -2,22 +2,20 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import CorruptError, FormatError, StorageError
+from index.database import Database
+from index.errors import CorruptError
 from index.plan import LogPlan
 
 FORMAT = 1
 # One number for all: `IN (?, ?, ...)` statements of one length are prepared once.
 IDS_PER_QUERY = 500
 ROWS_PER_PAGE = 10_000
-# A random id or hash touches a page of its own; a larger log is copied into the file less often.
-CHECKPOINT_PAGES = 8_192
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -34,10 +32,10 @@ CREATE TABLE IF NOT EXISTS wipe (row INTEGER PRIMARY KEY);
 """
 
 
-class Catalog:
+class Catalog(Database):
     """The file `catalog.sqlite`. One owner; one call at a time.
 
-    Every method blocks. sqlite3's own errors pass through, save a file that is no database.
+    Every method blocks. sqlite3's own errors pass through, save those of opening.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,58 +43,11 @@ class Catalog:
 
         Raises CorruptError when it is no database, FormatError when it is of a newer format.
         """
-        self.path = path
-        self._db = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
-        try:
-            self._open()
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise CorruptError(f"{path}: {error}") from error
-        except StorageError:
-            self._db.close()
-            raise
-
-    def _open(self) -> None:
-        written = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if written > FORMAT:
-            raise FormatError(f"{self.path}: format {written}; this version reads up to {FORMAT}")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._durable = True
-        # What is erased is overwritten in the file, not only unlinked.
-        self._db.execute("PRAGMA secure_delete = ON")
-        self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        if written == 0:
-            self.run_script(f"{SCHEMA} PRAGMA user_version = {FORMAT};")
-
-    @contextmanager
-    def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
-        """Commit at the end of the block, roll back when it raises.
-
-        `durable` commits survive a power loss (fsync); the others survive the death of the process.
-        """
-        if self._db.in_transaction:
-            raise StorageError(f"{self.path}: a transaction inside another")
-        if durable != self._durable:
-            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._durable = durable
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.rollback()
-            raise
-
-    def run_script(self, script: str) -> None:
-        """Run several statements in one durable transaction."""
-        self._db.executescript(f"BEGIN IMMEDIATE; {script}; COMMIT;")
+        super().__init__(path, version=FORMAT, schema=SCHEMA)
 
     def meta(self) -> dict[str, str]:
         """The facts that hold for the whole collection."""
-        return dict(self._db.execute("SELECT key, value FROM meta"))
+        return dict(self.connection.execute("SELECT key, value FROM meta"))
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Add or change facts, durably."""
@@ -108,8 +59,10 @@ class Catalog:
 
         Raises CorruptError when a row is missing.
         """
-        rows = self._db.execute("SELECT coalesce(max(row) + 1, 0) FROM row").fetchone()[0]
-        values = (count for (count,) in self._db.execute("SELECT count FROM row ORDER BY row"))
+        rows = self.connection.execute("SELECT coalesce(max(row) + 1, 0) FROM row").fetchone()[0]
+        values = (
+            count for (count,) in self.connection.execute("SELECT count FROM row ORDER BY row")
+        )
         counts = np.fromiter(values, np.int32)
         if len(counts) != rows:
             raise CorruptError(f"{self.path}: {len(counts)} rows; the last one is {rows - 1}")
@@ -117,16 +70,16 @@ class Catalog:
 
     def images(self) -> int:
         """Number of live images."""
-        return int(self._db.execute("SELECT count(*) FROM image").fetchone()[0])
+        return int(self.connection.execute("SELECT count(*) FROM image").fetchone()[0])
 
     def positions(self) -> dict[str, int]:
         """Next offset of each source partition."""
-        return dict(self._db.execute("SELECT partition, next FROM position"))
+        return dict(self.connection.execute("SELECT partition, next FROM position"))
 
     def hashes(self, start: int, stop: int) -> list[bytes | None]:
         """Checksums of the rows `start` to `stop`; None for a dead row."""
         query = "SELECT hash FROM row WHERE row >= ? AND row < ? ORDER BY row"
-        return [value for (value,) in self._db.execute(query, (start, stop))]
+        return [value for (value,) in self.connection.execute(query, (start, stop))]
 
     def rows_of_ids(self, ids: Iterable[str]) -> dict[str, int]:
         """The row of each id that is known."""
@@ -144,25 +97,27 @@ class Catalog:
         for start in range(0, len(wanted), IDS_PER_QUERY):
             lot = wanted[start : start + IDS_PER_QUERY]
             lot += [None] * (IDS_PER_QUERY - len(lot))
-            found.update(self._db.execute(statement, lot))
+            found.update(self.connection.execute(statement, lot))
         return found
 
     def ids_of_row(self, row: int) -> list[str]:
         """The images that share a row, in the order of their ids."""
         query = "SELECT id FROM image WHERE row = ? ORDER BY id"
-        return [id_ for (id_,) in self._db.execute(query, (row,))]
+        return [id_ for (id_,) in self.connection.execute(query, (row,))]
 
     def iterate(self) -> Iterator[tuple[str, int]]:
         """Every live image and its row, by id; writes may come in between."""
         query = "SELECT id, row FROM image WHERE id > ? ORDER BY id LIMIT ?"
-        page = self._db.execute(query, ("", ROWS_PER_PAGE)).fetchall()
+        page = self.connection.execute(query, ("", ROWS_PER_PAGE)).fetchall()
         while page:
             yield from page
-            page = self._db.execute(query, (page[-1][0], ROWS_PER_PAGE)).fetchall()
+            page = self.connection.execute(query, (page[-1][0], ROWS_PER_PAGE)).fetchall()
 
     def rows_to_wipe(self) -> NDArray[np.int64]:
         """Dead rows whose zeros may not be on the disk yet."""
-        return np.array([row for (row,) in self._db.execute("SELECT row FROM wipe")], np.int64)
+        return np.array(
+            [row for (row,) in self.connection.execute("SELECT row FROM wipe")], np.int64
+        )
 
     def apply(self, db: sqlite3.Connection, plan: LogPlan, positions: Mapping[str, int]) -> None:
         """Write a plan inside a transaction.
@@ -186,10 +141,6 @@ class Catalog:
         db.executemany("INSERT INTO wipe VALUES (?)", ((row,) for row in dead))
         _write_images(db, plan)
         db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", positions.items())
-
-    def close(self) -> None:
-        """Close the file, once or more; its write-ahead log is folded in."""
-        self._db.close()
 
 
 def _write_images(db: sqlite3.Connection, plan: LogPlan) -> None:

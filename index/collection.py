@@ -1,7 +1,6 @@
 """One collection on disk: the log that loses nothing, and the index that serves from it."""
 
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -13,18 +12,16 @@ from numpy.typing import NDArray
 
 from index import recovery
 from index.catalog import Catalog
-from index.errors import CorruptError, DimensionError, DirectoryError, ModelError
 from index.faults import reach
 from index.growing import GrowingArray
 from index.live import LiveIndex
+from index.opening import VECTORS, open_catalog
 from index.plan import LogPlan, plan_log
 from index.settings import IndexSettings
 from index.snapshot import Facts, SnapshotInfo, Snapshots
 from index.vectors import VectorLog, row_hashes, stack
 from index.writes import Erasure, Logged, NewImage
 
-CATALOG = "catalog.sqlite"
-VECTORS = "vectors.f32"
 SNAPSHOTS = "snapshots"
 
 Also = Callable[[sqlite3.Connection, Logged], None]
@@ -77,7 +74,7 @@ class CollectionIndex:
         fit, CorruptError when what cannot be rebuilt is damaged.
         """
         with ExitStack() as undo:
-            catalog, dimension = _open_catalog(directory, dimension, model)
+            catalog, dimension = open_catalog(directory, dimension, model)
             undo.callback(catalog.close)
             rows = len(catalog.counts())
             vectors = VectorLog(directory / VECTORS, dimension=dimension, rows=rows)
@@ -271,41 +268,3 @@ class CollectionIndex:
 def _logged(plan: LogPlan) -> Logged:
     new_rows = np.arange(plan.first_row, plan.first_row + len(plan.new_hashes))
     return Logged(plan.writes, new_rows, np.array(plan.dead_rows(), np.int64))
-
-
-def _open_catalog(directory: Path, dimension: int | None, model: str | None) -> tuple[Catalog, int]:
-    """The catalog, with the facts of a new collection written, and the dimension."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DirectoryError(f"{directory}: {error.strerror}") from error
-    path, vectors = directory / CATALOG, directory / VECTORS
-    if not path.exists() and vectors.exists() and vectors.stat().st_size:
-        raise CorruptError(f"{path} is missing; {vectors} holds {vectors.stat().st_size} bytes")
-    if not path.exists() and dimension is None:
-        raise DirectoryError(f"{directory} holds no collection, and no dimension is given for one")
-    catalog = Catalog(path)
-    try:
-        return catalog, _agree(catalog, dimension, model)
-    except BaseException:
-        catalog.close()
-        raise
-
-
-def _agree(catalog: Catalog, dimension: int | None, model: str | None) -> int:
-    """Check what is asked for against what is kept; keep what is new. The dimension."""
-    meta = catalog.meta()
-    if "dimension" not in meta:
-        if dimension is None or dimension < 1:
-            raise DimensionError(f"{catalog.path}: dimension {dimension}; it must be at least 1")
-        meta = {"collection": uuid.uuid4().hex, "dimension": str(dimension)}
-        catalog.set_meta(meta)
-    if dimension not in (None, int(meta["dimension"])):
-        raise DimensionError(
-            f"{catalog.path}: dimension {dimension}; the collection holds {meta['dimension']}"
-        )
-    if model is not None and meta.setdefault("model", model) != model:
-        raise ModelError(f"{catalog.path}: model {model!r}; the collection holds {meta['model']!r}")
-    if model is not None:
-        catalog.set_meta({"model": model})
-    return int(meta["dimension"])

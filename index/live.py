@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.graph import NeighbourGraph
+from index.graph import NO_SIMILARITY, NeighbourGraph
 from index.growing import GrowingArray
 from index.hnsw import Hnsw
 from index.search import best, candidates, is_exact
@@ -133,7 +133,7 @@ class LiveIndex:
         return found
 
     def _common_reach(self) -> float:
-        """Similarity of the last neighbour that WANTED_BY of a sample of live rows do not reach."""
-        step = max(1, len(self.present) // SAMPLE_ROWS)
-        sample = self.graph.weakest[::step][self.present[::step]]
-        return float(np.quantile(sample, WANTED_BY))
+        """What the last neighbour of WANTED_BY of the rows is less similar than, by a sample."""
+        sample = self.graph.weakest[:: max(1, len(self.present) // SAMPLE_ROWS)]
+        full = sample[sample > NO_SIMILARITY]
+        return float(np.quantile(full, WANTED_BY)) if len(full) else np.inf

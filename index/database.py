@@ -1,0 +1,79 @@
+"""One SQLite file: how it is opened, and what a commit means."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from index.errors import CorruptError, FormatError, StorageError
+
+# A random id or hash touches a page of its own; a larger log is copied into the file less often.
+CHECKPOINT_PAGES = 8_192
+
+
+class Database:
+    """A file in WAL mode with a format of its own. One owner; one call at a time."""
+
+    def __init__(self, path: Path, *, version: int, schema: str) -> None:
+        """Open the file; when new, run `schema` and note the format `version`.
+
+        Raises CorruptError when it is no database, FormatError when it is of a newer format.
+        """
+        self.path = path
+        self.connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            self._open(version, schema)
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise CorruptError(f"{path}: {error}") from error
+        except StorageError:
+            self.close()
+            raise
+
+    def _open(self, version: int, schema: str) -> None:
+        db = self.connection
+        written = db.execute("PRAGMA user_version").fetchone()[0]
+        if written > version:
+            raise FormatError(f"{self.path}: format {written}; this version reads up to {version}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        self._durable = True
+        # What is erased is overwritten in the file, not only unlinked.
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        if written == 0:
+            self.run_script(f"{schema}; PRAGMA user_version = {version};")
+
+    @contextmanager
+    def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        """Commit at the end of the block, roll back when it raises.
+
+        `durable` commits survive a power loss (fsync); the others survive the death of the process.
+        """
+        db = self.connection
+        if db.in_transaction:
+            raise StorageError(f"{self.path}: a transaction inside another")
+        if durable != self._durable:
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            db.rollback()
+            raise
+
+    def run_script(self, script: str) -> None:
+        """Run several statements in one transaction."""
+        try:
+            self.connection.executescript(f"BEGIN IMMEDIATE; {script}; COMMIT;")
+        except BaseException:
+            self.connection.rollback()
+            raise
+
+    def close(self) -> None:
+        """Close the file, once or more; its write-ahead log is folded in."""
+        self.connection.close()
