@@ -1,0 +1,98 @@
+"""`shoal send`: produce the rows of files to Kafka."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.decode import Decoder, DecodeSettings
+from worker.errors import RejectedError
+from worker.records import Upsert
+from worker.sending import Format, Sender
+from worker.sources.base import Source
+
+_ROWS_AT_A_TIME = 500
+_REFUSALS_SHOWN = 5
+_NO_LIMIT = sys.maxsize  # the worker decides what is too large
+
+
+def send(
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of embeddings: npz, npy, jsonl, parquet.")
+    ],
+    topic: Annotated[str, typer.Option(envvar="SHOAL_KAFKA_TOPIC", help="Topic, which exists.")],
+    bootstrap: Annotated[
+        str, typer.Option(envvar="SHOAL_KAFKA_BOOTSTRAP", help="Brokers, host:port, by commas.")
+    ] = "127.0.0.1:9092",
+    collection: Annotated[
+        str | None, typer.Option(help="Collection of rows that name none.")
+    ] = None,
+    format: Annotated[  # noqa: A002  the name of the option
+        Format, typer.Option(help="How the embeddings travel.")
+    ] = Format.JSON,
+    model: Annotated[
+        str | None, typer.Option(help="Embedding model of rows that name none.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Records a second at most.")] = None,
+) -> None:
+    """Send the rows of files to a Kafka topic; ids are those of the files."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from worker.compose import kafka_security
+    from worker.settings import load
+    from worker.sources.file_source import FileSource
+
+    source = FileSource(files)
+    source.open({})
+    sender = Sender(bootstrap, topic, format, kafka_security(load({})))
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    started = time.monotonic()
+    with closing(source), closing(sender), Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=sum(source.lag().values()))
+        rows = _rows(source, Decoder(DecodeSettings(collection or "", _NO_LIMIT)), model)
+        sent, refusals = 0, []
+        for row in rows if rate is None else _paced(rows, rate):
+            if isinstance(row, str):
+                refusals.append(row)
+            else:
+                sender.send(row)
+                sent += 1
+            bar.advance(task)
+        sender.flush()
+    _report(sent, time.monotonic() - started, topic, refusals)
+
+
+def _rows(source: Source, decoder: Decoder, model: str | None) -> Iterator[Upsert | str]:
+    """The images of the files; for a row that holds none, why."""
+    while not source.exhausted:
+        for raw in source.poll(_ROWS_AT_A_TIME, 0.0):
+            try:
+                record = decoder.decode(raw)
+            except RejectedError as error:
+                yield f"{raw.partition}, row {raw.offset}: {error}"
+            else:
+                if isinstance(record, Upsert):
+                    yield record if record.model else replace(record, model=model)
+
+
+def _paced(rows: Iterator[Upsert | str], rate: float) -> Iterator[Upsert | str]:
+    """`rows`, no more than `rate` a second."""
+    started = time.monotonic()
+    for count, row in enumerate(rows):
+        time.sleep(max(0.0, started + count / rate - time.monotonic()))
+        yield row
+
+
+def _report(sent: int, seconds: float, topic: str, refusals: list[str]) -> None:
+    print(f"sent {sent:,} records to {topic} in {seconds:.1f} s ({sent / seconds:,.0f} a second)")
+    for refusal in refusals[:_REFUSALS_SHOWN]:
+        print(f"not sent: {refusal}", file=sys.stderr)
+    if refusals:
+        print(f"not sent: {len(refusals):,} rows in all", file=sys.stderr)
+        raise typer.Exit(1)
