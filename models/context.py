@@ -141,7 +141,7 @@ def _overlap(view: View, sample: Tensor) -> tuple[Tensor, Tensor]:
     mutual = torch.zeros((), device=view.device)
     edges = torch.zeros((), device=view.device)
     for rows in view.chunks(sample):
-        triangles = triangles_of(view, rows)
+        triangles = triangles_of(view, rows, view.k)
         valid = view.neighbours.index_select(0, rows) >= 0
         shared += (triangles.shared() * valid[..., None]).sum((0, 1))
         mutual += ((triangles.back < view.k) & valid).sum()

@@ -29,21 +29,27 @@ def edge_features(
     hubness: Tensor,
     triangles: Triangles,
 ) -> Tensor:
-    """Round 1's input for the edges of `rows` [b]: float32 [b, K, 38].
+    """Round 1's input for the first w edges of `rows` [b]: float32 [b, w, 38].
 
-    `ends` is (table, i [b], j [b, K]): where in `table` and in `hubness` [m] the two ends stand.
+    `ends` is (table, i [b], j [b, w]): where in `table` and in `hubness` [m] the two ends stand.
     `quantiles` [3, 257] are those of all rows' R to their 1st, 10th and last neighbour. Padding
     edges hold meaningless numbers.
     """
     table, i, j = ends
-    b, k = j.shape
-    r, z = background.standardise(view, rows)  # [b, K]
-    rank = torch.arange(k, device=r.device).expand(b, k)
+    b, w = j.shape
+    r, z = (value[:, :w] for value in background.standardise(view, rows))  # [b, w]
+    rank = torch.arange(w, device=r.device).expand(b, w)
     nearer, farther = both(rank, triangles.back)
-    columns = [r, z, nearer.float().log1p(), farther.float().log1p(), (triangles.back < k).float()]
+    columns = [
+        r,
+        z,
+        nearer.float().log1p(),
+        farther.float().log1p(),
+        (triangles.back < view.k).float(),
+    ]
 
     def ends_of(value: Tensor) -> tuple[Tensor, Tensor]:
-        return value[i][:, None].expand(b, k), value[j]
+        return value[i][:, None].expand(b, w), value[j]
 
     for prefix, near in zip(PREFIXES, table.near.unbind(1), strict=True):
         low, high = both(*ends_of(near))
@@ -67,19 +73,19 @@ def _directions(
 ) -> list[Tensor]:
     """Cosines between the ends' neighbourhood directions, and of each end with the other's."""
     table, i, j = ends
-    neighbours = view.neighbours.index_select(0, rows).long().clamp(min=0)  # [b, K]
+    neighbours = view.neighbours.index_select(0, rows)[:, : j.shape[1]].long().clamp(min=0)
     vectors = view.vectors
     own = vectors.index_select(0, rows) - background.mean  # [b, d]
     own = own / (own.norm(dim=1, keepdim=True) + NORM_EPSILON)
     mine = table.direction.index_select(0, i)  # [b, d]
     theirs = table.direction.index_select(0, j.reshape(-1)).reshape(
         *j.shape, mine.shape[1]
-    )  # [b, K, d]
+    )  # [b, w, d]
     other = vectors.index_select(0, neighbours.reshape(-1)).reshape(
         *j.shape, mine.shape[1]
-    )  # [b, K, d]
-    norm = background.lookup(vectors, neighbours)[..., 1]  # [b, K]
-    gg, ug = (theirs * mine[:, None]).sum(-1), (theirs * own[:, None]).sum(-1)  # [b, K]
+    )  # [b, w, d]
+    norm = background.lookup(vectors, neighbours)[..., 1]  # [b, w]
+    gg, ug = (theirs * mine[:, None]).sum(-1), (theirs * own[:, None]).sum(-1)  # [b, w]
     gx = (other * mine[:, None]).sum(-1)
     gu = (gx - (mine @ background.mean)[:, None]) / (norm + NORM_EPSILON)
     return [gg, *both(ug, gu)]

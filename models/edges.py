@@ -17,9 +17,13 @@ from models.view import View
 
 @dataclass(frozen=True, slots=True)
 class EdgeReader:
-    """Turns rows into edge features; `ids` [m] are the rows that its tables describe, sorted."""
+    """Turns rows into features of their first `width` edges.
+
+    `ids` [m] are the rows that its tables describe, sorted; None stands for all rows.
+    """
 
     view: View
+    width: int
     background: Background
     quantiles: Tensor
     ids: Tensor | None
@@ -31,12 +35,12 @@ class EdgeReader:
         return rows if self.ids is None else torch.searchsorted(self.ids, rows)
 
     def read(self, rows: Tensor) -> tuple[Tensor, Triangles, Tensor]:
-        """Features [b, K, 38], triangles, and which edges are real [b, K]."""
-        neighbours = self.view.neighbours.index_select(0, rows)
+        """Features [b, w, 38], triangles, and which edges are real [b, w]."""
+        neighbours = self.view.neighbours.index_select(0, rows)[:, : self.width]
         valid = neighbours >= 0
         i = self.places(rows)
         j = self.places(torch.where(valid, neighbours.long(), rows[:, None]))
-        triangles = triangles_of(self.view, rows)
+        triangles = triangles_of(self.view, rows, self.width)
         features = edge_features(
             self.view,
             self.background,
@@ -49,16 +53,20 @@ class EdgeReader:
         return features, triangles, valid
 
 
-def reader_of(view: View, context: CollectionContext, rows: Tensor | None = None) -> EdgeReader:
-    """A reader for the edges of `rows` (of all rows, if None)."""
+def reader_of(
+    view: View, context: CollectionContext, rows: Tensor | None = None, width: int | None = None
+) -> EdgeReader:
+    """A reader for the first `width` edges of `rows`; for all, where None."""
+    width = view.k if width is None else min(width, view.k)
     background = context.background(view.device)
     ids = None
     if rows is not None:
-        neighbours = view.neighbours.index_select(0, rows).long()
+        neighbours = view.neighbours.index_select(0, rows)[:, :width].long()
         ids = torch.unique(torch.cat((rows, neighbours[neighbours >= 0])))
     every = torch.arange(len(view), device=view.device) if ids is None else ids
     return EdgeReader(
         view=view,
+        width=width,
         background=background,
         quantiles=torch.from_numpy(context.quantiles).to(view.device),
         ids=ids,
@@ -88,10 +96,10 @@ def _hubness(view: View, context: CollectionContext, ids: Tensor) -> Tensor:
 
 @torch.no_grad()
 def first_round(
-    network: HiLanderNetwork, view: View, context: CollectionContext, rows: Tensor
+    network: HiLanderNetwork, view: View, context: CollectionContext, rows: Tensor, width: int
 ) -> Tensor:
-    """Round 1's probabilities of the edges of `rows` [b] alone: [b, K], 0 at padding."""
-    reader = reader_of(view, context, rows)
+    """Round 1's probabilities of the first edges of `rows` [b] alone: [b, w], 0 at padding."""
+    reader = reader_of(view, context, rows, width)
     inputs = context.inputs(view.device)
     parts = [_first(network, reader, inputs, part)[0] for part in view.chunks(rows)]
     return torch.cat(parts)

@@ -81,19 +81,22 @@ class HiLander:
         graph: KnnGraph,
         rows: NDArray[np.integer],
         context: CollectionContext,
+        *,
+        first: int | None = None,
     ) -> NDArray[np.float32]:
         """Round 1's probability that each edge of `rows` links two images of one cluster.
 
-        Float32 [len(rows), K], 0 at padding. The cost does not depend on the collection's size.
-        With the context of a run over the same collection these are that run's own.
+        Float32 [len(rows), K], 0 at padding, and beyond the `first` neighbours of each row if
+        only so many are to be judged. The cost does not depend on the collection's size. With
+        the context of a run over the same collection these are that run's own.
         """
         view = view_of(vectors, graph.first(self.config.k), self.device)
         wanted = torch.as_tensor(np.asarray(rows, np.int64), device=self.device)
-        if len(wanted) == 0 or view.k == 0:
-            return np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
-        p = first_round(self.network, view, context, wanted).cpu().numpy()
         out = np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
-        out[:, : view.k] = p
+        width = view.k if first is None else min(first, view.k)
+        if len(wanted) and width > 0:
+            p = first_round(self.network, view, context, wanted, width)
+            out[:, :width] = p.cpu().numpy()
         return out
 
     def cluster(

@@ -69,7 +69,8 @@ def with_context(features: Tensor, context: Tensor) -> Tensor:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Round 1's answers: `p` [n, K], 0 at padding; per row its sum, its largest, and the sum of p
-    over the edges that point to it, each [n]."""
+    over the edges that point to it, each [n].
+    """
 
     p: Tensor
     total: Tensor

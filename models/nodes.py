@@ -12,6 +12,7 @@ from models.view import View
 # Mean R of the first 1, 3, 5, 10, 30 neighbours.
 PREFIXES = (1, 3, 5, 10, 30)
 NEIGHBOURHOOD = 10
+BLOCK_ROWS = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,12 @@ class NodeTable:
 
 
 def node_table(view: View, background: Background, rows: Tensor) -> NodeTable:
-    """The statistics of `rows` [m], by chunks."""
-    return NodeTable.cat([_chunk(view, background, part) for part in view.chunks(rows)])
+    """The statistics of `rows` [m], by blocks."""
+    parts = torch.split(rows, BLOCK_ROWS)
+    return NodeTable.cat([_block(view, background, part) for part in parts])
 
 
-def _chunk(view: View, background: Background, rows: Tensor) -> NodeTable:
+def _block(view: View, background: Background, rows: Tensor) -> NodeTable:
     neighbours = view.neighbours.index_select(0, rows).long()  # [m, K]
     valid = neighbours >= 0
     degree = valid.sum(1)  # [m]

@@ -17,45 +17,46 @@ TABLE_BYTES_ON_GPU = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Triangles:
-    """The triangles over the edges of b rows, and each edge's rank in the other end's list.
+    """The triangles over the first w edges of b rows, in a graph of `k` neighbours.
 
-    Edge e = (row, place) is `row * K + place` with row in 0..b-1. For every triangle: `base`
+    Edge e = (row, place) is `row * w + place` with row in 0..b-1. For every triangle: `base`
     [t] its edge i-j, `place_i` [t] and `place_j` [t] where c stands in the lists of i and j.
-    `back` [b, K] is the place of i in j's list, K if it is not there.
+    `back` [b, w] is the place of i in j's list, k if it is not there.
     """
 
+    k: int
     base: Tensor
     place_i: Tensor
     place_j: Tensor
     back: Tensor
 
     def shared(self) -> Tensor:
-        """Common neighbours among the first 5, 10 and all K of both ends, as shares; [b, K, 3]."""
-        b, k = self.back.shape
+        """Common neighbours among the first 5, 10 and all k of both ends, as shares; [b, w, 3]."""
         deepest = torch.maximum(self.place_i, self.place_j)  # [t]
-        within = torch.stack((deepest < NEAR, deepest < WIDE, deepest < k), dim=1).float()
-        count = scatter(within, self.base, dim_size=b * k, reduce="sum")  # [b K, 3]
-        limit = torch.tensor([NEAR, WIDE, max(k, 1)], device=count.device)
-        return cast("Tensor", (count / limit).view(b, k, 3))
+        within = torch.stack([deepest < limit for limit in (NEAR, WIDE, self.k)], dim=1).float()
+        count = scatter(within, self.base, dim_size=self.back.numel(), reduce="sum")  # [b w, 3]
+        limit = torch.tensor([NEAR, WIDE, max(self.k, 1)], device=count.device)
+        return cast("Tensor", (count / limit).view(*self.back.shape, 3))
 
 
-def triangles_of(view: View, rows: Tensor) -> Triangles:
-    """Find every triangle over the edges of `rows` [b]."""
-    places = [_common_places(view, part) for part in torch.split(rows, _rows_at_once(view))]
-    place = torch.cat(places) if places else rows.new_zeros((0, view.k, view.k), dtype=torch.int8)
-    b, k = len(rows), view.k
-    found = (place.view(-1) >= 0).nonzero().squeeze(1)  # (edge, place_j) pairs
-    lists = view.neighbours.index_select(0, rows)  # [b, K]
-    theirs = view.neighbours.index_select(0, lists.reshape(-1).clamp(min=0))  # [b K, K]
-    own = theirs.view(b, k, k) == rows.to(torch.int32)[:, None, None]  # i in N(j)
-    back = torch.full((b * k,), k, device=rows.device)
-    edge, rank = own.view(b * k, k).nonzero(as_tuple=True)
+def triangles_of(view: View, rows: Tensor, width: int) -> Triangles:
+    """Find every triangle over the first `width` edges of each of `rows` [b]."""
+    k = view.k
+    parts = torch.split(rows, _rows_at_once(view))
+    place = torch.cat([_common_places(view, part, width) for part in parts])  # [b, w, K]
+    lists = view.neighbours.index_select(0, rows)[:, :width]  # [b, w]
+    theirs = view.neighbours.index_select(0, lists.reshape(-1).clamp(min=0))  # [b w, K]
+    own = rows.to(torch.int32)[:, None].expand(lists.shape).reshape(-1, 1)
+    edge, rank = (theirs == own).nonzero(as_tuple=True)  # i in N(j)
+    back = torch.full((lists.numel(),), k, device=rows.device)
     back[edge] = rank
+    found = (place.view(-1) >= 0).nonzero().squeeze(1)
     return Triangles(
+        k=k,
         base=found // max(k, 1),
         place_i=place.view(-1)[found].long(),
         place_j=found % max(k, 1),
-        back=back.view(b, k).masked_fill(lists < 0, k),
+        back=back.view(lists.shape).masked_fill(lists < 0, k),
     )
 
 
@@ -64,21 +65,22 @@ def _rows_at_once(view: View) -> int:
     return max(1, limit // (len(view) + 1))
 
 
-def _common_places(view: View, rows: Tensor) -> Tensor:
-    """Int8 [b, K, K]: for entry w of the list of i's neighbour a, its place in i's list, or -1.
+def _common_places(view: View, rows: Tensor, width: int) -> Tensor:
+    """Int8 [b, w, K]: for entry c of the list of i's neighbour, its place in i's list, or -1.
 
     A table of all places, one line per row of `rows`, is written and looked up; the last column
     stands for padding.
     """
     n, k, b = len(view), view.k, len(rows)
     lists = view.neighbours.index_select(0, rows).long()  # [b, K]
-    theirs = view.neighbours.index_select(0, lists.reshape(-1).clamp(min=0)).long()  # [b K, K]
+    judged = lists[:, :width]  # [b, w]
+    theirs = view.neighbours.index_select(0, judged.reshape(-1).clamp(min=0)).long()  # [b w, K]
     table = torch.full((b, n + 1), -1, dtype=torch.int8, device=rows.device)
     places = torch.arange(k, dtype=torch.int8, device=rows.device).expand(b, k)
     table.scatter_(1, torch.where(lists < 0, n, lists), places)
     table[:, n] = -1
-    seen = table.gather(1, torch.where(theirs < 0, n, theirs).view(b, k * k)).view(b, k, k)
-    return seen.masked_fill((lists < 0)[..., None], -1)
+    seen = table.gather(1, torch.where(theirs < 0, n, theirs).view(b, judged.shape[1] * k))
+    return seen.view(*judged.shape, k).masked_fill((judged < 0)[..., None], -1)
 
 
 class TriangleMessages(MessagePassing):  # type: ignore[misc]  # untyped
@@ -92,13 +94,12 @@ class TriangleMessages(MessagePassing):  # type: ignore[misc]  # untyped
         super().__init__(aggr=MultiAggregation(["sum", "max"]))
 
     def forward(self, triangles: Triangles, side_i: Tensor, side_j: Tensor) -> Tensor:
-        """`side_i`, `side_j` [t]: p_ic and p_jc of every triangle. Returns [b, K, 4]."""
-        b, k = triangles.back.shape
-        t = len(triangles.base)
+        """`side_i`, `side_j` [t]: p_ic and p_jc of every triangle. Returns [b, w, 4]."""
+        t, edges = len(triangles.base), triangles.back.numel()
         edge_index = torch.stack((torch.arange(t, device=triangles.base.device), triangles.base))
         sides = torch.stack((side_i, side_j), dim=1)  # [t, 2]
-        out = self.propagate(edge_index, sides=sides, size=(t, b * k))  # [b K, 8]
-        return cast("Tensor", out[:, (0, 1, 6, 3)].view(b, k, 4))
+        out = self.propagate(edge_index, sides=sides, size=(t, edges))  # [b w, 8]
+        return cast("Tensor", out[:, (0, 1, 6, 3)].view(*triangles.back.shape, 4))
 
     def message(self, sides_j: Tensor) -> Tensor:
         """[t, 2] -> [t, 4]."""
