@@ -14,7 +14,7 @@ from index.plan import LogPlan
 
 FORMAT = 1
 # One number for all: `IN (?, ?, ...)` statements of one length are prepared once.
-IDS_PER_QUERY = 500
+KEYS_PER_QUERY = 500
 ROWS_PER_PAGE = 10_000
 
 SCHEMA = """
@@ -83,27 +83,27 @@ class Catalog(Database):
 
     def rows_of_ids(self, ids: Iterable[str]) -> dict[str, int]:
         """The row of each id that is known."""
-        return self._select("SELECT id, row FROM image WHERE id IN", ids)
+        return dict(self._find("SELECT id, row FROM image WHERE id IN", ids))
 
     def rows_of_hashes(self, hashes: Iterable[bytes]) -> dict[bytes, int]:
         """The row of each checksum that is known."""
-        return self._select("SELECT hash, row FROM row WHERE hash IN", hashes)
+        return dict(self._find("SELECT hash, row FROM row WHERE hash IN", hashes))
 
-    def _select(self, query: str, keys: Iterable[Any]) -> dict[Any, int]:
-        """Pairs found for keys; the last lot is filled up so that one prepared statement does."""
-        wanted = list(dict.fromkeys(keys))
-        statement = f"{query} ({', '.join('?' * IDS_PER_QUERY)})"
-        found: dict[Any, int] = {}
-        for start in range(0, len(wanted), IDS_PER_QUERY):
-            lot = wanted[start : start + IDS_PER_QUERY]
-            lot += [None] * (IDS_PER_QUERY - len(lot))
-            found.update(self.connection.execute(statement, lot))
+    def ids_of_rows(self, rows: Iterable[int]) -> dict[int, list[str]]:
+        """The images of each row that has any, in the order of their ids."""
+        found: dict[int, list[str]] = {}
+        for row, id_ in self._find("SELECT row, id FROM image WHERE row IN", rows, "ORDER BY id"):
+            found.setdefault(row, []).append(id_)
         return found
 
-    def ids_of_row(self, row: int) -> list[str]:
-        """The images that share a row, in the order of their ids."""
-        query = "SELECT id FROM image WHERE row = ? ORDER BY id"
-        return [id_ for (id_,) in self.connection.execute(query, (row,))]
+    def _find(self, query: str, keys: Iterable[Any], order: str = "") -> Iterator[tuple[Any, Any]]:
+        """Pairs found for keys; the last lot is filled up so that one prepared statement does."""
+        wanted = list(dict.fromkeys(keys))
+        statement = f"{query} ({', '.join('?' * KEYS_PER_QUERY)}) {order}"
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            lot = wanted[start : start + KEYS_PER_QUERY]
+            lot += [None] * (KEYS_PER_QUERY - len(lot))
+            yield from self.connection.execute(statement, lot)
 
     def iterate(self) -> Iterator[tuple[str, int]]:
         """Every live image and its row, by id; writes may come in between."""

@@ -231,7 +231,9 @@ class CollectionIndex:
 
     def ids_of(self, rows: Sequence[int]) -> list[list[str]]:
         """The images of each row, by id; none for a dead row."""
-        return [self._catalog.ids_of_row(int(row)) for row in rows]
+        wanted = [int(row) for row in rows]
+        found = self._catalog.ids_of_rows(wanted)
+        return [found.get(row, []) for row in wanted]
 
     def iterate(self) -> Iterator[tuple[str, int]]:
         """Every live image and its row, by id, read page by page; writes may come in between."""
