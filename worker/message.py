@@ -1,11 +1,12 @@
 """The message of an image, described once for its checks and for the documentation."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from worker.errors import Reason, RejectedError
+from worker.errors import Reason, RejectedError, SettingsError
 
 COLLECTION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}$"
 MIN_DIMENSION = 2
@@ -56,6 +57,12 @@ class Message(Tags):
         description="The vector, of any length but zero.",
     )
     id: str | int | None = Field(None, description="The image's id, where it is not the key.")
+
+
+def check_collection(name: str) -> None:
+    """Raise `SettingsError` if `name` cannot be that of a collection."""
+    if not re.match(COLLECTION_PATTERN, name):
+        raise SettingsError(f"collection: {shown(name)}: must match {COLLECTION_PATTERN}")
 
 
 def rejection(error: ValidationError, fields: dict[str, Any]) -> RejectedError:

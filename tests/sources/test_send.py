@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from worker.cli import app
 from worker.decode import Decoder
-from worker.errors import SourceUnavailableError
+from worker.errors import SettingsError, SourceUnavailableError
 from worker.records import RawRecord, Upsert
 from worker.sending import Format, Sender, encode
 from worker.sources.kafka_settings import KafkaSettings
@@ -90,6 +90,14 @@ def test_the_rate_is_kept(kafka, topic, tmp_path):
     result = shoal(tmp_path / "a.npy", *target, "--rate", "20")
     seconds = float(result.stdout.split(" in ")[1].split()[0])
     assert 0.5 <= seconds < 5
+
+
+def test_a_collection_that_cannot_be_is_refused_before_anything_is_sent(tmp_path):
+    """The error names the value and what is allowed."""
+    np.save(tmp_path / "a.npy", ROWS)
+    result = shoal(tmp_path / "a.npy", "--topic", "t", "--collection", "a b")
+    assert isinstance(result.exception, SettingsError)
+    assert "collection: 'a b': must match" in str(result.exception)
 
 
 def test_a_missing_topic_is_named(kafka, topic):

@@ -12,11 +12,13 @@ import typer
 
 from worker.decode import Decoder, DecodeSettings
 from worker.errors import RejectedError
+from worker.message import check_collection
 from worker.records import Upsert
 from worker.sending import Format, Sender
 from worker.sources.base import Source
 
 _ROWS_AT_A_TIME = 500
+_ROWS_A_TICK = 50
 _REFUSALS_SHOWN = 5
 _NO_LIMIT = sys.maxsize  # the worker decides what is too large
 
@@ -48,6 +50,8 @@ def send(
     from worker.settings import load
     from worker.sources.file_source import FileSource
 
+    if collection is not None:
+        check_collection(collection)
     source = FileSource(files)
     source.open({})
     sender = Sender(bootstrap, topic, format, kafka_security(load({})))
@@ -57,14 +61,16 @@ def send(
         task = bar.add_task("", total=sum(source.lag().values()))
         rows = _rows(source, Decoder(DecodeSettings(collection or "", _NO_LIMIT)), model)
         sent, refusals = 0, []
-        for row in rows if rate is None else _paced(rows, rate):
+        for count, row in enumerate(rows if rate is None else _paced(rows, rate), 1):
             if isinstance(row, str):
                 refusals.append(row)
             else:
                 sender.send(row)
                 sent += 1
-            bar.advance(task)
+            if count % _ROWS_A_TICK == 0:
+                bar.update(task, completed=count)
         sender.flush()
+        bar.update(task, completed=sent + len(refusals))
     _report(sent, time.monotonic() - started, topic, refusals)
 
 
