@@ -76,13 +76,10 @@ def exit_status(error: Exception) -> int | None:
     """The exit status of an error raised on purpose; None for a defect."""
     from index.errors import StorageError
     from models.errors import ModelError
-    from worker.errors import DataDirectoryError, FatalError, RetryError
+    from worker.errors import FatalError, RetryError, SettingsError
 
-    codes: dict[type[Exception], Any] = {
-        RetryError: _RETRY_STATUS,
-        StorageError: DataDirectoryError.exit_code,
-        ModelError: 2,
-    }
-    if isinstance(error, FatalError):
+    if isinstance(error, FatalError | StorageError):
         return error.exit_code
-    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
+    if isinstance(error, RetryError):
+        return _RETRY_STATUS
+    return SettingsError.exit_code if isinstance(error, ModelError) else None
