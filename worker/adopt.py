@@ -1,14 +1,16 @@
 """R6 and R8: a run's clusters become the collection's, in slices between batches.
 
 `begin` decides everything and writes it down: the labels of all rows go into a generation file,
-new clusters, retirements and lineage into the catalog, and `state.adopting` says that slices are
-due. `step` then moves a slice of the rows that changed into the outbox, so that ingestion never
-waits for a large run. A process that dies in between goes on from `resume`.
+new clusters and retirements into the catalog, and `state.adopting` says that slices are due. `step`
+then moves a slice of the changed rows or of the events into the outbox, so that ingestion never
+waits for a large run. A process that dies in between goes on from `resume`, for which the result
+folder is kept until the end.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from worker.assignments import NONE, Labels, Rows
 from worker.collection import Collection
 from worker.recluster import generations
 from worker.recluster.lineage import Lineage
-from worker.recluster.result import RunResult, resolve
+from worker.recluster.result import RunResult, read_result, resolve
 from worker.store.base import Event, EventKind
 
 # A confidence that moved less than this is not worth a write to Redis.
@@ -30,10 +32,12 @@ class Adoption:
     """The rows still to be published: `rows` int64 [m] from `cursor` on, `before` their clusters
     as readers see them, aligned with all rows; `waiting` marks them. `late` are rows that the run
     did not see: they choose again among the new clusters (R6); `moved` notes where the last
-    image of a cluster went.
+    image of a cluster went. `events` are the run's, whose new clusters got `numbers`.
     """
 
     generation: int
+    events: Sequence[Lineage]
+    numbers: range
     rows: Rows
     before: Labels
     waiting: NDArray[np.bool_]
@@ -72,28 +76,32 @@ def begin(collection: Collection, result: RunResult, now: float) -> None:
             result.generation,
             target,
             confidence,
-            {"confirmed_rows": result.n, "time": now},
+            {"n": result.n, "time": now},
         )
         reach_fault("R6")
         _record(collection, connection, result, numbers, target)
-        collection.set_state(connection, adopting=result.generation)
-    _switch(collection, result.generation, target, confidence, result.n)
+        collection.set_state(
+            connection,
+            adopting=result.generation,
+            adopting_first=numbers.start,
+            adopting_events=0,
+        )
+    _switch(collection, result, target, confidence)
 
 
-def resume(collection: Collection) -> None:
-    """Go on with the adoption that the process died in, if there is one."""
+def resume(collection: Collection, path: Path) -> None:
+    """Go on with the adoption that the process died in, if there is one; `path` is its result."""
     generation = collection.state.adopting
     if not generation:
         return
+    result = read_result(path)
     saved = generations.load(collection.index.directory, generation)
     rows = len(saved.labels)
-    target, confidence = (
-        collection.assignments.labels.copy(),
-        collection.assignments.confidence.copy(),
-    )
+    target = collection.assignments.labels.copy()
+    confidence = collection.assignments.confidence.copy()
     target[:rows], confidence[:rows] = saved.labels, saved.confidence
     target[collection.index.counts == 0] = NONE
-    _switch(collection, generation, target, confidence, int(saved.meta["confirmed_rows"]))
+    _switch(collection, result, target, confidence)
 
 
 def step(collection: Collection, limit: int) -> bool:
@@ -105,6 +113,12 @@ def step(collection: Collection, limit: int) -> bool:
     if len(rows):
         with collection.index.transaction(durable=False) as connection:
             _enqueue(collection, connection, adoption, rows)
+        return False
+    first = collection.state.adopting_events
+    events = adoption.events[first : first + limit]
+    if events:
+        with collection.index.transaction(durable=False) as connection:
+            _announce(collection, connection, adoption, events)
         return False
     late = adoption.next_late(limit)
     if len(late):
@@ -139,11 +153,13 @@ def _target(
     labels[: result.n] = resolve(result.cluster, numbers)
     confidence[: result.n] = result.confidence
     labels[collection.index.counts == 0] = NONE
-    late = labels[result.n :]
+    heir = np.arange(len(collection.clusters), dtype=np.int32)
     for old, code in result.retired.items():
         successor = _number(code, numbers)
         if successor is not None:
-            late[late == old] = successor
+            heir[old] = successor
+    late = labels[result.n :]
+    late[late != NONE] = heir[late[late != NONE]]
     return labels, confidence
 
 
@@ -167,9 +183,19 @@ def _record(
         connection, dict(zip(clusters.tolist(), result.exemplars.tolist(), strict=True))
     )
     outbox.add_clusters(connection, {*numbers, *retired, *result.revived, *moved})
-    outbox.add_events(
-        connection, (_event(collection, lineage, numbers) for lineage in result.events)
+
+
+def _announce(
+    collection: Collection,
+    connection: sqlite3.Connection,
+    adoption: Adoption,
+    events: Sequence[Lineage],
+) -> None:
+    collection.outbox.add_events(
+        connection, (_event(collection, lineage, adoption.numbers) for lineage in events)
     )
+    done = collection.state.adopting_events + len(events)
+    collection.set_state(connection, adopting_events=done)
 
 
 def _event(collection: Collection, lineage: Lineage, numbers: range) -> Event:
@@ -187,16 +213,12 @@ def _event(collection: Collection, lineage: Lineage, numbers: range) -> Event:
 
 
 def _switch(
-    collection: Collection,
-    generation: int,
-    target: Labels,
-    confidence: NDArray[np.float32],
-    confirmed_rows: int,
+    collection: Collection, result: RunResult, target: Labels, confidence: NDArray[np.float32]
 ) -> None:
     """Change the arrays at once; what readers see follows slice by slice."""
     assigned = collection.assignments
     before = assigned.labels.copy()
-    confirmed = np.arange(len(target)) < confirmed_rows
+    confirmed = np.arange(len(target)) < result.n
     changed = (target != before) | (confirmed & assigned.provisional)
     changed |= np.abs(confidence - assigned.confidence) >= _CONFIDENCE_STEP
     changed &= collection.index.counts > 0
@@ -206,10 +228,14 @@ def _switch(
         target[rows],
         confidence[rows],
         assigned.provisional[rows] & ~confirmed[rows],
-        np.full(len(rows), generation, np.int32),
+        np.full(len(rows), result.generation, np.int32),
     )
     late = np.flatnonzero(~confirmed & (target != NONE))
-    collection.adoption = Adoption(generation, rows, before, changed, late)
+    first = collection.state.adopting_first
+    numbers = range(first, first + result.new_clusters)
+    collection.adoption = Adoption(
+        result.generation, result.events, numbers, rows, before, changed, late
+    )
 
 
 def _enqueue(

@@ -1,14 +1,14 @@
 """Step 5: a provisional cluster for each new row, from its neighbours. A pure function."""
 
-from collections import defaultdict
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.assignments import NONE, Labels, Rows
 
-_MINIMUM_EVIDENCE = 0.02  # an edge less likely than this says nothing
+_MINIMUM_EVIDENCE = 0.05  # an edge less likely than this says nothing
 
 
 @dataclass(frozen=True)
@@ -39,29 +39,36 @@ def assign(
     of the best edge into the cluster (of a new cluster: that no edge is right, judged by the
     best one).
     """
+    order = np.argsort(-probability, axis=1, kind="stable")
+    ends = np.take_along_axis(neighbours, order, 1)
+    likely = np.take_along_axis(probability, order, 1)
+    known = np.where(ends >= 0, labels[ends], NONE).tolist()
+    used = (likely >= _MINIMUM_EVIDENCE).sum(1).tolist()
     own: dict[int, int] = {}
-    out = np.empty(len(rows), np.int32)
-    confidence = np.empty(len(rows), np.float32)
+    confidence: list[float] = []
     new = 0
-    kept = probability >= _MINIMUM_EVIDENCE
-    for i, row in enumerate(rows.tolist()):
-        evidence: dict[int, float] = defaultdict(float)
-        best: dict[int, float] = defaultdict(float)
-        strongest = 0.0
-        edges = kept[i]
-        for j, p in zip(neighbours[i, edges].tolist(), probability[i, edges].tolist(), strict=True):
-            label = own[j] if j in own else int(labels[j])
-            strongest = max(strongest, p)
-            if label != NONE:
-                evidence[label] += p
-                best[label] = max(best[label], p)
-        joinable = [label for label, p in best.items() if p >= threshold]
+    for row, near, edges, before, length in zip(
+        rows.tolist(), ends.tolist(), likely.tolist(), known, used, strict=True
+    ):
+        evidence: dict[int, float] = {}
+        best: dict[int, float] = {}
+        for j, p, label in islice(zip(near, edges, before, strict=True), length):
+            cluster = own.get(j, NONE) if label == NONE else label
+            if cluster == NONE:
+                continue
+            if cluster in evidence:
+                evidence[cluster] += p
+            else:
+                # Edges come by falling probability: the first into a cluster is its best.
+                evidence[cluster] = best[cluster] = p
+        joinable = [cluster for cluster, p in best.items() if p >= threshold]
         if joinable:
-            chosen = max(joinable, key=lambda label: (evidence[label], -label))
-            confidence[i] = best[chosen]
+            chosen = max(joinable, key=evidence.__getitem__)
+            confidence.append(best[chosen])
         else:
             chosen = -(new + 2)
             new += 1
-            confidence[i] = 1.0 - strongest
-        out[i] = own[row] = chosen
-    return Plan(out, confidence, new)
+            confidence.append(1.0 - edges[0] if length else 1.0)
+        own[row] = chosen
+    out = np.array(list(own.values()), np.int32)
+    return Plan(out, np.array(confidence, np.float32), new)

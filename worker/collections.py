@@ -19,6 +19,10 @@ log = structlog.get_logger()
 
 FOLDER = "collections"
 
+# In a collection's folder: where runs work, and the result that is being adopted.
+RUNS = "runs"
+ADOPTING = "adopting"
+
 MakeEdges = Callable[[], Edges]
 MayClose = Callable[[Collection], bool]
 
@@ -95,7 +99,7 @@ class Collections:
         )
         try:
             collection.recover()
-            adopt.resume(collection)
+            adopt.resume(collection, directory / RUNS / ADOPTING)
             self._publisher.renew(collection)
         except StoreUnavailableError as error:
             log.warning("no lease yet", collection=name, error=str(error))

@@ -15,7 +15,7 @@ from index import reach_fault
 from worker import adopt
 from worker.clock import Clock
 from worker.collection import Collection
-from worker.collections import Collections
+from worker.collections import ADOPTING, RUNS, Collections
 from worker.errors import CorruptError, RetryError
 from worker.gate import GateSettings
 from worker.metrics import Metrics
@@ -28,7 +28,6 @@ from worker.settings import Settings
 
 log = structlog.get_logger()
 
-RUNS = "runs"
 HELD = "held"
 
 # Former generations that identity looks back to.
@@ -135,16 +134,11 @@ class Reclustering:
             self._clock.sleep(_PREVIEW_POLL_SECONDS)
         return read_result(ended.result)
 
-    def held(self, collection: Collection) -> RunResult | None:
-        """The run that waits for a person, if there is one."""
-        return read_result(self._folder(collection) / HELD) if self.is_held(collection) else None
-
     def publish_held(self, collection: Collection) -> bool:
         """Publish the held run after all; False if there is none."""
-        result = self.held(collection)
-        if result is None or collection.adoption is not None:
+        if not self.is_held(collection) or collection.adoption is not None:
             return False
-        self._adopt(collection, result)
+        self._adopt(collection, self._folder(collection) / HELD)
         return True
 
     def discard_held(self, collection: Collection) -> bool:
@@ -275,6 +269,11 @@ class Reclustering:
             return
         self._waiting[name] = replace(self._waiting[name], failures=0)
         self._observe(result)
+        if result.verdict.held:
+            self._hold(collection, path, result)
+        else:
+            self._adopt(collection, path)
+        # Last: a process that is killed before has the run again.
         with collection.index.transaction(durable=False) as connection:
             collection.set_state(
                 connection,
@@ -283,10 +282,6 @@ class Reclustering:
                 clustered_rows=self._mark.rows,
                 clustered_erased=self._mark.erasures,
             )
-        if result.verdict.held:
-            self._hold(collection, path, result)
-        else:
-            self._adopt(collection, result)
 
     def _hold(self, collection: Collection, path: Path, result: RunResult) -> None:
         held = self._folder(collection) / HELD
@@ -297,12 +292,17 @@ class Reclustering:
         self._metrics.reclusterings.labels("held").inc()
         log.warning("run held", collection=collection.name, run=result.generation, why=reasons)
 
-    def _adopt(self, collection: Collection, result: RunResult) -> None:
+    def _adopt(self, collection: Collection, path: Path) -> None:
+        """Begin to publish the result in the folder `path`; a held one is out of date then."""
         reach_fault("R7")
+        folder = self._folder(collection)
+        shutil.rmtree(folder / ADOPTING, ignore_errors=True)
+        path.rename(folder / ADOPTING)
+        shutil.rmtree(folder / HELD, ignore_errors=True)
+        result = read_result(folder / ADOPTING)
         if result.context_path is not None:
             collection.edges.renew(collection.index, result.context_path)
         adopt.begin(collection, result, self._clock.time())
-        shutil.rmtree(self._folder(collection) / HELD, ignore_errors=True)
 
     def _observe(self, result: RunResult) -> None:
         metrics, drift = self._metrics, result.drift

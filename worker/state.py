@@ -8,15 +8,19 @@ from dataclasses import dataclass, fields
 @dataclass(frozen=True, slots=True)
 class State:
     """`sequence` counts publications, `epoch` is the last lease held, `generation` the last run
-    whose clusters are published, `adopting` the run being published now (0: none), `runs` the
-    number of the last run started. `added` and `erased` count images ever; the values `clustered_`
-    are what the last run that ended had found, and when (seconds since 1970; 0: never).
+    whose clusters are published, `adopting` the run being published now (0: none), whose new
+    clusters have numbers from `adopting_first` on and whose first `adopting_events` events are in
+    the outbox, `runs` the number of the last run started. `added` and `erased` count images ever;
+    the values `clustered_` are what the last run that ended had found, and when (seconds since
+    1970; 0: never).
     """
 
     sequence: int = 0
     epoch: int = 0
     generation: int = 0
     adopting: int = 0
+    adopting_first: int = 0
+    adopting_events: int = 0
     runs: int = 0
     added: int = 0
     erased: int = 0

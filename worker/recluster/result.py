@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.drift import Drift
 from worker.gate import Verdict
-from worker.recluster.folder import Attachment, Folder, read_folder, write_folder
+from worker.recluster.folder import Attachment, read_folder, write_folder
 from worker.recluster.lineage import Lineage
 from worker.store.base import EventKind
 
@@ -44,7 +43,7 @@ class RunResult:
     exemplars: NDArray[np.int64]
     retired: Mapping[int, int | None]
     revived: frozenset[int]
-    events: tuple[Lineage, ...]
+    events: Sequence[Lineage]
     levels: tuple[NDArray[np.int32], ...]
     drift: Drift
     verdict: Verdict
@@ -110,7 +109,7 @@ def read_result(directory: Path) -> RunResult:
         exemplars=arrays["exemplars"],
         retired={number: None if heir == _NONE else heir for number, heir in heirs},
         revived=frozenset(arrays["revived"].tolist()),
-        events=_unpack_events(folder),
+        events=_PackedEvents(arrays["events"], arrays["others"]),
         levels=tuple(arrays[f"level-{depth}"] for depth in range(meta["levels"])),
         drift=Drift(**meta["drift"]),
         verdict=Verdict(meta["verdict"]["held"], tuple(meta["verdict"]["reasons"])),
@@ -136,10 +135,27 @@ def _pack(result: RunResult) -> dict[str, NDArray[Any]]:
     }
 
 
-def _unpack_events(folder: Folder) -> tuple[Lineage, ...]:
-    rows, others = folder.arrays["events"].tolist(), folder.arrays["others"].tolist()
-    ends = accumulate(row[-1] for row in rows)
-    return tuple(
-        Lineage(_KINDS[kind], cluster, tuple(others[end - length : end]), before, images)
-        for (kind, cluster, before, images, length), end in zip(rows, ends, strict=True)
-    )
+class _PackedEvents(Sequence[Lineage]):
+    """The events of a stored result, each made when it is asked for: there can be very many."""
+
+    def __init__(self, rows: NDArray[np.int64], others: NDArray[np.int32]) -> None:
+        self._rows = rows
+        self._others = others
+        self._ends = np.cumsum(rows[:, -1])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Lineage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Lineage]: ...
+
+    def __getitem__(self, index: int | slice) -> Lineage | Sequence[Lineage]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        kind, cluster, before, images, length = self._rows[index].tolist()
+        end = int(self._ends[index])
+        others = tuple(self._others[end - length : end].tolist())
+        return Lineage(_KINDS[kind], cluster, others, before, images)

@@ -7,7 +7,7 @@ from zlib import crc32
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
 _PREFIX = re.compile(r"[^{}\s]{1,64}")
 
-TARGET_PER_BUCKET = 64
+TARGET_PER_BUCKET = 24
 # Redis packs a hash of up to 128 fields into one listpack. With 96 fields on average one bucket
 # in two thousand is above that; with 128 on average every other one would be.
 CROWDED_PER_BUCKET = 96

@@ -1,0 +1,258 @@
+"""The worker from Kafka to Redis beside bare hnswlib, and what a reclustering costs readers.
+
+    python benchmarks/ingest.py --images 100000 --dimension 128
+
+1. hnswlib alone adds and queries the vectors, in equal batches with the same beam and threads.
+2. A real worker takes the same vectors from a real Kafka (the topic is filled before it starts) to
+   a real Valkey; no reclustering runs. The clock runs from its first image in Redis to its last.
+3. More images come at half of that rate, first without a reclustering and then during one; the
+   time from produce to visible in Redis is compared.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from indexing import Vectors, bare, look_alikes
+from kafka import KafkaProducer
+from rich.console import Console
+
+from index import IndexSettings
+from worker.client import Client
+from worker.embedded.kafka import EmbeddedKafka
+from worker.embedded.tied_process import TiedProcess
+from worker.embedded.valkey import EmbeddedValkey
+from worker.requests import Mailbox
+from worker.store.base import EventKind
+
+TOPIC = "bench"
+COLLECTION = "main"
+PATIENCE_SECONDS = 1_800.0
+FLOAT32 = [("content-type", b"application/x-float32")]
+NEVER = "1000000000"
+
+console = Console(stderr=True)
+
+
+def encode(vector: Vectors, form: str) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """One record's value and headers."""
+    if form == "float32":
+        return vector.tobytes(), FLOAT32
+    return json.dumps({"embedding": [round(x, 6) for x in vector.tolist()]}).encode(), []
+
+
+def fill(bootstrap: str, vectors: Vectors, form: str) -> None:
+    """Put all vectors into the topic."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, batch_size=1_000_000)
+    for number, vector in enumerate(vectors):
+        value, headers = encode(vector, form)
+        producer.send(TOPIC, key=f"image-{number:09}".encode(), value=value, headers=headers)
+    producer.flush()
+    producer.close()
+
+
+@contextmanager
+def servers(directory: Path) -> Iterator[tuple[EmbeddedKafka, EmbeddedValkey]]:
+    """A real Kafka and a real Valkey."""
+    kafka = EmbeddedKafka(directory / "kafka", heap_mb=1024)
+    with EmbeddedValkey(directory / "valkey") as valkey:
+        kafka.start()
+        try:
+            kafka.create_topic(TOPIC, 1)
+            yield kafka, valkey
+        finally:
+            kafka.stop()
+
+
+@contextmanager
+def worker(directory: Path, bootstrap: str, url: str) -> Iterator[tuple[TiedProcess, Path]]:
+    """A worker that reclusters only on demand; its address file tells where metrics are."""
+    address = directory / "address"
+    options = {
+        "kafka-bootstrap": bootstrap,
+        "kafka-topic": TOPIC,
+        "redis-url": url,
+        "data-dir": str(directory / "data"),
+        "http-port": "0",
+        "port-file": str(address),
+        "recluster-images": NEVER,
+        "recluster-first-images": NEVER,
+        "recluster-first-seconds": NEVER,
+        "recluster-seconds": NEVER,
+        "gate-max-changed": "1",
+        "gate-max-largest": "1",
+        "gate-max-count-factor": NEVER,
+        "events-kept": "10000000",
+    }
+    command = [sys.executable, "-m", "worker", "worker"]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    process = TiedProcess(command, directory / "worker.log")
+    try:
+        yield process, address
+    finally:
+        process.stop(120.0)
+
+
+def images_in(client: Client) -> int:
+    summary = client.summary(COLLECTION)
+    return 0 if summary is None else summary.images
+
+
+def wait_for(images: int, client: Client, process: TiedProcess) -> float:
+    """Seconds from the first image in Redis until there are so many, extrapolated to all."""
+    started, first = 0.0, 0
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (now := images_in(client)) < images:
+        if now and not started:
+            started, first = time.perf_counter(), now
+        if process.exit_code is not None or time.monotonic() > deadline:
+            raise SystemExit("the worker ended or did not get on")
+        time.sleep(0.05)
+    return (time.perf_counter() - started) * images / (images - first)
+
+
+class Producer(threading.Thread):
+    """Sends vectors at a steady rate until told to stop; `sent` holds when each id was produced."""
+
+    def __init__(self, bootstrap: str, vectors: Vectors, rate: float, form: str) -> None:
+        super().__init__(daemon=True)
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=5)
+        self._vectors, self._rate, self._form = vectors, rate, form
+        self.sent: dict[str, float] = {}
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Send until told to stop or out of vectors."""
+        started = time.monotonic()
+        for number, vector in enumerate(self._vectors):
+            wait = started + number / self._rate - time.monotonic()
+            if self.stopping.wait(max(0.0, wait)):
+                break
+            value, headers = encode(vector, self._form)
+            id_ = f"late-{number:09}"
+            self.sent[id_] = time.time()
+            self._producer.send(TOPIC, key=id_.encode(), value=value, headers=headers)
+        self._producer.flush()
+        self._producer.close()
+
+
+class Watcher(threading.Thread):
+    """Notes when each image is first visible, by the time of its event in Redis."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self._client = Client(url)
+        self.seen: dict[str, float] = {}
+        self.generations: list[float] = []
+        self.ready = threading.Event()
+
+    def run(self) -> None:
+        """Follow the events for as long as the process lives."""
+        after = "$"
+        while True:
+            self.ready.set()
+            for entry, event in self._client.events(COLLECTION, after, block_seconds=1.0):
+                after = entry
+                milliseconds = int(entry.split("-", 1)[0])
+                if event.kind is EventKind.ASSIGNED:
+                    self.seen.setdefault(event.data["image"], milliseconds / 1000)
+                elif event.kind is EventKind.GENERATION:
+                    self.generations.append(milliseconds / 1000)
+
+
+def p99(producer: Producer, watcher: Watcher, since: float, until: float) -> float:
+    """p99 in seconds from produce to visible, of images produced between the two times."""
+    waits = [
+        watcher.seen[id_] - when
+        for id_, when in producer.sent.items()
+        if since <= when <= until and id_ in watcher.seen
+    ]
+    return float(np.percentile(waits, 99))
+
+
+def metric(address: str, name: str) -> float:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as reply:
+        for line in reply.read().decode().splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[-1])
+    return 0.0
+
+
+def steps(address: str) -> dict[str, float]:
+    """Seconds that the worker spent in each step."""
+    names = ("poll", "decode", "log", "index", "assign", "publish", "commit")
+    return {n: round(metric(address, f'shoal_step_seconds_sum{{step="{n}"}}'), 2) for n in names}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--dimension", type=int, default=128)
+    parser.add_argument("--format", choices=["json", "float32"], default="float32")
+    parser.add_argument("--quiet-seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    late = options.images
+    vectors, _ = look_alikes(options.images + late, options.dimension, 0)
+    vectors, late_vectors = vectors[: options.images], vectors[options.images :]
+    settings = IndexSettings()
+    console.print("bare hnswlib")
+    bare_rate = len(vectors) / bare(vectors, settings, 1_000)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        with servers(directory) as (kafka, valkey), Client(valkey.url) as client:
+            console.print("filling the topic")
+            fill(kafka.bootstrap, vectors, options.format)
+            with worker(directory, kafka.bootstrap, valkey.url) as (process, address_file):
+                console.print("the worker, from Kafka to Redis")
+                rate = len(vectors) / wait_for(len(vectors), client, process)
+                address = address_file.read_text()
+                spent = steps(address)
+                console.print(f"{rate:,.0f} images/s; seconds by step {spent}")
+                watcher = Watcher(valkey.url)
+                watcher.start()
+                watcher.ready.wait()
+                time.sleep(1.0)
+                producer = Producer(kafka.bootstrap, late_vectors, rate / 2, options.format)
+                producer.start()
+                time.sleep(options.quiet_seconds)
+                console.print("a reclustering, while images come at half that rate")
+                begun = time.time()
+                answer = Mailbox(directory / "data")
+                answer.wait(answer.send("recluster", COLLECTION), PATIENCE_SECONDS)
+                ended = time.time()
+                producer.stopping.set()
+                producer.join()
+                time.sleep(5.0)
+                quiet = p99(producer, watcher, 0.0, begun)
+                during = p99(producer, watcher, begun, ended)
+    figures = {
+        "images": options.images,
+        "dimension": options.dimension,
+        "format": options.format,
+        "cores": os.cpu_count(),
+        "bare_per_second": round(bare_rate, 1),
+        "worker_per_second": round(rate, 1),
+        "ratio": round(rate / bare_rate, 3),
+        "step_seconds": spent,
+        "recluster_seconds": round(ended - begun, 1),
+        "p99_quiet_seconds": round(quiet, 3),
+        "p99_reclustering_seconds": round(during, 3),
+        "p99_ratio": round(during / quiet, 2),
+    }
+    for key, value in figures.items():
+        console.print(f"{key:28} {value}")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
