@@ -73,7 +73,11 @@ class TestBestCut:
     def test_likely_merges_stay_and_unlikely_ones_go(self):
         """(0, 1) and (2, 3) are kept, their union is not."""
         tree = MergeTree(
-            4, np.array([0, 2, 4]), np.array([1, 3, 5]), np.array([0.9, 0.8, 0.1]), np.array([0, 2, 3])
+            4,
+            np.array([0, 2, 4]),
+            np.array([1, 3, 5]),
+            np.array([0.9, 0.8, 0.1]),
+            np.array([0, 2, 3]),
         )
         cut = best_cut(tree, np.ones(4, np.int32))
         alive = np.ones(4, np.bool_)
