@@ -155,6 +155,25 @@ def test_a_failed_commit_takes_nothing(reopen, tools):
     tools.check(reopen())
 
 
+def test_tables_of_the_caller_in_the_same_transaction(reopen, tools):
+    """What `also` writes is committed with the batch, and takes the batch with it when it fails."""
+    collection = reopen(3)
+    collection.ensure_schema("CREATE TABLE mine (row INTEGER PRIMARY KEY)")
+
+    def note(db, logged):
+        db.executemany("INSERT INTO mine VALUES (?)", [(w.row,) for w in logged.writes])
+
+    collection.log([NewImage("a", A), NewImage("b", B)], {"t:0": 2}, note)
+    with pytest.raises(sqlite3.IntegrityError):
+        collection.log([NewImage("c", C), NewImage("a", A)], {"t:0": 4}, note)
+    collection = reopen()
+    assert sorted(dict(collection.iterate())) == ["a", "b"]
+    assert dict(collection.positions) == {"t:0": 2}
+    with collection.transaction(durable=False) as db:
+        assert db.execute("SELECT row FROM mine").fetchall() == [(0,), (1,)]
+    tools.check(collection)
+
+
 def test_transactions_of_the_caller(reopen):
     """Tables of the caller live in the catalog; a block that raises leaves no trace."""
     collection = reopen(3)
