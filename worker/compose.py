@@ -1,9 +1,9 @@
 """Puts a worker together from its settings."""
 
-import os
 import socket
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from worker.clock import Clock, SystemClock
@@ -25,9 +25,18 @@ from worker.sources.base import Source
 from worker.store.base import Store
 
 
-def holder() -> str:
-    """The name under which this process holds leases: host, process, and a random part."""
-    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:6]}"
+def holder(data_dir: Path) -> str:
+    """The name under which the worker of a locked data directory holds leases.
+
+    Host, folder, and a random part that is kept in the folder: a worker that was killed takes its
+    own leases again at once, and nobody else's.
+    """
+    file = data_dir / "holder"
+    kept = file.read_text().strip() if file.exists() else ""
+    if not kept:
+        kept = uuid.uuid4().hex[:8]
+        file.write_text(f"{kept}\n")
+    return f"{socket.gethostname()}:{data_dir.resolve()}#{kept}"
 
 
 def make_worker(
@@ -46,7 +55,7 @@ def make_worker(
     """
     clock = clock or SystemClock()
     lock = DirectoryLock(settings.data_dir)
-    publisher = Publisher(store, holder(), clock, metrics)
+    publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     collections = Collections(settings, publisher, make_edges, metrics, clock)
     positions = Positions(settings.data_dir / "positions.sqlite")
@@ -187,4 +196,4 @@ def _model_edges(settings: Settings) -> Any:
     # A batch is small: more threads would only take the cores from HNSW.
     torch.set_num_threads(1)
     model = HiLander.load(settings.weights)
-    return lambda: ModelEdges(model)
+    return lambda: ModelEdges(model, settings.granularity, settings.group_size)

@@ -1,0 +1,197 @@
+"""Real servers for the session, and for each test a topic, a prefix and a data directory."""
+
+import importlib.util
+import json
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from worker.client import Client
+from worker.embedded.kafka import EmbeddedKafka
+from worker.embedded.valkey import EmbeddedValkey
+from worker.sources.kafka_client import client_options
+
+
+def _load(name):
+    """A file beside this one as a module; tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+process = _load("worker_process")
+consistency = _load("consistency")
+streams = _load("stream")
+
+
+class Stage:
+    """A topic, a prefix and a data directory, and the workers that a test runs on them."""
+
+    def __init__(self, kafka, valkey, folder):
+        self.kafka, self.valkey = kafka, valkey
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.name = f"t{uuid.uuid4().hex[:10]}"
+        self.topic = f"images-{self.name}"
+        self.workers = []
+        self.client = Client(valkey.url, self.name)
+        self._producer = None
+        self.settings = {
+            "kafka_bootstrap": kafka.bootstrap,
+            "kafka_topic": self.topic,
+            "kafka_group": self.name,
+            "redis_url": valkey.url,
+            "redis_prefix": self.name,
+            "data_dir": self.data_dir,
+            "http_port": 0,
+            "threads": 1,
+            "poll_seconds": 0.1,
+            "lease_seconds": 5,
+        }
+
+    def create_topic(self, partitions=1, **config):
+        """Make the topic."""
+        config = {name.replace("_", "."): str(value) for name, value in config.items()}
+        self.kafka.create_topic(self.topic, partitions, config)
+
+    def send(self, stream):
+        """Send a stream's records, each key to its own partition, and wait until they are there."""
+        if self._producer is None:
+            self._producer = KafkaProducer(
+                **client_options(self.kafka.bootstrap, {}, 10),
+                max_request_size=2**25,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+        sent = [self._producer.send(self.topic, v, k, list(h)) for k, v, h in stream.records]
+        self._producer.flush()
+        for future in sent:
+            future.get(10)
+
+    def delete_records(self, before, partition=0):
+        """Delete the records of a partition before an offset."""
+        with self.admin() as admin:
+            admin.delete_records({TopicPartition(self.topic, partition): before})
+
+    def admin(self):
+        """An admin client for a with block."""
+        from contextlib import closing
+
+        return closing(KafkaAdminClient(**client_options(self.kafka.bootstrap, {}, 10)))
+
+    def start(self, program=process.PLAIN, **settings):
+        """Start a worker; `ready()` waits until it serves."""
+        worker = process.WorkerProcess(self.folder / "workers", self.settings | settings, program)
+        self.workers.append(worker)
+        return worker
+
+    def run(self, program=process.PLAIN, **settings):
+        """Run a worker until it has read and clustered everything; the ended worker."""
+        worker = self.start(program, once="true", **settings)
+        worker.wait()
+        return worker
+
+    def states(self, images, collection="main"):
+        """The published state of each image; None for one that is not published."""
+        ids = list(images)
+        return dict(zip(ids, self.client.get(collection, ids), strict=True))
+
+    def published(self, stream, seconds=30.0):
+        """Wait until exactly the images of `stream` are in Redis."""
+
+        def all_there():
+            return all(
+                (summary := self.client.summary(name)) is not None
+                and summary.images == len(images)
+                and all(self.client.get(name, list(images)))
+                for name, images in stream.images.items()
+            )
+
+        process.eventually(all_there, seconds, "every image in Redis")
+
+    def assert_consistent(self, stream):
+        """Catalog, graph and Redis hold the images of `stream`, each once, and nothing else."""
+        consistency.assert_consistent(self.data_dir, self.valkey.url, self.name, stream.images)
+
+    def assert_grouped(self, stream):
+        """A full run has put each image where it belongs."""
+        for name, images in stream.images.items():
+            states = self.states(images, name)
+            assert not [image for image, state in states.items() if state.provisional]
+            assert consistency.partition(states) == consistency.by_group(images)
+
+    def shoal(self, *arguments, **settings):
+        """Run another command of `shoal` against the same servers; what it printed as JSON."""
+        done = process.run_command(self.folder, self.settings | settings, *arguments)
+        return done, [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "{["]
+
+    def close(self):
+        """End everything that still runs."""
+        for worker in self.workers:
+            worker.kill()
+        self.client.close()
+        if self._producer is not None:
+            self._producer.close()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory):
+    """One real Valkey for the whole folder."""
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def stage(kafka, valkey, tmp_path):
+    """A stage on the session's servers."""
+    stage = Stage(kafka, valkey, tmp_path)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def own_stage(tmp_path):
+    """A stage on servers of its own, which the test may kill."""
+    broker = EmbeddedKafka(tmp_path / "kafka")
+    broker.start()
+    with EmbeddedValkey(tmp_path / "valkey") as server:
+        stage = Stage(broker, server, tmp_path)
+        yield stage
+        stage.close()
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def tools():
+    """The helpers of this folder."""
+    return Tools
+
+
+class Tools:
+    """What tests use beside a stage."""
+
+    eventually = staticmethod(process.eventually)
+    Stream = streams.Stream
+    groups = staticmethod(streams.groups)
+    eventful = staticmethod(streams.eventful)
+    near = staticmethod(streams.near)
+    Published = consistency.Published
+    REAL = process.REAL
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show what the workers logged beside a failure."""
+    del call
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("stage") or item.funcargs.get("own_stage")
+    if report.failed and stage is not None:
+        for worker in stage.workers:
+            report.sections.append((f"worker {worker.pid}: {worker.exit_code}", worker.text()))
+    return report
