@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # The statistics of a collection are measured again when it has grown by this factor.
 _GROWTH = 1.5
 
+# A new row is placed by its nearest neighbours; judging all thirty costs twice the time.
+_JUDGED = 12
+
 
 class Edges(Protocol):
     """How likely two neighbours belong together."""
@@ -30,8 +33,12 @@ class Edges(Protocol):
 class ModelEdges:
     """The edges of Hi-LANDER, with the statistics of one collection (`CollectionContext`)."""
 
-    def __init__(self, model: "HiLander") -> None:
+    def __init__(
+        self, model: "HiLander", granularity: str | None = None, group_size: float | None = None
+    ) -> None:
         self._model = model
+        self._granularity = granularity
+        self._group_size = group_size
         self._context: CollectionContext | None = None
         self._rows = 0
 
@@ -41,9 +48,17 @@ class ModelEdges:
 
         graph = KnnGraph(index.neighbours, index.similarity)
         if self._context is None or index.rows > _GROWTH * self._rows:
-            self._context = self._model.context(index.vectors, graph, index.counts)
+            self._context = self._model.context(
+                index.vectors,
+                graph,
+                index.counts,
+                granularity=self._granularity,
+                group_size=self._group_size,
+            )
             self._rows = index.rows
-        return self._model.edge_probabilities(index.vectors, graph, rows, self._context)
+        return self._model.edge_probabilities(
+            index.vectors, graph, rows, self._context, first=_JUDGED
+        )
 
     def renew(self, index: CollectionIndex, context: Path) -> None:
         """Take over the statistics that a full run measured."""
