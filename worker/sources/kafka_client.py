@@ -81,7 +81,7 @@ def translate(error: Exception, doing: str) -> ShoalError:
 
 
 def calm_logging() -> None:
-    """Pass kafka-python's errors on as warnings, at most one a minute from each of its parts."""
+    """Pass kafka-python's errors on as warnings, each kind at most once a minute."""
     logger = logging.getLogger("kafka")
     if not any(isinstance(handler, _Calm) for handler in logger.handlers):
         logger.handlers = [_Calm()]
@@ -90,17 +90,18 @@ def calm_logging() -> None:
 
 
 class _Calm(logging.Handler):
-    """Lets one line of each logger through a minute."""
+    """Lets one line of each kind through a minute."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._last: dict[str, float] = {}
+        self._last: dict[tuple[object, ...], float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a line on, unless its logger had one passed on just now."""
-        now = time.monotonic()
-        if now - self._last.get(record.name, -_REPEAT_SECONDS) >= _REPEAT_SECONDS:
-            self._last[record.name] = now
+        """Pass a line on, unless one of its kind (place and types of error) was just now."""
+        now, args = time.monotonic(), record.args if isinstance(record.args, tuple) else ()
+        kind = (record.name, record.lineno, *map(type, args))
+        if now - self._last.get(kind, -_REPEAT_SECONDS) >= _REPEAT_SECONDS:
+            self._last[kind] = now
             _log.warning("kafka client", message=record.getMessage(), logger_name=record.name)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
@@ -13,7 +13,8 @@ from worker.clock import Clock, SystemClock
 from worker.errors import RetryError
 from worker.records import RawRecord
 from worker.sources.gaps import Gap, Losses, find_gaps
-from worker.sources.kafka_client import client_options, translate
+from worker.sources.kafka_client import translate
+from worker.sources.kafka_consumer import connect, to_raw
 from worker.sources.kafka_settings import KafkaSettings
 from worker.sources.kafka_topic import KafkaTopic
 
@@ -38,6 +39,7 @@ class KafkaSource:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._losses = Losses(_ADVICE, accept=settings.accept_loss)
+        self._consumer: Any = None
         self._names: dict[TopicPartition, str] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._targets: dict[TopicPartition, int] = {}
@@ -49,7 +51,7 @@ class KafkaSource:
     def open(self, positions: Mapping[str, int]) -> None:
         """See `Source.open`; waits for brokers and topic up to `start_timeout_seconds`."""
         settings = self._settings
-        self._consumer = _connect(settings)
+        self._consumer = connect(settings)
         self._topic = KafkaTopic(self._consumer, settings.topic)
         try:
             self._topic.wait(settings.start_timeout_seconds, self._clock)
@@ -61,8 +63,7 @@ class KafkaSource:
         except BaseException:
             self.close()
             raise
-        if settings.until_end:
-            self._targets = dict(self._ends)
+        self._aim()
 
     def poll(self, max_records: int, timeout_seconds: float) -> list[RawRecord]:
         """See `Source.poll`."""
@@ -79,9 +80,10 @@ class KafkaSource:
             self._seek_again(error.divergent_offsets, error.divergent_offsets)
         except KafkaError as error:
             self._warn_or_raise(error)
+            self._clock.sleep(timeout_seconds)
         else:
             return [
-                _raw(name, record)
+                to_raw(name, record)
                 for partition, records in batches.items()
                 for name in (self._names[partition],)
                 for record in records
@@ -132,17 +134,21 @@ class KafkaSource:
 
     def close(self) -> None:
         """See `Source.close`; waits a moment for the last commit."""
+        if self._consumer is None:
+            return
         with contextlib.suppress(KafkaError):
             if self._last_commit is not None and not self._last_commit.succeeded():
                 self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS)
         self._consumer.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+        self._consumer = None
 
     def _of_this_worker(self, positions: Mapping[str, int]) -> dict[str, int]:
         """The positions in partitions of the topic that are this worker's to read."""
         mine = {}
         for name, position in positions.items():
             topic, _, number = name.rpartition("/")
-            if topic == self._topic.name and self._settings.takes(int(number)):
+            ours = topic == self._topic.name and number.isdecimal()
+            if ours and self._settings.takes(int(number)):
                 mine[name] = position
         return mine
 
@@ -221,6 +227,12 @@ class KafkaSource:
         self._names = {}
         self._take(partitions, {})
         self._topic_id = self._topic.id
+        self._aim()
+
+    def _aim(self) -> None:
+        """With `until_end`, note where the end is now."""
+        if self._settings.until_end:
+            self._targets = {partition: self._ends[partition] for partition in self._names}
 
     def _update_ends(self) -> None:
         """Answers to fetches carry the ends; while paused nothing is fetched, so ask for them."""
@@ -244,34 +256,3 @@ class KafkaSource:
         if now >= self._next_warning:
             self._next_warning = now + _WARN_SECONDS
             _log.warning("reading fails, trying again", error=str(translated))
-
-
-def _connect(settings: KafkaSettings) -> KafkaConsumer:
-    options = client_options(settings.bootstrap, settings.security, settings.start_timeout_seconds)
-    try:
-        return KafkaConsumer(
-            **options,
-            group_id=settings.group,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            allow_auto_create_topics=False,
-            metrics_enabled=False,
-            metadata_max_age_ms=round(settings.refresh_seconds * 1000),
-            max_partition_fetch_bytes=settings.partition_fetch_bytes,
-            fetch_max_bytes=settings.fetch_bytes,
-        )
-    except KafkaError as error:
-        raise translate(error, f"connecting to Kafka at {settings.bootstrap}") from error
-
-
-def _raw(partition: str, record: Any) -> RawRecord:
-    headers = record.headers
-    return RawRecord(
-        partition,
-        record.offset,
-        record.key,
-        record.value,
-        tuple((name, value or b"") for name, value in headers) if headers else (),
-        record.timestamp / 1000 if record.timestamp >= 0 else None,
-    )
