@@ -32,12 +32,14 @@ class Adoption:
     """The rows still to be published: `rows` int64 [m] from `cursor` on, `before` their clusters
     as readers see them, aligned with all rows; `waiting` marks them. `late` are rows that the run
     did not see: they choose again among the new clusters (R6); `moved` notes where the last
-    image of a cluster went. `events` are the run's, whose new clusters got `numbers`.
+    image of a cluster went. `events` are the run's, whose new clusters got `numbers`; `retired`
+    clusters are published as such when readers see no image in them any more.
     """
 
     generation: int
     events: Sequence[Lineage]
     numbers: range
+    retired: Sequence[int]
     rows: Rows
     before: Labels
     waiting: NDArray[np.bool_]
@@ -182,7 +184,7 @@ def _record(
     moved = table.set_exemplars(
         connection, dict(zip(clusters.tolist(), result.exemplars.tolist(), strict=True))
     )
-    outbox.add_clusters(connection, {*numbers, *retired, *result.revived, *moved})
+    outbox.add_clusters(connection, {*numbers, *result.revived, *moved})
 
 
 def _announce(
@@ -233,8 +235,9 @@ def _switch(
     late = np.flatnonzero(~confirmed & (target != NONE))
     first = collection.state.adopting_first
     numbers = range(first, first + result.new_clusters)
+    retired = [number for number in result.retired if collection.clusters[number].retired]
     collection.adoption = Adoption(
-        result.generation, result.events, numbers, rows, before, changed, late
+        result.generation, result.events, numbers, retired, rows, before, changed, late
     )
 
 
@@ -263,7 +266,7 @@ def _finish(collection: Collection, connection: sqlite3.Connection, adoption: Ad
     )
     empty = {number: adoption.moved.get(number) for number in table.live if not sizes[number]}
     table.retire(connection, empty)
-    collection.outbox.add_clusters(connection, empty)
+    collection.outbox.add_clusters(connection, {*empty, *adoption.retired})
     collection.set_state(connection, generation=adoption.generation, adopting=0)
     collection.outbox.add_events(
         connection, [Event(EventKind.GENERATION, {"generation": str(adoption.generation)})]

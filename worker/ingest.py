@@ -32,6 +32,9 @@ from worker.sources.base import Source
 
 log = structlog.get_logger()
 
+# Updates that one collection publishes between two batches, if so much waits.
+_UPDATES = 8
+
 # How long a store that failed is left alone, and how long dead letters wait between attempts.
 _RETRY_SECONDS = 1.0
 
@@ -101,6 +104,11 @@ class Ingest:
     def unpublished(self) -> int:
         """Images that wait for the store."""
         return sum(len(collection.outbox) for collection in self._collections)
+
+    def backlog(self) -> bool:
+        """Whether anything waits for the store that does not rest."""
+        rests = self._clock.monotonic() < self._store_rests_until
+        return not rests and any(collection.outbox for collection in self._collections)
 
     def _take(self, raws: Sequence[RawRecord]) -> None:
         with self._step("decode"):
@@ -185,15 +193,18 @@ class Ingest:
             )
 
     def _publish(self, collection: Collection) -> None:
-        produced = self._waiting.pop(collection.name, {})
+        produced = self._waiting[collection.name]
         try:
-            while collection.outbox:
+            for _ in range(_UPDATES):
+                if not collection.outbox:
+                    break
                 images = self._publisher.publish(collection)
                 now = self._clock.time()
                 for image in produced.keys() & set(images):
                     self._metrics.visible_seconds.observe(max(0.0, now - produced.pop(image)))
+            if not collection.outbox:
+                produced.clear()
         except StoreUnavailableError as error:
-            self._waiting[collection.name] = produced
             self._metrics.store_errors.inc()
             self._store_rests_until = self._clock.monotonic() + _RETRY_SECONDS
             log.warning("not published yet", collection=collection.name, error=str(error))

@@ -1,6 +1,7 @@
 """Step 6: what changed goes to the store; and the whole collection where the store lost it."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from index import reach_fault
 from worker.clock import Clock
@@ -143,12 +144,15 @@ def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], 
     outbox, table = collection.outbox, collection.clusters
     entries = outbox.first_images(MAX_CHANGES)
     images = [image for image, _ in entries]
-    states = _states(collection, images)
+    rows = collection.index.row_of(images)
+    states = [None if row is None else _state(collection, row) for row in rows]
     changes = [
         Change(image, table.id(old), state)
         for (image, old), state in zip(entries, states, strict=True)
     ]
-    clusters = sorted(outbox.clusters)[:MAX_CHANGES]
+    named = {int(collection.assignments.labels[row]) for row in rows if row is not None}
+    first = named & outbox.clusters
+    clusters = [*first, *islice(outbox.clusters - first, MAX_CHANGES - len(first))]
     last = len(outbox.images) == len(images) and len(outbox.clusters) == len(clusters)
     events = outbox.events[:MAX_CHANGES] if last else []
     update = Update(
@@ -162,11 +166,6 @@ def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], 
         dimension=collection.index.dimension,
     )
     return update, images, clusters, [sequence for sequence, _ in events]
-
-
-def _states(collection: Collection, images: list[str]) -> list[ImageState | None]:
-    rows = collection.index.row_of(images)
-    return [None if row is None else _state(collection, row) for row in rows]
 
 
 def _state(collection: Collection, row: int) -> ImageState:

@@ -11,7 +11,6 @@ from worker.errors import (
     RetryError,
     SettingsError,
     SourceUnavailableError,
-    StoreUnavailableError,
 )
 from worker.ingest import Ingest
 from worker.lock import DirectoryLock
@@ -79,6 +78,7 @@ class Worker:
         self._beat = clock.monotonic()
         self._renew_at = 0.0
         self._status_at = 0.0
+        self._told: dict[str, dict[str, object]] = {}
         self._finishing = False
 
     def stop(self) -> None:
@@ -168,6 +168,8 @@ class Worker:
                 self._beat = self._clock.monotonic()
                 self._clock.sleep(_RETRY_SECONDS)
             else:
+                # A process that was killed may have taken more than it committed.
+                self._source.commit(self._positions.next)
                 self._unready = None
                 self._metrics.ready.set(1)
                 log.info("serving", source=self._settings.source)
@@ -216,6 +218,9 @@ class Worker:
             self._reclustering.request(collection)
             return True
         if request.verb == "publish":
+            if self._reclustering.busy(collection):
+                self._mailbox.answer(request, "failed: a run goes on; ask again when it has ended")
+                return False
             self._reclustering.ended.pop(request.collection, None)
             begun = self._reclustering.publish_held(collection)
             if not begun:
@@ -245,12 +250,15 @@ class Worker:
             for collection in self._collections:
                 held = self._reclustering.is_held(collection)
                 busy = self._reclustering.busy(collection)
-                self._publisher.put_status(collection, status(collection, lag, busy, held))
+                told = status(collection, lag, busy, held)
+                if self._told.get(collection.name) != told:
+                    self._publisher.put_status(collection, told)
+                    self._told[collection.name] = told
         except RetryError as error:
             log.debug("status not published", error=str(error))
 
     def _poll_seconds(self) -> float:
-        busy = any(c.adoption is not None for c in self._collections)
+        busy = self._ingest.backlog() or any(c.adoption is not None for c in self._collections)
         running = self._reclustering.running is not None and self._settings.once
         return _BUSY_POLL_SECONDS if busy or running else self._settings.poll_seconds
 
@@ -272,7 +280,9 @@ class Worker:
         """With `once`: everything was read, clustered and published."""
         if not self._settings.once or not self._source.exhausted:
             return False
-        if self._asked or self._reclustering.running is not None or self._ingest.unpublished():
+        if self._asked or self._reclustering.running is not None:
+            return False
+        if any(collection.outbox for collection in self._collections):
             return False
         if any(c.adoption is not None for c in self._collections):
             return False
@@ -288,7 +298,7 @@ class Worker:
         self._reclustering.cancel()
         try:
             self._ingest.publish()
-        except StoreUnavailableError as error:
+        except RetryError as error:
             log.warning("some images wait for the next start", error=str(error))
         finally:
             for collection in self._collections:

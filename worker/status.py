@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from worker.assignments import NONE
 from worker.collection import Collection
 from worker.metrics import Metrics
 
@@ -41,7 +42,7 @@ def measure(metrics: Metrics, collections: Sequence[Collection], lag: int, lost:
 
 def _clusters(collection: Collection) -> int:
     live = collection.assignments.labels[collection.index.counts > 0]
-    return len(np.unique(live))
+    return int(np.count_nonzero(np.bincount(live[live != NONE])))
 
 
 def _provisional(collection: Collection) -> int:
