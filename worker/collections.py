@@ -9,7 +9,7 @@ from worker import adopt
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.edges import Edges
-from worker.errors import LeaseError, StoreUnavailableError
+from worker.errors import LeaseError, RetryError
 from worker.metrics import Metrics
 from worker.publish import Publisher
 from worker.settings import Settings
@@ -98,10 +98,11 @@ class Collections:
             name, index, self._make_edges(), self._clock, settings.join_probability
         )
         try:
-            collection.recover()
+            # First, so that what recovery assigns joins the clusters of that run.
             adopt.resume(collection, directory / RUNS / ADOPTING)
+            collection.recover()
             self._publisher.renew(collection)
-        except StoreUnavailableError as error:
+        except RetryError as error:
             log.warning("no lease yet", collection=name, error=str(error))
         except LeaseError:
             index.close()
@@ -115,7 +116,7 @@ class Collections:
             return
         try:
             self._reserved[name] = self._publisher.claim(name)
-        except StoreUnavailableError as error:
+        except RetryError as error:
             log.warning("no lease yet", collection=name, error=str(error))
 
     def renew_reserved(self) -> None:

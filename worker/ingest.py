@@ -23,7 +23,7 @@ from worker.collections import Collections
 from worker.dead_letters.base import DeadLetter, DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits
 from worker.decode import Decoder
-from worker.errors import RejectedError, SourceUnavailableError, StoreUnavailableError
+from worker.errors import RejectedError, RetryError, SourceUnavailableError
 from worker.metrics import Metrics
 from worker.positions import Positions
 from worker.publish import Publisher
@@ -204,7 +204,7 @@ class Ingest:
                     self._metrics.visible_seconds.observe(max(0.0, now - produced.pop(image)))
             if not collection.outbox:
                 produced.clear()
-        except StoreUnavailableError as error:
+        except RetryError as error:
             self._metrics.store_errors.inc()
             self._store_rests_until = self._clock.monotonic() + _RETRY_SECONDS
             log.warning("not published yet", collection=collection.name, error=str(error))
