@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.context import NUMBERS
 from models.edges import EdgeReader, reader_of
 from models.network import Evidence, HiLanderNetwork, round_two_features, with_context
-from models.training.fit import Examples, Plan, Step, fit
+from models.training.fit import READ_ONE, READ_TWO, Examples, Plan, Step, fit
 from models.training.prepared import Episode
 
 EDGES_PER_EPISODE = 10_000
@@ -47,7 +47,7 @@ def _examples(
         x.append(_inputs(network, episode, edges, which))
         target.append(episode.same.reshape(-1)[edges].astype(np.float32))
         weight.append(np.full(len(edges), episode.weight / max(len(edges), 1), np.float32))
-        step()
+        step(READ_ONE if which == 1 else READ_TWO)
     return Examples(np.concatenate(x), np.concatenate(target), np.concatenate(weight))
 
 

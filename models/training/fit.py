@@ -12,8 +12,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from models.conditions import CONDITIONS, UNKNOWN_SIZE
 from models.network import Logit
 
-Step = Callable[[], None]
-"""Called after every optimiser step."""
+Step = Callable[[int], None]
+"""Called with the work just done, counted in optimiser steps."""
+
+# What else costs time, in optimiser steps: one episode cut, graphed and measured; read for round
+# 1, read for round 2, its hierarchy built and watched, its edges judged.
+PREPARE, READ_ONE, READ_TWO, WATCH, JUDGE = 20, 10, 25, 60, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def fit(
         optimiser.step()
         schedule.step()
         running = loss.item() if count == 0 else 0.99 * running + 0.01 * loss.item()
-        step()
+        step(1)
     network.eval()
     return running
 

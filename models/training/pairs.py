@@ -13,7 +13,7 @@ from models.levels import FLOOR, Score, build_tree
 from models.network import HiLanderNetwork
 from models.pair_features import pair_features
 from models.supernodes import Clusters, Floats, Pairs, Rows
-from models.training.fit import Examples, Plan, Step, fit
+from models.training.fit import WATCH, Examples, Plan, Step, fit
 from models.training.prepared import Episode
 
 # Pairs kept of each level: some that are the best of one of their ends, some that are not.
@@ -100,7 +100,7 @@ def train_pairs(
             x.append(np.concatenate((seen.x, told), axis=1))
             target.append(seen.target)
             weight.append(seen.weight)
-            step()
+            step(WATCH)
         examples = Examples(np.concatenate(x), np.concatenate(target), np.concatenate(weight))
         loss = fit(network.pair, examples, 0, plan, seed + turn, step)
     return loss

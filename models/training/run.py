@@ -8,7 +8,7 @@ import numpy as np
 from models.network import HiLanderNetwork
 from models.training.edges import train_edges
 from models.training.episodes import SMALL_ROWS, variation, whole
-from models.training.fit import Plan
+from models.training.fit import JUDGE, PREPARE, READ_ONE, READ_TWO, WATCH, Plan
 from models.training.gate import GateFigure, measure
 from models.training.pairs import train_pairs
 from models.training.prepared import Episode, prepare
@@ -60,22 +60,20 @@ class Trained:
     pair_loss: float
 
 
-class _Steps:
-    """Counts work of very different kinds on one scale, in optimiser steps."""
-
-    # An episode costs about as much as so many steps each time it is read.
-    EPISODE = 30
+class _Work:
+    """How much of all work is done, counted in optimiser steps."""
 
     def __init__(self, recipe: Recipe, sets: int, episodes: int, report: Progress) -> None:
-        reads = sets + 3 * episodes + sum(min(count, episodes) for count in recipe.pair_rounds)
+        watched = sum(min(count, episodes) for count in recipe.pair_rounds)
         fits = 2 * recipe.edge_plan.steps + len(recipe.pair_rounds) * recipe.pair_plan.steps
-        self.total = self.EPISODE * reads + fits
+        reads = episodes * (PREPARE + READ_ONE + READ_TWO)
+        self.total = reads + watched * WATCH + fits + sets * JUDGE
         self.done = 0
         self.stage = "episodes"
         self.report = report
 
-    def step(self, size: int = 1) -> None:
-        """One more unit of work is done."""
+    def step(self, size: int) -> None:
+        """Work of `size` optimiser steps was done."""
         self.done += size
         self.report(self.stage, min(1.0, self.done / self.total))
 
@@ -99,23 +97,23 @@ def train(
     known = [source.without(held_out) for source, held_out in split]
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
-    steps = _Steps(recipe, len(sets), len(parts), progress or (lambda _stage, _share: None))
+    work = _Work(recipe, len(sets), len(parts), progress or (lambda _stage, _share: None))
     episodes: list[Episode] = []
     for part in parts:
         episodes.append(prepare(part))
-        steps.step(_Steps.EPISODE)
+        work.step(PREPARE)
     network = HiLanderNetwork(recipe.hidden)
-    steps.stage = "edge networks"
-    _, edge_loss = train_edges(network, episodes, recipe.edge_plan, seed, steps.step)
-    steps.stage = "pair network"
+    work.stage = "edge networks"
+    _, edge_loss = train_edges(network, episodes, recipe.edge_plan, seed, work.step)
+    work.stage = "pair network"
     pair_loss = train_pairs(
-        network, episodes, recipe.pair_rounds, recipe.pair_plan, seed, steps.step
+        network, episodes, recipe.pair_rounds, recipe.pair_plan, seed, work.step
     )
-    steps.stage = "gate"
+    work.stage = "gate"
     figures = []
     for figure in measure(network, split):
         figures.append(figure)
-        steps.step(_Steps.EPISODE)
+        work.step(JUDGE)
     return Trained(
         network=network,
         config=_judged(figures, recipe, seed),

@@ -73,13 +73,9 @@ def main(arguments: list[str]) -> int:
         print(f"{data} holds no *_meta_train.npz", file=sys.stderr)  # noqa: T201  a script
         return 2
     torch.set_num_threads(THREADS)
-    trained = train(sets, seed=SEED, recipe=Recipe(), progress=_line())
+    trained = train(sets, seed=SEED, recipe=Recipe(), progress=_Line())
     save_trained(output, trained, sets)
     return 0 if trained.config.usable else 1
-
-
-def _line() -> "_Line":
-    return _Line()
 
 
 class _Line:

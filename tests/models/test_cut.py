@@ -96,7 +96,7 @@ class TestConfidence:
         np.testing.assert_allclose(actual, [0.9, 0.9, 1.0], rtol=1e-6)
 
     def test_late_company_counts_by_its_size(self):
-        """Row 2 joined a pair: both of its pairs match with .6, the others' mean is (.9 + .6) / 2."""
+        """Row 2 joined a pair: its pairs match with .6, the others' mean is (.9 + .6) / 2."""
         tree = MergeTree(
             3, np.array([0, 3]), np.array([1, 2]), np.array([0.9, 0.6]), np.array([0, 1, 2])
         )

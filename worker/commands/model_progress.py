@@ -9,7 +9,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 @contextmanager
 def stages(*, shown: bool) -> Iterator[Callable[[str, float], None]]:
-    """A function to call with a stage and the share of it that is done; on stderr, if `shown`."""
+    """A function to call with a stage and the share of it that is done.
+
+    The bar is drawn on stderr, if `shown` and if that is a terminal.
+    """
+    console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -17,8 +21,8 @@ def stages(*, shown: bool) -> Iterator[Callable[[str, float], None]]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
+        console=console,
+        disable=not (shown and console.is_terminal),
         transient=True,
     )
     with bar:

@@ -1,0 +1,134 @@
+import json
+
+import numpy as np
+import pytest
+
+from models.training.fit import Plan
+from models.training.run import Recipe
+from worker.cli import main
+
+
+@pytest.fixture
+def shoal(monkeypatch, capsys):
+    """A function: run the command line; exit status and what it printed."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["shoal", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path, groups):
+    """Ten groups of ten images, labelled."""
+    x, labels = groups(10, 10)
+    np.savez(tmp_path / "images.npz", features=x.astype(np.float16), labels=labels)
+    return tmp_path / "images.npz"
+
+
+class TestCluster:
+    def test_writes_labels_and_confidence(self, shoal, file, tmp_path):
+        """int64 and float32, one per image, and says what it did as JSON."""
+        status, out, _ = shoal("cluster", file, "--output", tmp_path / "out.npz", "--json")
+        assert status == 0
+        answer = json.loads(out)
+        with np.load(tmp_path / "out.npz") as written:
+            labels, confidence = written["labels"], written["confidence"]
+        assert (labels.dtype, confidence.dtype) == (np.int64, np.float32)
+        assert (answer["n"], answer["clusters"]) == (100, labels.max() + 1)
+        assert answer["levels"] >= 1
+        assert set(answer["seconds"]) == {"graph", "features", "edges", "levels", "cut"}
+
+    def test_says_it_in_words(self, shoal, file, tmp_path):
+        """Without --json."""
+        status, out, _ = shoal(
+            "cluster",
+            file,
+            "--output",
+            tmp_path / "o.npz",
+            "--granularity",
+            "shot",
+            "--group-size",
+            10,
+        )
+        assert status == 0
+        assert out.startswith("100 images in ")
+
+    @pytest.mark.parametrize(
+        ("arrays", "message"),
+        [
+            ({"vectors": np.eye(2)}, "has no array 'features'; it has vectors"),
+            ({"features": np.ones(3)}, "features has shape (3,); it must be [n, d]"),
+            ({"features": np.array([[1, np.nan]])}, "features row 0 contains nan"),
+        ],
+    )
+    def test_complains_of_files_in_one_line(self, shoal, tmp_path, arrays, message):
+        """Exit status 2, nothing written."""
+        np.savez(tmp_path / "bad.npz", **arrays)
+        status, _, err = shoal("cluster", tmp_path / "bad.npz", "--output", tmp_path / "out.npz")
+        assert status == 2
+        assert err.startswith("shoal: ")
+        assert message in err
+        assert not (tmp_path / "out.npz").exists()
+
+    def test_complains_of_what_is_no_npz(self, shoal, tmp_path):
+        """Text, a folder, nothing at all."""
+        (tmp_path / "text").write_text("no arrays")
+        for path in (tmp_path / "text", tmp_path, tmp_path / "missing"):
+            status, _, err = shoal("cluster", path, "--output", tmp_path / "out.npz")
+            assert status == 2
+            assert str(path) in err
+
+    def test_leaves_what_was_there_if_it_cannot_write(self, shoal, file, tmp_path):
+        """No folder is made, no half file is left."""
+        status, _, err = shoal("cluster", file, "--output", tmp_path / "no" / "out.npz")
+        assert status == 2
+        assert "cannot be written" in err
+        assert not (tmp_path / "no").exists()
+
+
+class TestEvaluate:
+    def test_answers_one_file_with_json(self, shoal, file):
+        """All three scores."""
+        status, out, _ = shoal("evaluate", file)
+        assert status == 0
+        scores = json.loads(out)
+        assert scores["n"] == 100
+        assert all(scores[name] > 0.9 for name in ("pairwise_f", "bcubed_f", "nmi"))
+
+    def test_answers_many_with_a_line_each(self, shoal, file):
+        """One object per file with --json, a table without."""
+        _, out, _ = shoal("evaluate", file, file, "--json")
+        assert [json.loads(line)["classes"] for line in out.splitlines()] == [10, 10]
+        _, out, _ = shoal("evaluate", file, file)
+        assert "pairwise_f" in out
+
+
+class TestTrain:
+    def test_refuses_weights_that_are_not_better_than_cosine(
+        self, shoal, file, tmp_path, monkeypatch
+    ):
+        """Exit status 1, and the folder says why."""
+        plan = Plan(steps=5, batch=64)
+        recipe = Recipe(8, 0, 0, edge_plan=plan, pair_plan=plan, pair_rounds=(1,), variations=0.01)
+        monkeypatch.setattr("models.training.run.QUICK", recipe)
+        status, out, _ = shoal(
+            "train", file, "--output", tmp_path / "w", "--quick", "--granularity", f"{file}=kind"
+        )
+        config = json.loads((tmp_path / "w" / "config.json").read_text())
+        assert (status, config["usable"]) == (1, False)
+        assert "NOT usable" in out
+        assert "| kind |" in (tmp_path / "w" / "MODEL_CARD.md").read_text()
+
+    @pytest.mark.parametrize("option", ["kind", "other.npz=kind", "{file}=person"])
+    def test_refuses_words_it_does_not_know(self, shoal, file, tmp_path, option):
+        """FILE=WORD with a file that is given and a word that exists."""
+        status, _, err = shoal(
+            "train", file, "--output", tmp_path, "--granularity", option.format(file=file)
+        )
+        assert status == 2
+        assert "must be" in err

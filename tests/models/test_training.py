@@ -1,0 +1,220 @@
+import numpy as np
+import pytest
+
+from models import BadInputError, HiLander, WeightsError, cluster, evaluate
+from models.supernodes import Pairs
+from models.training.card import CARD, save_trained
+from models.training.episodes import variation, whole
+from models.training.fit import Plan
+from models.training.gate import auc
+from models.training.pairs import matching_share
+from models.training.prepared import prepare, seen_size
+from models.training.run import Recipe, train
+from models.training.shipped import training_sets, word_of
+from models.training.sources import LabelledSet, held_out_classes, read_set
+from models.training.synthetic import synthetic
+
+TINY = Recipe(
+    hidden=16,
+    synthetic=2,
+    small=1,
+    edge_plan=Plan(steps=150, batch=1_024),
+    pair_plan=Plan(steps=100, batch=512),
+    pair_rounds=(4, 4),
+    variations=0.5,
+)
+
+# Too little to learn anything, enough to go through every step.
+SHORT = Recipe(
+    hidden=4,
+    synthetic=0,
+    small=0,
+    edge_plan=Plan(steps=5, batch=64),
+    pair_plan=Plan(steps=5, batch=64),
+    pair_rounds=(1,),
+    variations=0.1,
+)
+
+
+@pytest.fixture(scope="module")
+def labelled(groups):
+    """A function: a set of noisy groups."""
+
+    def make(classes=60, size=12, spread=0.9, seed=0):
+        x, labels = groups(classes, size, spread=spread, seed=seed)
+        return LabelledSet(f"set{seed}", x, labels.astype(np.int64), "thing")
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def trained(labelled):
+    """A tiny training over two sets."""
+    return train([labelled(seed=1), labelled(seed=2)], seed=0, recipe=TINY)
+
+
+class TestTrain:
+    def test_beats_cosine_on_classes_held_out(self, trained):
+        """The gate has both figures and passes."""
+        assert trained.config.usable
+        assert trained.config.edge_auc > trained.config.cosine_auc > 0.5
+        assert [figure.name for figure in trained.figures] == ["set1", "set2"]
+
+    def test_clusters_classes_it_never_saw(self, trained, labelled):
+        """Even a tiny training groups another collection."""
+        test = labelled(classes=20, spread=0.5, seed=9)
+        model = HiLander(trained.network, trained.config, "cpu")
+        assert evaluate(test.labels, cluster(test.unit, model=model).labels).bcubed_f > 0.6
+
+    def test_writes_a_folder_that_loads(self, trained, labelled, tmp_path):
+        """Weights, config and a card that names the sets and the verdict."""
+        save_trained(tmp_path, trained, [labelled(seed=1)])
+        assert HiLander.load(tmp_path).config == trained.config
+        card = (tmp_path / CARD).read_text()
+        assert "| set1 | thing | 720 | 60 |" in card
+        assert "**usable**" in card
+
+    def test_is_the_same_for_the_same_seed(self, labelled):
+        """Bit by bit; another seed gives other weights."""
+        one, two, other = (
+            train([labelled(size=4)], seed=seed, recipe=SHORT).network.state_dict()
+            for seed in (0, 0, 1)
+        )
+        assert all(bool((one[name] == two[name]).all()) for name in one)
+        assert any(bool((one[name] != other[name]).any()) for name in one)
+
+    def test_is_not_usable_where_cosine_cannot_be_beaten(self, labelled, tmp_path):
+        """Groups that cosine separates perfectly leave nothing to learn: refused when loading."""
+        sets = [labelled(spread=0.05, size=8)]
+        result = train(sets, recipe=SHORT)
+        assert not result.config.usable
+        save_trained(tmp_path, result, sets)
+        with pytest.raises(WeightsError, match="not usable"):
+            HiLander.load(tmp_path)
+
+    def test_reports_its_way_to_the_end(self, labelled):
+        """Progress rises from stage to stage and ends at 1."""
+        seen = []
+        train([labelled(size=4)], recipe=SHORT, progress=lambda *step: seen.append(step))
+        shares = [share for _, share in seen]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1.0
+        stages = list(dict.fromkeys(stage for stage, _ in seen))
+        assert stages == ["episodes", "edge networks", "pair network", "gate"]
+
+
+class TestHoldingOut:
+    def test_a_tenth_of_the_classes_at_least_two(self, labelled):
+        """Of sixty classes six, of ten two."""
+        rng = np.random.default_rng(0)
+        assert len(held_out_classes(labelled(classes=60), rng)) == 6
+        assert len(held_out_classes(labelled(classes=10), rng)) == 2
+
+    def test_too_few_classes_are_refused(self, labelled):
+        """Three classes cannot be split."""
+        with pytest.raises(BadInputError, match="3 classes; training needs at least 4"):
+            held_out_classes(labelled(classes=3), np.random.default_rng(0))
+
+    def test_what_is_held_out_is_not_trained_on(self, labelled):
+        """The rest has all other classes, numbered anew."""
+        source = labelled(classes=20)
+        held_out = held_out_classes(source, np.random.default_rng(0))
+        rest = source.without(held_out)
+        assert rest.classes == 18
+        assert len(rest) == len(source) - int(np.isin(source.labels, held_out).sum())
+
+
+class TestEpisodes:
+    @pytest.mark.parametrize("seed", range(12))
+    def test_variations_are_sound_collections(self, labelled, seed):
+        """Unit rows, classes numbered without gaps, as many labels as rows."""
+        part = variation(labelled(), np.random.default_rng(seed))
+        np.testing.assert_allclose(np.linalg.norm(part.unit, axis=1), 1, rtol=1e-5)
+        assert np.unique(part.labels).tolist() == list(range(part.classes))
+        assert len(part.unit) == len(part.labels)
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_synthetic_collections_are_sound(self, seed):
+        """Of the promised sizes, with classes of several images among them."""
+        part = synthetic(np.random.default_rng(seed))
+        assert 24 <= part.unit.shape[1] < 160
+        assert len(part) >= 100
+        assert np.isfinite(part.unit).all()
+        assert np.bincount(part.labels).max() > 1
+
+    def test_large_sets_lose_whole_classes(self, labelled, monkeypatch):
+        """A set above the limit keeps the sizes of the classes it keeps."""
+        monkeypatch.setattr("models.training.episodes.WHOLE_ROWS", 300)
+        part = whole(labelled(), np.random.default_rng(0))
+        assert len(part) <= 300
+        assert set(np.bincount(part.labels)) == {12}
+
+    def test_copies_are_collapsed_before_training(self, labelled):
+        """As at inference."""
+        source = labelled(classes=10, size=4)
+        twice = source.rows(np.concatenate((np.arange(40), np.arange(40))))
+        assert len(prepare(twice).labels) == 40
+
+
+def test_auc_counts_ties_half():
+    """Against every pair of a true and a false score."""
+    score = np.array([0.9, 0.5, 0.5, 0.1, 0.7], np.float32)
+    truth = np.array([True, True, False, False, False])
+    wins = [(a > b) + 0.5 * (a == b) for a in score[truth] for b in score[~truth]]
+    assert auc(score, truth) == pytest.approx(np.mean(wins))
+
+
+def test_matching_share_is_that_of_all_image_pairs():
+    """Between clusters {0, 1} and {2, 3, 4}: every pair of images counted."""
+    one = np.ones(1)
+    pairs = Pairs(np.array([0]), np.array([2]), one, one, one, one, one, one, one)
+    labels = np.array([0, 1, 0, 0, 1])
+    share = matching_share(pairs, labels, np.array([0, 0, 2, 2, 2]))
+    assert share.tolist() == [3 / 6]
+
+
+def test_seen_size_is_what_a_typical_image_sees():
+    """Classes of 3 and 1: three images see 3, one sees 1."""
+    assert seen_size(np.array([0, 0, 0, 1])) == pytest.approx((9 + 1) / 4)
+
+
+class TestFiles:
+    def test_unknown_labels_are_left_out(self, tmp_path):
+        """Rows with label -1 are no part of a set."""
+        np.savez(tmp_path / "a.npz", features=np.eye(4), labels=np.array([5, -1, 9, 5]))
+        source = read_set(tmp_path / "a.npz", "kind")
+        assert source.labels.tolist() == [0, 1, 0]
+        assert (source.name, source.granularity) == ("a", "kind")
+
+    @pytest.mark.parametrize(
+        ("arrays", "message"),
+        [
+            ({"features": np.eye(2)}, "no array 'labels'"),
+            ({"features": np.eye(2), "labels": np.array([0.5, 1])}, "labels is float64"),
+            ({"features": np.eye(2), "labels": np.array([0])}, "one for each of the 2"),
+            ({"features": np.zeros((1, 2)), "labels": np.array([0])}, "row 0 is all zeros"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path, arrays, message):
+        """With the file."""
+        np.savez(tmp_path / "bad.npz", **arrays)
+        with pytest.raises(BadInputError, match=rf"bad\.npz.*{message}"):
+            read_set(tmp_path / "bad.npz")
+
+    def test_shipped_weights_are_trained_on_meta_train_alone(self, tmp_path):
+        """No test file is read; of omniglot only the upright quarter."""
+        (tmp_path / "types").mkdir()
+        x, y = np.eye(8), np.arange(8) // 2
+        np.savez(tmp_path / "omniglot_meta_train.npz", features=x, labels=y, rot=np.arange(8) % 4)
+        np.savez(tmp_path / "omniglot_test_public.npz", features=x, labels=y)
+        np.savez(tmp_path / "types" / "edits_top_meta_train.npz", features=x, labels=y)
+        np.savez(tmp_path / "types" / "edits_top_test.npz", features=x, labels=y)
+        sets = training_sets(tmp_path)
+        assert [source.name for source in sets] == ["omniglot_meta_train", "edits_top_meta_train"]
+        assert [len(source) for source in sets] == [2, 8]
+        assert [source.granularity for source in sets] == ["thing", "shot"]
+
+    def test_words_follow_the_source(self):
+        """By the first part of a set's name."""
+        names = ("neardup", "caltech101", "mixed_top128", "latin_cnn64", "style_lda24")
+        assert [word_of(name) for name in names] == ["shot", "kind", None, "thing", "kind"]
