@@ -2,8 +2,8 @@
 
     python benchmarks/indexing.py --images 100000 --dimension 128
 
-Feeds the same vectors in equal batches to hnswlib alone (add the batch, then search for its k + 1
-nearest with the same beam) and to a `CollectionIndex` (log durably, insert into HNSW and graph).
+Feeds the same vectors, batch by batch in turn, to hnswlib alone and to a `CollectionIndex` (log
+durably, insert into HNSW and graph).
 """
 
 import argparse
@@ -53,35 +53,39 @@ def look_alikes(images: int, dimension: int, seed: int) -> tuple[Vectors, NDArra
     return vectors.astype(np.float32), labels
 
 
-def bare(vectors: Vectors, settings: IndexSettings, batch: int) -> float:
-    """Seconds that hnswlib alone takes."""
-    index = hnswlib.Index("ip", vectors.shape[1])
-    index.init_index(len(vectors), M=settings.m, ef_construction=settings.ef_construction)
-    index.set_num_threads(settings.threads_used())
-    index.set_ef(settings.ef_search)
-    started = time.perf_counter()
+class Bare:
+    """What hnswlib does without anything around it."""
+
+    def __init__(self, images: int, dimension: int, settings: IndexSettings) -> None:
+        self.index = hnswlib.Index("ip", dimension)
+        self.index.init_index(images, M=settings.m, ef_construction=settings.ef_construction)
+        self.index.set_num_threads(settings.threads_used())
+        self.index.set_ef(settings.ef_search)
+        self.k = settings.k + 1
+
+    def take(self, vectors: Vectors, first: int) -> None:
+        """Add a batch, then search for its k + 1 nearest with the same beam."""
+        self.index.add_items(vectors, np.arange(first, first + len(vectors)))
+        self.index.knn_query(vectors, k=min(self.k, first + len(vectors)))
+
+
+def feed(
+    collection: CollectionIndex, bare: Bare, vectors: Vectors, batch: int
+) -> tuple[float, float, float]:
+    """Seconds of `bare`, `log` and `insert`, turn by turn: all see the same load of the machine."""
+    seconds = np.zeros(3)
     for start in range(0, len(vectors), batch):
         part = vectors[start : start + batch]
-        index.add_items(part, np.arange(start, start + len(part)))
-        index.knn_query(part, k=min(settings.k + 1, start + len(part)))
-    return time.perf_counter() - started
-
-
-def ours(collection: CollectionIndex, vectors: Vectors, batch: int) -> tuple[float, float]:
-    """Seconds in `log` and in `insert`."""
-    log = insert = 0.0
-    for start in range(0, len(vectors), batch):
-        images = [
-            NewImage(f"image-{start + i:09}", vector)
-            for i, vector in enumerate(vectors[start : start + batch])
-        ]
-        started = time.perf_counter()
+        images = [NewImage(f"image-{start + i:09}", vector) for i, vector in enumerate(part)]
+        times = [time.perf_counter()]
+        bare.take(part, start)
+        times.append(time.perf_counter())
         logged = collection.log(images, {"images:0": start + len(images)})
-        between = time.perf_counter()
+        times.append(time.perf_counter())
         collection.insert(logged.new_rows)
-        log += between - started
-        insert += time.perf_counter() - between
-    return log, insert
+        times.append(time.perf_counter())
+        seconds += np.diff(times)
+    return tuple(seconds.tolist())
 
 
 def recall(collection: CollectionIndex, seed: int) -> float:
@@ -113,11 +117,11 @@ def main() -> None:
     if options.sorted:
         vectors = vectors[np.argsort(labels, kind="stable")]
 
-    bare_seconds = bare(vectors, settings, options.batch)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "collection"
         collection = CollectionIndex.open(path, settings=settings, dimension=options.dimension)
-        log_seconds, insert_seconds = ours(collection, vectors, options.batch)
+        bare = Bare(options.images, options.dimension, settings)
+        bare_seconds, log_seconds, insert_seconds = feed(collection, bare, vectors, options.batch)
         share = recall(collection, options.seed)
         snapshot = collection.snapshot()
         collection.close()
