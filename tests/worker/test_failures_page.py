@@ -1,0 +1,21 @@
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_test_that_the_page_names_is_there():
+    """docs/failures.md claims nothing on the word of a test that does not exist."""
+    page = (ROOT / "docs/failures.md").read_text()
+    named = set(re.findall(r"`(\w+/test_\w+\.py)::(\w+)`", page))
+    missing = [
+        f"{file}::{test}"
+        for file, test in sorted(named)
+        if not re.search(rf"def {test}\(", _text(ROOT / "tests" / file))
+    ]
+    assert missing == []
+    assert len(named) > 30
+
+
+def _text(file):
+    return file.read_text() if file.exists() else ""
