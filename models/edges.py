@@ -118,13 +118,12 @@ def both_rounds(
     network: HiLanderNetwork,
     view: View,
     context: CollectionContext,
-    progress: Progress | None = None,
+    report: Progress = lambda _stage, _share: None,
 ) -> tuple[Tensor, EdgeReader]:
     """Round 2's probabilities of every edge, [n, K] with 0 at padding, and what read them."""
     reader = reader_of(view, context)
     inputs = context.inputs(view.device)
     chunks = view.chunks(torch.arange(len(view), device=view.device))
-    report = progress or _silent
     first = []
     for step, rows in enumerate(chunks):
         first.append(_first(network, reader, inputs, rows)[0])
@@ -139,7 +138,3 @@ def both_rounds(
         second.append(network.second.probability(x) * valid)
         report("edges", (len(chunks) + step + 1) / (2 * len(chunks)))
     return torch.cat(second), reader
-
-
-def _silent(_stage: str, _share: float) -> None:
-    """Nobody watches."""

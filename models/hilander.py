@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,10 @@ class HiLander:
 
     def __init__(self, network: HiLanderNetwork, config: Config, device: str | None = None) -> None:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = network.to(self.device).eval()
         self.config = config
+        self.network = network.to(self.device).eval()
+        # A batch of new rows is too small to be worth a journey to a GPU.
+        self._at_hand = deepcopy(self.network).to("cpu")
 
     @classmethod
     def load(
@@ -67,10 +70,10 @@ class HiLander:
     ) -> CollectionContext:
         """What `edge_probabilities` must know of a collection that had no run yet.
 
-        Arguments as for `cluster`. The same as `Clustering.context` of a run over the same rows,
-        save that rows after the first 200,000 are measured when they are met.
+        Arguments as for `cluster`; runs on the CPU. The same as `Clustering.context` of a run
+        over the same rows, save that rows after the first 200,000 are measured when they are met.
         """
-        view = view_of(vectors, graph.first(self.config.k), self.device)
+        view = view_of(vectors, graph.first(self.config.k))
         alive = _alive(counts, len(view))
         told = conditions(granularity, group_size)
         return context_of(view, alive, told, seed=seed, rows_known=CONTEXT_ROWS)
@@ -88,15 +91,14 @@ class HiLander:
 
         Float32 [len(rows), K], 0 at padding, and beyond the `first` neighbours of each row if
         only so many are to be judged. The cost does not depend on the collection's size. With
-        the context of a run over the same collection these are that run's own.
+        the context of a run over the same collection these are that run's own. Runs on the CPU.
         """
-        view = view_of(vectors, graph.first(self.config.k), self.device)
-        wanted = torch.as_tensor(np.asarray(rows, np.int64), device=self.device)
+        view = view_of(vectors, graph.first(self.config.k))
+        wanted = torch.from_numpy(np.array(rows, np.int64))
         out = np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
         width = view.k if first is None else min(first, view.k)
         if len(wanted) and width > 0:
-            p = first_round(self.network, view, context, wanted, width)
-            out[:, :width] = p.cpu().numpy()
+            out[:, :width] = first_round(self._at_hand, view, context, wanted, width).numpy()
         return out
 
     def cluster(
@@ -121,15 +123,15 @@ class HiLander:
         view = view_of(vectors, graph.first(self.config.k), self.device)
         alive = _alive(counts, len(view))
         weight = np.ones(len(view), np.int32) if counts is None else np.asarray(counts, np.int32)
-        seconds: dict[str, float] = {}
-        with _timed(seconds, "features"):
+        stages = _Stages(progress)
+        with stages.stage("features"):
             context = context_of(view, alive, told, seed=seed)
-        with _timed(seconds, "edges"):
-            p, reader = both_rounds(self.network, view, context, progress)
-        with _timed(seconds, "levels"), torch.no_grad():
+        with stages.stage("edges"):
+            p, reader = both_rounds(self.network, view, context, stages.report)
+        with stages.stage("levels"), torch.no_grad():
             clusters, pairs = super_nodes(view, reader, p)
             tree = build_tree(clusters, pairs, pair_score(self.network, told))
-        with _timed(seconds, "cut"):
+        with stages.stage("cut"):
             is_alive = np.zeros(len(view), np.bool_)
             is_alive[alive] = True
             cut = best_cut(tree, weight)
@@ -144,11 +146,10 @@ class HiLander:
                 exemplars=_exemplars(labels, density),
                 expected_f=cut.expected_f,
                 method="hi-lander",
-                seconds=seconds,
+                seconds=stages.seconds,
                 context=context,
             )
-        if progress is not None:
-            progress("cut", 1.0)
+        stages.report("cut", 1.0)
         return result
 
 
@@ -181,11 +182,20 @@ def _alive(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:
     return np.flatnonzero(counts)
 
 
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[stage] = time.perf_counter() - start
+class _Stages:
+    """Times the stages of a run and says when each begins."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self.report = progress or (lambda _stage, _share: None)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what runs inside."""
+        self.report(name, 0.0)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
 
 
 def super_nodes(view: View, reader: EdgeReader, p: torch.Tensor) -> tuple[Clusters, Pairs]:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import BadInputError
-
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -133,26 +131,7 @@ def first_level(
     `density` [n] = mean R of the first 10, `coherence` [n].
     """
     n = len(neighbours)
-    if centred.shape[0] != n:
-        raise BadInputError(f"centred has {centred.shape[0]} rows; neighbours has {n}")
-    a, place = np.nonzero(neighbours >= 0)
-    p = probability[a, place].astype(np.float64)
-    edges = Pairs(
-        a=np.minimum(a, neighbours[a, place]).astype(np.int64),
-        b=np.maximum(a, neighbours[a, place]).astype(np.int64),
-        count=np.ones(len(a)),
-        p=p,
-        pp=p,
-        r=r[a, place].astype(np.float64),
-        p_max=p,
-        r_max=r[a, place].astype(np.float64),
-        q=np.full(len(a), np.nan),
-    )
-    pairs = _add_equal(edges, n)  # i -> j and j -> i are one edge, with the mean of their p
-    pairs.p /= pairs.count
-    pairs.pp, pairs.p_max = pairs.p**2, pairs.p.copy()
-    pairs.r /= pairs.count
-    pairs.count[:] = 1.0
+    a, b, p, mean_r = undirected(neighbours, probability, r)
     square = np.einsum("nd,nd->n", centred, centred).astype(np.float64)
     clusters = Clusters(
         size=np.ones(n),
@@ -160,20 +139,44 @@ def first_level(
         inner=np.zeros(n),
         inner_p=np.zeros(n),
         inner_r=np.zeros(n),
-        mass=_at_both_ends(pairs, pairs.p, n),
-        degree=_at_both_ends(pairs, pairs.count, n),
+        mass=_at_both_ends(a, b, n, p),
+        degree=_at_both_ends(a, b, n, None),
         density=density.astype(np.float64),
         coherence=coherence.astype(np.float64),
         norm=np.sqrt(square),
         total_square=square.copy(),
         total=centred,
     )
-    return clusters, pairs.take(pairs.p_max > MIN_EDGE_PROBABILITY)
+    said = p > MIN_EDGE_PROBABILITY
+    a, b, p, mean_r = a[said], b[said], p[said], mean_r[said]
+    one, unasked = np.ones(len(p)), np.full(len(p), np.nan)
+    return clusters, Pairs(a, b, one, p, p * p, mean_r, p.copy(), mean_r.copy(), unasked)
 
 
-def _at_both_ends(pairs: Pairs, value: Floats, n: int) -> Floats:
-    """The sum of `value` [e] over the pairs of every cluster [n]."""
+def undirected(
+    neighbours: NDArray[np.int32], probability: NDArray[np.float32], r: NDArray[np.float32]
+) -> tuple[Rows, Rows, Floats, Floats]:
+    """The edges of a graph, both directions as one: a < b, and the means of p and R, each [e]."""
+    n = len(neighbours)
+    i, place = np.nonzero(neighbours >= 0)
+    j = neighbours[i, place].astype(np.int64)
+    key = np.minimum(i, j) * n + np.maximum(i, j)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    start = np.flatnonzero(np.diff(key, prepend=-1))
+    times = np.diff(start, append=len(key))
+    mean_p, mean_r = (
+        np.add.reduceat(value[i, place][order].astype(np.float64), start) / times
+        if len(key)
+        else np.zeros(0)
+        for value in (probability, r)
+    )
+    return key[start] // n, key[start] % n, mean_p, mean_r
+
+
+def _at_both_ends(a: Rows, b: Rows, n: int, value: Floats | None) -> Floats:
+    """The sum of `value` [e], or the number of edges, at every row [n]."""
     total = np.zeros(n)
-    for end in (pairs.a, pairs.b):
+    for end in (a, b):
         total += np.bincount(end, value, n)
     return total

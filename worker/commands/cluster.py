@@ -1,21 +1,14 @@
 """`shoal cluster`: cluster a file, without any server."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.commands.granularity import Granularity
+
 if TYPE_CHECKING:
     from models import Clustering
-
-
-class Granularity(StrEnum):
-    """What a group is."""
-
-    SHOT = "shot"
-    THING = "thing"
-    KIND = "kind"
 
 
 def cluster(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.cluster import Granularity
+from worker.commands.granularity import Granularity
 
 if TYPE_CHECKING:
     from models import Clustering, Scores
