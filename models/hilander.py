@@ -1,8 +1,5 @@
 """Hi-LANDER with loaded weights: vectors and a k-NN graph in, clusters out."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
@@ -13,24 +10,21 @@ from numpy.typing import NDArray
 from models.clustering import Clustering
 from models.conditions import conditions
 from models.context import CollectionContext, context_of
-from models.cut import Cut, best_cut, confidence, cut_at
+from models.contraction import pair_score, super_nodes
+from models.cut import best_cut, confidence
 from models.decode import predicted_density
-from models.edges import EdgeReader, both_rounds, first_round
+from models.edges import both_rounds, first_round
 from models.errors import BadInputError
 from models.graph import KnnGraph, Progress
-from models.levels import Score, build_tree
+from models.levels import build_tree
 from models.network import HiLanderNetwork
-from models.pair_features import pair_features
-from models.supernodes import Clusters, Floats, Pairs, first_level
-from models.tree import MergeTree
-from models.view import View, view_of
+from models.partitions import exemplars, nested_levels
+from models.stages import Stages
+from models.view import view_of
 from models.weights import Config, load_weights
 
-# Levels that are offered beside the published one: no merge worse than these on balance.
-LAMBDAS = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05)
 # A context without a run measures no more rows than this at once.
 CONTEXT_ROWS = 200_000
-PAIR_BLOCK = 1 << 16
 
 
 class HiLander:
@@ -123,7 +117,7 @@ class HiLander:
         view = view_of(vectors, graph.first(self.config.k), self.device)
         alive = _alive(counts, len(view))
         weight = np.ones(len(view), np.int32) if counts is None else np.asarray(counts, np.int32)
-        stages = _Stages(progress)
+        stages = Stages(progress)
         with stages.stage("features"):
             context = context_of(view, alive, told, seed=seed)
         with stages.stage("edges"):
@@ -137,13 +131,13 @@ class HiLander:
             cut = best_cut(tree, weight)
             labels = cut.labels(tree, is_alive)
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
-            levels, level = _levels(tree, weight, cut, is_alive)
+            levels, level = nested_levels(tree, weight, cut, is_alive)
             result = Clustering(
                 labels=labels,
                 confidence=np.where(is_alive, confidence(tree, weight, cut.top), 0),
                 levels=levels,
                 level=level,
-                exemplars=_exemplars(labels, density),
+                exemplars=exemplars(labels, density),
                 expected_f=cut.expected_f,
                 method="hi-lander",
                 seconds=stages.seconds,
@@ -151,24 +145,6 @@ class HiLander:
             )
         stages.report("cut", 1.0)
         return result
-
-
-def pair_score(network: HiLanderNetwork, told: NDArray[np.float32]) -> Score:
-    """The pair network as `build_tree` asks it, under conditions `told` [4]."""
-    device = network.pair.mean.device
-
-    @torch.no_grad()
-    def score(clusters: Clusters, pairs: Pairs) -> Floats:
-        out = np.empty(len(pairs))
-        for start in range(0, len(pairs), PAIR_BLOCK):
-            block = slice(start, start + PAIR_BLOCK)
-            features = pair_features(clusters, pairs.take(block))
-            told_each = np.broadcast_to(told, (len(features), len(told)))
-            x = torch.from_numpy(np.concatenate((features, told_each), axis=1))
-            out[block] = network.pair.probability(x.to(device)).cpu().numpy()
-        return out
-
-    return score
 
 
 def _alive(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:
@@ -180,62 +156,3 @@ def _alive(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:
         row = int(np.argmin(counts))
         raise BadInputError(f"counts[{row}] is {counts[row]}; it must be at least 0")
     return np.flatnonzero(counts)
-
-
-class _Stages:
-    """Times the stages of a run and says when each begins."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self.report = progress or (lambda _stage, _share: None)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what runs inside."""
-        self.report(name, 0.0)
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
-
-
-def super_nodes(view: View, reader: EdgeReader, p: torch.Tensor) -> tuple[Clusters, Pairs]:
-    """Every row a cluster of its own, with edge probabilities `p` [n, K]."""
-    every = torch.arange(len(view), device=view.device)
-    parts = [reader.background.standardise(view, rows)[0] for rows in view.chunks(every)]
-    return first_level(
-        view.neighbours.cpu().numpy(),
-        p.cpu().numpy(),
-        torch.cat(parts).cpu().numpy(),
-        (view.vectors - reader.background.mean).cpu().numpy(),
-        reader.table.near[:, 3].cpu().numpy(),
-        reader.table.coherence.cpu().numpy(),
-    )
-
-
-def _levels(
-    tree: MergeTree, counts: NDArray[np.int32], cut: Cut, alive: NDArray[np.bool_]
-) -> tuple[list[NDArray[np.int64]], int]:
-    """Distinct nested partitions, fine to coarse, and which of them is the published one."""
-    sizes = tree.sizes(counts)
-    published = cut.labels(tree, alive)
-    found: list[NDArray[np.int64]] = []
-    level = 0
-    for lam in sorted({*LAMBDAS, cut.lam}, reverse=True):
-        if lam == cut.lam:
-            labels = published
-        else:
-            labels = Cut(cut_at(tree, sizes, lam), lam, 0.0).labels(tree, alive)
-        if not found or labels.max(initial=-1) < found[-1].max(initial=-1):
-            found.append(labels)
-        if lam == cut.lam:
-            level = len(found) - 1
-    return found, level
-
-
-def _exemplars(labels: NDArray[np.int64], density: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The row of largest predicted density in each cluster, the first of equals."""
-    order = np.lexsort((np.arange(len(labels)), -density, labels))
-    order = order[labels[order] >= 0]
-    first = np.ones(len(order), np.bool_)
-    first[1:] = labels[order][1:] != labels[order][:-1]
-    return order[first].astype(np.int64)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.supernodes import Clusters, Floats, Pairs, Rows
+from models.pairs import Floats, Pairs, Rows
+from models.supernodes import Clusters
 from models.tree import MergeTree
 
 # No merge less likely than this is worth a place in the tree.
@@ -58,9 +59,9 @@ def build_tree(
         node[joined.a] = n + rounds[-1] + np.arange(len(joined))
         rounds.append(rounds[-1] + len(joined))
         clusters.absorb(joined.a, joined.b, joined)
-        pairs = pairs.take(~mutual).renamed(*_renaming(joined, n))
-        if observe is not None:
-            representative = _renaming(joined, n)[0][representative]
+        root, grown = _renaming(joined, n)
+        pairs = pairs.take(~mutual).renamed(root, grown)
+        representative = root[representative]
     left, right, probability = (
         np.concatenate([part[column] for part in made]) if made else np.zeros(0, kind)
         for column, kind in enumerate((np.int64, np.int64, np.float64))
@@ -69,11 +70,12 @@ def build_tree(
 
 
 def _renaming(joined: Pairs, n: int) -> tuple[Rows, NDArray[np.bool_]]:
+    """What every row's cluster is called now [n], and which clusters grew [n]."""
     root = np.arange(n)
     root[joined.b] = joined.a
-    changed = np.zeros(n, np.bool_)
-    changed[joined.a] = True
-    return root, changed
+    grown = np.zeros(n, np.bool_)
+    grown[joined.a] = True
+    return root, grown
 
 
 def best_of(value: Floats, pairs: Pairs, n: int) -> Floats:

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.supernodes import Clusters, Floats, Pairs
+from models.pairs import Floats, Pairs
+from models.supernodes import Clusters
 
 PAIR_FEATURES = 41
 # Stands for "no edge inside", which no share can equal.

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.contraction import pair_score, super_nodes
 from models.edges import both_rounds
-from models.hilander import pair_score, super_nodes
 from models.levels import FLOOR, Score, build_tree
 from models.network import HiLanderNetwork
 from models.pair_features import pair_features
-from models.supernodes import Clusters, Floats, Pairs, Rows
+from models.pairs import Floats, Pairs, Rows
+from models.supernodes import Clusters
 from models.training.fit import WATCH, Examples, Plan, Step, fit
 from models.training.prepared import Episode
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models import BadInputError, HiLander, WeightsError, cluster, evaluate
-from models.supernodes import Pairs
+from models.pairs import Pairs
 from models.training.card import CARD, save_trained
 from models.training.episodes import variation, whole
 from models.training.fit import Plan
