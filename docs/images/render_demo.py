@@ -4,14 +4,19 @@
 `.venv/bin/python docs/images/render_demo.py`; takes as long as `make demo`.
 """
 
+import re
 from io import StringIO
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 from worker.commands import demo as command
 
 WIDTH = 78
+
+# Without the fonts that rich would have the reader's browser download.
+FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 def main() -> None:
@@ -19,7 +24,8 @@ def main() -> None:
     console = Console(record=True, width=WIDTH, file=StringIO())
     command.Console = lambda: console  # type: ignore[assignment,misc]  the demo makes its own
     command.demo(keep=False, stop=False, source=None)
-    console.save_svg(str(Path(__file__).with_name("demo.svg")), title="make demo")
+    picture = console.export_svg(title="make demo", code_format=FORMAT)
+    Path(__file__).with_name("demo.svg").write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`shoal demo`: everything, on scanned digits, with a real Kafka and a real Valkey."""
 
 import shutil
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,9 +24,11 @@ _KEPT = Path("demo-data")
 
 def demo(
     keep: Annotated[
-        bool, typer.Option(help="Leave everything running afterwards, in ./demo-data.")
+        bool, typer.Option("--keep", help="Leave everything running afterwards, in ./demo-data.")
     ] = False,
-    stop: Annotated[bool, typer.Option(help="End what an earlier --keep left running.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End what an earlier --keep left running.")
+    ] = False,
     source: Annotated[
         str | None, typer.Option(help="kafka or files; default: kafka where it can run.")
     ] = None,
@@ -62,10 +65,10 @@ def demo(
             console.print(f"Metrics and health  http://{addresses.metrics}/metrics")
             console.print(f"Redis (Valkey)      {addresses.redis}")
             console.print(f"Kafka               {addresses.kafka or 'not running'}")
-            console.print(
-                f"Look up             shoal get digits/0000 --redis-url {addresses.redis}"
-            )
-            console.print("Stop everything     shoal demo --stop")
+            shoal = sys.argv[0] if Path(sys.argv[0]).name == "shoal" else "shoal"
+            look_up = f"{shoal} get digits/0000 --redis-url {addresses.redis}"
+            console.print(f"Look up             {look_up}", soft_wrap=True)
+            console.print(f"Stop everything     {shoal} demo --stop")
 
 
 def _source(asked: str | None, console: Console) -> Literal["kafka", "files"]:

@@ -21,7 +21,9 @@ from worker.testing.source import MemorySource, MemoryTopic
 @with_settings("source", "files", "once", "http_host", "http_port")
 def recluster(
     settings: Settings,
-    dry_run: Annotated[bool, typer.Option(help="Show what would change; change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the worker.")] = 3_600.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
