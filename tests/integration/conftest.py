@@ -5,6 +5,7 @@ import json
 import sys
 import uuid
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
@@ -148,22 +149,41 @@ def valkey(tmp_path_factory):
 
 
 @pytest.fixture
-def stage(kafka, valkey, tmp_path):
-    """A stage on the session's servers."""
-    stage = Stage(kafka, valkey, tmp_path)
-    yield stage
-    stage.close()
+def make_stage(request, tmp_path):
+    """Makes the test's stage, on the session's servers or on others."""
+    made = []
+
+    def make(**servers):
+        for name in {"kafka", "valkey"} - set(servers):
+            servers[name] = request.getfixturevalue(name)
+        made.append(Stage(folder=tmp_path, **servers))
+        request.node.stages = made
+        return made[-1]
+
+    yield make
+    for stage in made:
+        stage.close()
 
 
 @pytest.fixture
-def own_stage(tmp_path):
-    """A stage on servers of its own, which the test may kill."""
+def stage(make_stage):
+    """A stage on the session's servers."""
+    return make_stage()
+
+
+@pytest.fixture
+def own_valkey(tmp_path):
+    """A Valkey that the test may kill."""
+    with EmbeddedValkey(tmp_path / "valkey") as server:
+        yield server
+
+
+@pytest.fixture
+def own_kafka(tmp_path):
+    """A broker that the test may kill."""
     broker = EmbeddedKafka(tmp_path / "kafka")
     broker.start()
-    with EmbeddedValkey(tmp_path / "valkey") as server:
-        stage = Stage(broker, server, tmp_path)
-        yield stage
-        stage.close()
+    yield broker
     broker.kill()
 
 
@@ -181,8 +201,11 @@ class Tools:
     groups = staticmethod(streams.groups)
     eventful = staticmethod(streams.eventful)
     near = staticmethod(streams.near)
-    Published = consistency.Published
+    partition = staticmethod(consistency.partition)
+    by_group = staticmethod(consistency.by_group)
     REAL = process.REAL
+    # Nothing is reclustered unless someone asks for it.
+    NO_RUNS = MappingProxyType({"recluster_first_images": 10_000, "recluster_first_seconds": 600})
 
 
 @pytest.hookimpl(wrapper=True)
@@ -190,8 +213,7 @@ def pytest_runtest_makereport(item, call):
     """Show what the workers logged beside a failure."""
     del call
     report = yield
-    stage = getattr(item, "funcargs", {}).get("stage") or item.funcargs.get("own_stage")
-    if report.failed and stage is not None:
-        for worker in stage.workers:
+    if report.failed:
+        for worker in (worker for stage in getattr(item, "stages", ()) for worker in stage.workers):
             report.sections.append((f"worker {worker.pid}: {worker.exit_code}", worker.text()))
     return report

@@ -6,7 +6,7 @@ from worker import compose
 from worker.cli import main
 from worker.edges import CosineEdges
 
-compose._model_edges = lambda settings: CosineEdges
+compose._model_edges = lambda _settings: CosineEdges
 compose.Supervisor = partial(compose.Supervisor, module="plain_clusterer")
 
 if __name__ == "__main__":

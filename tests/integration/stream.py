@@ -35,6 +35,26 @@ class Stream:
         self.records.append((id_.encode(), None, [("collection", collection.encode())]))
         self.images.get(collection, {}).pop(id_, None)
 
+    def part(self, start, stop):
+        """Only these records; the images that they are the last word on, if nothing is erased."""
+        records = self.records[start:stop]
+        ids = {key.decode() for key, _, _ in records}
+        kept = {i: vector for i, vector in self.images["main"].items() if i in ids}
+        return Stream(records, {"main": kept})
+
+    def head(self, count):
+        """The first records."""
+        return self.part(0, count)
+
+    def tail(self, count):
+        """The last records."""
+        return self.part(len(self.records) - count, len(self.records))
+
+    def with_(self, other):
+        """This stream followed by another of the collection main."""
+        images = self.images["main"] | other.images["main"]
+        return Stream(self.records + other.records, {"main": images})
+
     def refuse(self, key, value, headers=()):
         """A record that must not be taken."""
         self.records.append((key, value, list(headers)))

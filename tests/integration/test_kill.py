@@ -26,11 +26,6 @@ STEPS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def sent(kafka):
-    """What is in the topic that all kills read."""
-
-
 @pytest.mark.parametrize("fault", STEPS)
 def test_kill(stage, tools, fault):
     """Killed at a step and started again, the worker has every image exactly once everywhere."""

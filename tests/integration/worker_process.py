@@ -84,6 +84,11 @@ class WorkerProcess:
         """The exit status, None while it runs."""
         return self._process.poll()
 
+    @property
+    def address(self):
+        """Where its pages are, host:port; empty until it listens."""
+        return self._port_file.read_text() if self._port_file.exists() else ""
+
     def ready(self):
         """Wait until it has replayed and serves; returns itself."""
 
@@ -96,11 +101,10 @@ class WorkerProcess:
 
     def ask(self, path):
         """Status and text of one of its pages; status 0 while nothing listens."""
-        address = self._port_file.read_text() if self._port_file.exists() else ""
-        if not address:
+        if not self.address:
             return 0, ""
         try:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
