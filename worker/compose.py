@@ -12,6 +12,7 @@ from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings, FieldNames
 from worker.edges import Edges, ModelEdges
+from worker.errors import SettingsError
 from worker.ingest import Ingest
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
@@ -192,8 +193,12 @@ def _model_edges(settings: Settings) -> Any:
     import torch
 
     from models import HiLander
+    from models.errors import ModelError
 
     # A batch is small: more threads would only take the cores from HNSW.
     torch.set_num_threads(1)
-    model = HiLander.load(settings.weights)
+    try:
+        model = HiLander.load(settings.weights)
+    except ModelError as error:
+        raise SettingsError(f"weights: {error}") from error
     return lambda: ModelEdges(model, settings.granularity, settings.group_size)

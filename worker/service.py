@@ -298,6 +298,8 @@ class Worker:
         self._reclustering.cancel()
         try:
             self._ingest.publish()
+            self._status_at = 0.0
+            self._show()
         except RetryError as error:
             log.warning("some images wait for the next start", error=str(error))
         finally:
