@@ -155,9 +155,9 @@ class Reclustering:
         self._running = None
 
     def _start_next(self) -> None:
-        now = self._clock.time()
         for collection in self._collections:
             self._state(collection)
+        now = self._clock.time()  # not before a collection was first seen: that would be due
         for name, state in list(self._waiting.items()):
             trigger = due(state, self._schedule, now)
             if trigger is None:
