@@ -29,6 +29,9 @@ log = structlog.get_logger()
 # Rows of a finished run that are published between two batches.
 _ADOPTED_ROWS = 500
 
+# Rows of the k-NN graph that an idle round searches again.
+_REFRESHED_ROWS = 500
+
 _STATUS_SECONDS = 2.0
 _RETRY_SECONDS = 2.0
 
@@ -102,7 +105,8 @@ class Worker:
             while not self._stopping.is_set():
                 self._beat = self._clock.monotonic()
                 self._between_batches()
-                self._ingest.batch(self._poll_seconds())
+                if not self._ingest.batch(self._poll_seconds()):
+                    self._refresh()
                 self._pause_or_resume()
                 if self._done():
                     break
@@ -234,6 +238,12 @@ class Worker:
         for collection in self._collections:
             if collection.index.rows_since_snapshot >= self._settings.snapshot_images:
                 self._collections.snapshot(collection)
+
+    def _refresh(self) -> None:
+        """While nothing comes: search again for rows whose neighbours may be out of date."""
+        for collection in self._collections:
+            if collection.index.refresh(_REFRESHED_ROWS):
+                return
 
     def _may_close(self, collection: Collection) -> bool:
         return not collection.outbox and not self._reclustering.needs(collection)
