@@ -13,7 +13,7 @@ from models.training.gate import GateFigure, measure
 from models.training.pairs import train_pairs
 from models.training.prepared import Episode, prepare
 from models.training.sources import Generator, LabelledSet, held_out_classes
-from models.training.synthetic import synthetic
+from models.training.synthetic import easy, synthetic
 from models.weights import Config
 
 SMALLEST_EPISODE = 20
@@ -24,11 +24,16 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How much of everything. `small` is how many of a set's variations are tiny collections."""
+    """How much of everything.
+
+    `small` tiny collections are cut from each set; `easy` made-up ones are easily told apart.
+    Both count `small_weight`.
+    """
 
     hidden: int = 96
     synthetic: int = 80
     small: int = 1
+    easy: int = 60
     small_weight: float = 0.3
     edge_plan: Plan = field(default_factory=lambda: Plan(steps=6_000))
     pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000))
@@ -40,6 +45,7 @@ class Recipe:
 QUICK = Recipe(
     hidden=48,
     synthetic=4,
+    easy=4,
     edge_plan=Plan(steps=400),
     pair_plan=Plan(steps=300),
     pair_rounds=(8, 8, 8),
@@ -97,6 +103,7 @@ def train(
     known = [source.without(held_out) for source, held_out in split]
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
+    parts += [easy(rng).weighing(recipe.small_weight) for _ in range(recipe.easy)]
     work = _Work(recipe, len(sets), len(parts), progress or (lambda _stage, _share: None))
     episodes: list[Episode] = []
     for part in parts:

@@ -52,6 +52,10 @@ class LabelledSet:
         """The same labels over other unit rows."""
         return replace(self, unit=unit)
 
+    def called(self, granularity: str | None) -> "LabelledSet":
+        """The same set under another word."""
+        return replace(self, granularity=granularity)
+
     def weighing(self, weight: float) -> "LabelledSet":
         """The same set with another weight."""
         return replace(self, weight=weight)

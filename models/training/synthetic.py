@@ -10,16 +10,39 @@ Array = NDArray[np.float64]
 LAWS = ("equal", "power law", "medium", "uniform", "large", "mostly single")
 LAW_SHARES = (0.15, 0.25, 0.15, 0.1, 0.2, 0.15)
 LARGEST_CLASS = 300
+ANY_WORD = (None, "shot", "thing", "kind")
+HARD, EASY = (0.45, 2.2), (0.03, 0.5)
 
 
 def synthetic(rng: Generator) -> LabelledSet:
     """One collection of 800 to 5,000 rows in 24 to 160 dimensions. Its classes are no word's."""
+    return _collection(_sizes(rng), HARD, rng)
+
+
+def easy(rng: Generator) -> LabelledSet:
+    """One collection of 20 to 800 rows whose classes nobody could confuse.
+
+    What looks trivial is far from what real sets look like, and must not be left to
+    extrapolation. Its word is any: whatever a group is, these are groups.
+    """
+    rows = int(np.exp(rng.uniform(np.log(20), np.log(800))))
+    largest = int(np.exp(rng.uniform(np.log(2), np.log(60))))
+    sizes = np.full(rows, largest)
+    if rng.random() < 0.5:
+        sizes = rng.integers(1, largest + 1, size=rows)
+    part = _collection(_until(sizes, rows, fewest=2), EASY, rng)
+    return part.called(ANY_WORD[rng.integers(len(ANY_WORD))])
+
+
+def _collection(
+    sizes: NDArray[np.int64], spreads: tuple[float, float], rng: Generator
+) -> LabelledSet:
+    """Classes of those sizes whose spread, against that of their centres, lies in `spreads`."""
     d = int(rng.integers(24, 160))
-    sizes = _sizes(rng)
     labels = np.repeat(np.arange(len(sizes)), sizes)
     space = _Space(d, rng)
     x = _centres(len(sizes), space, rng)[labels]
-    spread = np.exp(rng.uniform(np.log(0.45), np.log(2.2)))
+    spread = np.exp(rng.uniform(*np.log(spreads)))
     by_class = np.exp(rng.uniform(0, 0.35) * rng.standard_normal(len(sizes)))[labels]
     by_row = np.exp(rng.uniform(0, 0.5) * rng.standard_normal(len(labels)))
     x = x + spread * (by_class * by_row)[:, None] * _within(labels, sizes, space, rng)
@@ -71,8 +94,8 @@ def _sizes(rng: Generator) -> NDArray[np.int64]:
     return _until(np.minimum(sizes, LARGEST_CLASS), rows)
 
 
-def _until(sizes: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    return sizes[: max(6, int(np.searchsorted(sizes.cumsum(), rows)))]
+def _until(sizes: NDArray[np.int64], rows: int, fewest: int = 6) -> NDArray[np.int64]:
+    return sizes[: max(fewest, int(np.searchsorted(sizes.cumsum(), rows)))]
 
 
 def _centres(classes: int, space: _Space, rng: Generator) -> Array:

@@ -114,7 +114,9 @@ class TestTrain:
     ):
         """Exit status 1, and the folder says why."""
         plan = Plan(steps=5, batch=64)
-        recipe = Recipe(8, 0, 0, edge_plan=plan, pair_plan=plan, pair_rounds=(1,), variations=0.01)
+        recipe = Recipe(
+            8, 0, 0, 0, edge_plan=plan, pair_plan=plan, pair_rounds=(1,), variations=0.01
+        )
         monkeypatch.setattr("models.training.run.QUICK", recipe)
         status, out, _ = shoal(
             "train", file, "--output", tmp_path / "w", "--quick", "--granularity", f"{file}=kind"

@@ -12,11 +12,12 @@ from models.training.prepared import prepare, seen_size
 from models.training.run import Recipe, train
 from models.training.shipped import training_sets, word_of
 from models.training.sources import LabelledSet, held_out_classes, read_set
-from models.training.synthetic import synthetic
+from models.training.synthetic import easy, synthetic
 
 TINY = Recipe(
     hidden=16,
     synthetic=2,
+    easy=2,
     small=1,
     edge_plan=Plan(steps=150, batch=1_024),
     pair_plan=Plan(steps=100, batch=512),
@@ -28,6 +29,7 @@ TINY = Recipe(
 SHORT = Recipe(
     hidden=4,
     synthetic=0,
+    easy=0,
     small=0,
     edge_plan=Plan(steps=5, batch=64),
     pair_plan=Plan(steps=5, batch=64),
@@ -141,6 +143,14 @@ class TestEpisodes:
         assert len(part) >= 100
         assert np.isfinite(part.unit).all()
         assert np.bincount(part.labels).max() > 1
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_easy_collections_are_small(self, seed):
+        """Two classes at least, and hardly more than 800 rows."""
+        part = easy(np.random.default_rng(seed))
+        assert part.classes >= 2
+        assert 2 <= len(part) <= 900
+        assert np.isfinite(part.unit).all()
 
     def test_large_sets_lose_whole_classes(self, labelled, monkeypatch):
         """A set above the limit keeps the sizes of the classes it keeps."""
