@@ -66,15 +66,14 @@ def cut_at(tree: MergeTree, sizes: NDArray[np.float64], lam: float) -> NDArray[n
 def best_cut(tree: MergeTree, counts: NDArray[np.int32]) -> Cut:
     """The cut of the largest expected pairwise F over images, `counts[i]` of them in row i."""
     sizes = tree.sizes(counts)
-    lam = FIRST_LAMBDA
-    top, f = np.zeros(0, np.int64), 0.0
+    cut = Cut(np.zeros(0, np.int64), 0.0, 2 * FIRST_LAMBDA)
     for _ in range(MAX_ITERATIONS):
+        lam = cut.expected_f / 2
         top = cut_at(tree, sizes, lam)
-        f = expected_f(tree, sizes, top)
-        if abs(f / 2 - lam) < CLOSE:
+        cut = Cut(top, lam, expected_f(tree, sizes, top))
+        if abs(cut.expected_f / 2 - lam) < CLOSE:
             break
-        lam = f / 2
-    return Cut(top, lam, f)
+    return cut
 
 
 def expected_f(tree: MergeTree, sizes: NDArray[np.float64], top: NDArray[np.int64]) -> float:

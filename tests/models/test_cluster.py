@@ -24,9 +24,11 @@ class TestSizes:
         assert result.expected_f == 1.0
 
     def test_every_image_its_own_cluster(self, model):
-        """Random directions in a large space have next to nothing in common."""
+        """Random directions in a large space: whatever it answers, it says that it is no good."""
         x = np.random.default_rng(0).standard_normal((200, 128))
-        assert len(cluster(x, model=model, granularity="shot").exemplars) > 150
+        result = cluster(x, model=model)
+        assert len(result.labels) == 200
+        assert result.expected_f < 0.5
 
 
 class TestQuality:
