@@ -12,9 +12,10 @@ from torch import Tensor
 from models.errors import BadInputError
 from models.graph import KnnGraph
 
-# Floats that one step over a chunk of rows may gather at once: 4 MiB stay in the caches.
-CHUNK_FLOATS = 1 << 20
-MAX_CHUNK_ROWS = 128
+# Floats that one step over a chunk of rows may gather at once: 4 MiB stay in a CPU's caches, a GPU
+# wants few and large steps.
+CHUNK_FLOATS = {"cpu": 1 << 20, "cuda": 1 << 26}
+MAX_CHUNK_ROWS = {"cpu": 128, "cuda": 8_192}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class View:
     def chunks(self, rows: Tensor) -> tuple[Tensor, ...]:
         """`rows` in pieces whose neighbours' vectors fit CHUNK_FLOATS."""
         width = self.k * max(self.k, int(self.vectors.shape[1]))
-        return torch.split(rows, max(1, min(MAX_CHUNK_ROWS, CHUNK_FLOATS // max(width, 1))))
+        kind = "cpu" if self.device.type == "cpu" else "cuda"
+        fitting = CHUNK_FLOATS[kind] // max(width, 1)
+        return torch.split(rows, max(1, min(MAX_CHUNK_ROWS[kind], fitting)))
 
 
 def view_of(vectors: NDArray[np.float32], graph: KnnGraph, device: str | None = None) -> View:
