@@ -129,8 +129,16 @@ class Stage:
 
     def shoal(self, *arguments, **settings):
         """Run another command of `shoal` against the same servers; what it printed as JSON."""
-        done = process.run_command(self.folder, self.settings | settings, *arguments)
+        done = process.run_python(
+            self.folder, self.settings | settings, "plain_shoal.py", arguments=arguments
+        )
         return done, [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "{["]
+
+    def many(self, lines):
+        """Run many command lines in one process with the real model: [status, output, errors]."""
+        done = process.run_python(self.folder, {}, "many_commands.py", json.dumps(lines))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     def close(self):
         """End everything that still runs."""
@@ -163,6 +171,14 @@ def make_stage(request, tmp_path):
     yield make
     for stage in made:
         stage.close()
+
+
+@pytest.fixture(scope="module")
+def module_stage(kafka, valkey, tmp_path_factory):
+    """A stage that the tests of a file share."""
+    stage = Stage(kafka, valkey, tmp_path_factory.mktemp("stage"))
+    yield stage
+    stage.close()
 
 
 @pytest.fixture

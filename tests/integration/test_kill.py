@@ -2,40 +2,51 @@
 
 import pytest
 
-# Step -> where. `:N` is the N-th arrival, in the middle of the stream.
-STEPS = [
-    "1:4",
-    "2:3",
-    "3:3",
-    "3a:4",
-    "3b:3",
-    "3c:4",
-    "4:3",
-    "5:3",
-    "6:3",
-    "7:4",
-    "R1",
-    "R2:2",
-    "R3",
-    "R6",
-    "R6:2",
-    "R7",
-    "R8",
-    "snapshot-before-rename:2",
-    "snapshot-after-rename",
-]
+# `:N` is the N-th arrival, in the middle of the stream.
+INGEST = ["1:4", "2:3", "3:3", "3a:4", "3b:3", "3c:4", "4:3", "5:3", "6:3", "7:4"]
+SNAPSHOT = ["snapshot-before-rename:2", "snapshot-after-rename"]
+# Of the runs of two collections at the end, the first or the second.
+RUN = ["R1", "R2:2", "R3", "R6", "R6:2", "R7:2", "R8", "R8:2"]
 
 
-@pytest.mark.parametrize("fault", STEPS)
-def test_kill(stage, tools, fault):
-    """Killed at a step and started again, the worker has every image exactly once everywhere."""
-    stream = tools.eventful(seed=len(fault))
+def check_killed(stage, stream, fault, **settings):
+    """Die at `fault`, start again, and have every image exactly once everywhere."""
     stage.create_topic(partitions=2)
     stage.send(stream)
-    settings = {"batch_records": 30, "snapshot_images": 60}
-    killed = stage.run(fault=fault, **settings)
-    assert killed.exit_code == -9
-    ended = stage.run(**settings)
-    assert ended.exit_code == 0
+    assert stage.run(fault=fault, **settings).exit_code == -9
+    assert stage.run(**settings).exit_code == 0
     stage.assert_consistent(stream)
     stage.assert_grouped(stream)
+
+
+@pytest.mark.parametrize("fault", INGEST + SNAPSHOT)
+def test_killed_while_images_come(stage, tools, fault):
+    """Killed while images are added, replaced and erased, the next start makes it whole."""
+    settings = {"batch_records": 30, "snapshot_images": 60}
+    check_killed(stage, tools.eventful(seed=len(fault)), fault, **settings)
+
+
+@pytest.mark.parametrize("fault", RUN)
+def test_killed_in_a_run(stage, tools, fault):
+    """Killed while a run begins, ends or is published, the next start has it again or goes on."""
+    check_killed(stage, tools.eventful(seed=1), fault, **tools.NO_RUNS)
+
+
+def test_killed_while_a_large_run_is_published(stage, tools):
+    """Killed between two slices of a run, then with images logged but not assigned."""
+    stage.create_topic()
+    stream = tools.groups(12, 100)
+    stage.send(stream)
+    worker = stage.start(**tools.NO_RUNS).ready()
+    stage.published(stream)
+    assert worker.stop() == 0
+    assert stage.run(fault="6:2", **tools.NO_RUNS).exit_code == -9
+    states = stage.states(stream.images["main"]).values()
+    assert {state.provisional for state in states} == {True, False}
+    late = tools.groups(12, 3, seed=1, prefix="late")
+    stage.send(late)
+    assert stage.run(fault="4", **tools.NO_RUNS).exit_code == -9
+    assert stage.run(**tools.NO_RUNS).exit_code == 0
+    both = stream.with_(late)
+    stage.assert_consistent(both)
+    stage.assert_grouped(both)

@@ -46,11 +46,11 @@ def eventually(condition, seconds=30.0, what=None):
     return found
 
 
-def run_command(folder, settings, *arguments, program=PLAIN):
-    """Run a command of `shoal` to its end; what it printed, and its exit status."""
+def run_python(folder, settings, script, text="", arguments=()):
+    """Run a script of this folder to its end; what it printed, and its exit status."""
     return subprocess.run(
-        [sys.executable, *program, *arguments],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, str(HERE / script), *arguments],
+        input=text,
         capture_output=True,
         check=False,
         timeout=_END_SECONDS,
