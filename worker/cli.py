@@ -1,5 +1,6 @@
 """The command `shoal`. Each command is a file of `worker.commands`, loaded when it is asked for."""
 
+import sqlite3
 import sys
 from importlib import import_module
 from typing import Any
@@ -25,6 +26,9 @@ COMMANDS = {
 
 # Exit status of an error that another attempt may not meet (EX_TEMPFAIL of sysexits.h).
 _RETRY_STATUS = 75
+
+# Exit status of a disk that is full, read-only or broken (EX_IOERR).
+_DISK_STATUS = 74
 
 
 class _Commands(TyperGroup):
@@ -82,4 +86,6 @@ def exit_status(error: Exception) -> int | None:
         return error.exit_code
     if isinstance(error, RetryError):
         return _RETRY_STATUS
+    if isinstance(error, OSError | sqlite3.Error):
+        return _DISK_STATUS
     return SettingsError.exit_code if isinstance(error, ModelError) else None

@@ -25,6 +25,13 @@ from worker.settings import Settings
 from worker.sources.base import Source
 from worker.store.base import Store
 
+# The worker tries again for ever, and between two attempts looks whether it shall stop.
+_CONNECT_SECONDS = 10.0
+
+
+# One attempt to reach Kafka at the start; the worker tries until it is told to stop.
+_START_SECONDS = 10.0
+
 
 def holder(data_dir: Path) -> str:
     """The name under which the worker of a locked data directory holds leases.
@@ -119,6 +126,7 @@ def make_source(settings: Settings) -> Source:
             accept_loss=settings.accept_loss,
             until_end=settings.once,
             security=kafka_security(settings),
+            start_timeout_seconds=_CONNECT_SECONDS,
         )
     )
 

@@ -9,7 +9,7 @@ catalog is, so that every image has its effect exactly once.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -76,6 +76,8 @@ class Ingest:
         self._batch_records = batch_records
         self._waiting: dict[str, dict[str, float]] = defaultdict(dict)
         self._store_rests_until = 0.0
+        self._store_failed = False
+        self.meanwhile: Callable[[], bool] = lambda: True
 
     def batch(self, timeout_seconds: float) -> int:
         """Take one batch through all steps; returns how many records were polled.
@@ -89,8 +91,12 @@ class Ingest:
         if raws:
             self._metrics.records.inc(len(raws))
             self._metrics.batch_images.observe(len(raws))
-            self._take(raws)
-        self.publish()
+            kept = self._take(raws)
+            self.publish()
+            if kept:
+                self._commit({raw.partition: raw.offset + 1 for raw in raws})
+        else:
+            self.publish()
         return len(raws)
 
     def publish(self) -> None:
@@ -110,7 +116,8 @@ class Ingest:
         rests = self._clock.monotonic() < self._store_rests_until
         return not rests and any(collection.outbox for collection in self._collections)
 
-    def _take(self, raws: Sequence[RawRecord]) -> None:
+    def _take(self, raws: Sequence[RawRecord]) -> bool:
+        """Steps 2 to 5, and dead letters; False if those could not be kept."""
         with self._step("decode"):
             shares, letters = self._sort(raws)
             reach_fault("2")
@@ -128,11 +135,12 @@ class Ingest:
             collection.times.ingested = self._clock.time()
             self._metrics.last_ingest.set(collection.times.ingested)
             self._waiting[name] |= share.times
-        if letters:
-            self._keep(letters)
-        following = {raw.partition: raw.offset + 1 for raw in raws}
-        self._positions.advance(following)
+        return self._keep(letters)
+
+    def _commit(self, following: dict[str, int]) -> None:
+        """Step 7: the next start seeks there, and lag displays see it."""
         with self._step("commit"):
+            self._positions.advance(following, self._source.origin)
             reach_fault("7")
             self._source.commit(following)
 
@@ -172,14 +180,21 @@ class Ingest:
         admission.check(record, collection.index.dimension, collection.index.model)
         return collection
 
-    def _keep(self, letters: Sequence[DeadLetter]) -> None:
-        """Send dead letters; waits until they are kept, since the position moves on then."""
+    def _keep(self, letters: Sequence[DeadLetter]) -> bool:
+        """Send dead letters; waits until they are kept, since the position moves on then.
+
+        False if the worker is to stop before that: the records are read again by the next one.
+        """
+        if not letters:
+            return True
         while True:
             try:
                 self._dead_letters.send(letters)
             except SourceUnavailableError as error:
                 log.warning("dead letters wait", count=len(letters), error=str(error))
                 self._clock.sleep(_RETRY_SECONDS)
+                if not self.meanwhile():
+                    return False
             else:
                 break
         for letter in letters:
@@ -191,6 +206,7 @@ class Ingest:
                 partition=letter.raw.partition,
                 offset=letter.raw.offset,
             )
+        return True
 
     def _publish(self, collection: Collection) -> None:
         produced = self._waiting[collection.name]
@@ -204,10 +220,14 @@ class Ingest:
                     self._metrics.visible_seconds.observe(max(0.0, now - produced.pop(image)))
             if not collection.outbox:
                 produced.clear()
+                self._publisher.relieve(collection)
+            self._store_failed = False
         except RetryError as error:
             self._metrics.store_errors.inc()
             self._store_rests_until = self._clock.monotonic() + _RETRY_SECONDS
-            log.warning("not published yet", collection=collection.name, error=str(error))
+            if not self._store_failed:
+                log.warning("not published yet", collection=collection.name, error=str(error))
+            self._store_failed = True
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

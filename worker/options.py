@@ -1,7 +1,7 @@
 """Command line options made from the settings, so that each is written down once."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +12,8 @@ from worker.settings import ENV_PREFIX, Settings, load
 Command = Callable[..., None]
 
 
-def with_settings(*omit: str) -> Callable[[Command], Command]:
-    """Give a command one option per setting (but `omit`), and `--config`.
+def with_settings(*omit: str, only: Collection[str] | None = None) -> Callable[[Command], Command]:
+    """Give a command one option per setting (but `omit`, or only those), and `--config`.
 
     The command is called with the checked `Settings` first, then its own parameters.
     """
@@ -26,7 +26,8 @@ def with_settings(*omit: str) -> Callable[[Command], Command]:
             options = {name: values.pop(name, None) for name in Settings.model_fields}
             command(load(options, config), **values)
 
-        options = [_option(name) for name in Settings.model_fields if name not in omit]
+        named = Settings.model_fields if only is None else only
+        options = [_option(name) for name in named if name not in omit]
         parameters = [_as_keyword(p) for p in own] + [_config(), *options]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}

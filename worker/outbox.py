@@ -65,9 +65,9 @@ class Outbox:
         )
         self.events += numbered
 
-    def first_images(self, count: int) -> list[tuple[str, int | None]]:
-        """The oldest `count` image entries."""
-        return list(islice(self.images.items(), count))
+    def first_images(self, count: int) -> list[str]:
+        """The oldest `count` images."""
+        return list(islice(self.images, count))
 
     def done(
         self,

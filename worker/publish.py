@@ -1,7 +1,9 @@
 """Step 6: what changed goes to the store; and the whole collection where the store lost it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+
+import structlog
 
 from index import reach_fault
 from worker.clock import Clock
@@ -19,6 +21,8 @@ from worker.store.base import (
     Store,
     Update,
 )
+
+log = structlog.get_logger()
 
 # Rows looked up at a time while a whole collection is streamed.
 _STREAM_ROWS = 5_000
@@ -70,26 +74,28 @@ class Publisher:
         self._store.release(lease)
 
     def publish(self, collection: Collection) -> list[str]:
-        """Publish one update, if anything waits; returns the ids of the images in it."""
+        """Publish one update, if anything waits; returns the ids of the images that went out."""
         if not collection.outbox:
             return []
         if collection.lease is None:
-            self._claim_again(collection)
+            return self._claim_again(collection)
         update, images, clusters, events = _next_update(collection)
         try:
             self._store.apply(_lease(collection), update)
         except LeaseLapsedError:
-            self._claim_again(collection)
-            return []
+            return self._claim_again(collection)
         reach_fault("6")
         with collection.index.transaction(durable=False) as connection:
             collection.outbox.done(connection, images, clusters, events)
             collection.set_state(connection, sequence=update.sequence)
         self._metrics.published.inc(len(images))
         self._note_time(collection)
-        if self._store.crowded(collection.name):
-            self.rebuild(collection)
         return images
+
+    def relieve(self, collection: Collection) -> None:
+        """Lay the collection out anew where it outgrew its buckets; nothing may wait for it."""
+        if collection.adoption is None and self._store.crowded(collection.name):
+            self.rebuild(collection)
 
     def rebuild(self, collection: Collection) -> None:
         """Write the whole collection; blocks for as long as that takes."""
@@ -109,7 +115,7 @@ class Publisher:
                 generation=collection.state.generation,
                 model=collection.index.model,
                 dimension=collection.index.dimension,
-                events=[event for _, event in collection.outbox.events],
+                events=_outstanding_events(collection),
             ),
         )
         with collection.index.transaction(durable=False) as connection:
@@ -117,6 +123,7 @@ class Publisher:
             collection.set_state(connection, sequence=sequence)
         if collection.adoption is not None:
             collection.adoption.all_visible()
+        log.info("published as a whole", collection=collection.name, images=collection.images)
         self._metrics.rebuilds.inc()
         self._note_time(collection)
 
@@ -129,8 +136,11 @@ class Publisher:
         collection.times.published = self._clock.time()
         self._metrics.last_publish.set(collection.times.published)
 
-    def _claim_again(self, collection: Collection) -> None:
+    def _claim_again(self, collection: Collection) -> list[str]:
+        """Take the lease again; the ids of the images that went out by that."""
+        waiting = list(collection.outbox.images)
         self.attach(collection, self.claim(collection.name, collection.state.epoch))
+        return [] if collection.outbox else waiting
 
 
 def _lease(collection: Collection) -> Lease:
@@ -142,14 +152,9 @@ def _lease(collection: Collection) -> Lease:
 def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], list[int]]:
     """The next update, and the outbox entries that it settles."""
     outbox, table = collection.outbox, collection.clusters
-    entries = outbox.first_images(MAX_CHANGES)
-    images = [image for image, _ in entries]
+    images = outbox.first_images(MAX_CHANGES)
     rows = collection.index.row_of(images)
-    states = [None if row is None else _state(collection, row) for row in rows]
-    changes = [
-        Change(image, table.id(old), state)
-        for (image, old), state in zip(entries, states, strict=True)
-    ]
+    changes = _changes(collection, images, rows)
     named = {int(collection.assignments.labels[row]) for row in rows if row is not None}
     first = named & outbox.clusters
     clusters = [*first, *islice(outbox.clusters - first, MAX_CHANGES - len(first))]
@@ -166,6 +171,28 @@ def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], 
         dimension=collection.index.dimension,
     )
     return update, images, clusters, [sequence for sequence, _ in events]
+
+
+def _changes(
+    collection: Collection, images: Sequence[str], rows: Sequence[int | None]
+) -> list[Change]:
+    """What became of images of the outbox, whose rows now are `rows`."""
+    old = collection.outbox.images
+    return [
+        Change(
+            image,
+            collection.clusters.id(old[image]),
+            None if row is None else _state(collection, row),
+        )
+        for image, row in zip(images, rows, strict=True)
+    ]
+
+
+def _outstanding_events(collection: Collection) -> list[Event]:
+    """Events of all that waits, for when it goes out in one step."""
+    images = list(collection.outbox.images)
+    changes = _changes(collection, images, collection.index.row_of(images))
+    return [*_image_events(changes), *(event for _, event in collection.outbox.events)]
 
 
 def _state(collection: Collection, row: int) -> ImageState:

@@ -8,6 +8,7 @@ from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.errors import (
+    DataLossError,
     RetryError,
     SettingsError,
     SourceUnavailableError,
@@ -83,6 +84,7 @@ class Worker:
         self._status_at = 0.0
         self._told: dict[str, dict[str, object]] = {}
         self._finishing = False
+        ingest.meanwhile = self._while_waiting
 
     def stop(self) -> None:
         """Finish the batch, take snapshots, commit, and return from `run`."""
@@ -167,9 +169,11 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self._source.open(self._positions.next)
+                self._check_origin()
             except SourceUnavailableError as error:
                 log.warning("the source cannot be reached", error=str(error))
                 self._beat = self._clock.monotonic()
+                self._keep_leases()
                 self._clock.sleep(_RETRY_SECONDS)
             else:
                 # A process that was killed may have taken more than it committed.
@@ -178,6 +182,22 @@ class Worker:
                 self._metrics.ready.set(1)
                 log.info("serving", source=self._settings.source)
                 return
+
+    def _check_origin(self) -> None:
+        """A topic that was made anew has other records at the positions that were read."""
+        known, found = self._positions.origin, self._source.origin
+        if not known or known == found:
+            return
+        if not self._settings.accept_loss:
+            raise DataLossError(
+                f"the topic was made anew (it was {known}, it is {found}); what it had beyond"
+                f" {dict(self._positions.next)} is lost. To read the new one from its start,"
+                " accept loss."
+            )
+        log.error("the topic was made anew: reading it from its start", was=known, now=found)
+        self._positions.begin_anew()
+        self._source.close()
+        self._source.open({})
 
     def _between_batches(self) -> None:
         self._keep_leases()
@@ -200,6 +220,12 @@ class Worker:
         except RetryError as error:
             self._metrics.store_errors.inc()
             log.warning("leases not renewed", error=str(error))
+
+    def _while_waiting(self) -> bool:
+        """What goes on while a batch cannot be finished; False when it is to be given up."""
+        self._beat = self._clock.monotonic()
+        self._keep_leases()
+        return not self._stopping.is_set()
 
     def _requests(self) -> None:
         new = [r for r in self._mailbox.pending() if r.id not in {a.id for a in self._asked}]

@@ -54,13 +54,28 @@ def test_too_much_waits_for_redis(own_valkey, make_stage, tools):
     stage.assert_consistent(stream)
 
 
+def test_stops_while_everything_is_away(stage, tools):
+    """Where neither Kafka nor Redis answers, SIGTERM still ends the worker soon, with status 0."""
+    nowhere = {"kafka_bootstrap": "127.0.0.1:1", "redis_url": "redis://127.0.0.1:1/0"}
+    worker = stage.start(**nowhere)
+    tools.eventually(lambda: worker.ask("/readyz") == (503, "connecting to the source\n"))
+    assert worker.ask("/healthz") == (200, "ok\n")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+
+
 def test_kafka_comes_back(own_kafka, make_stage, tools):
-    """Kafka killed and started again: ingestion goes on where it was."""
+    """Away at the start, Kafka is waited for; killed and started again, ingestion goes on."""
     stage = make_stage(kafka=own_kafka)
     stage.create_topic()
     stream = tools.groups(4, 10)
     stage.send(stream)
-    worker = stage.start().ready()
+    own_kafka.kill()
+    worker = stage.start()
+    waits = (503, "connecting to the source\n")
+    tools.eventually(lambda: worker.ask("/readyz") == waits)
+    own_kafka.start()
+    worker.ready()
     stage.published(stream)
     own_kafka.kill()
     own_kafka.start()

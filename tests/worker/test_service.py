@@ -240,6 +240,47 @@ def test_truncated_topic_is_loud(bench, axis):
         bench.run()
 
 
+def test_topic_made_anew_is_loud(bench, axis):
+    """A topic that was deleted and made again is not taken for the old one, however long it is."""
+    for number in range(3):
+        bench.send(f"a{number}", axis(0))
+    bench.run()
+    bench.topic.make_anew()
+    for number in range(5):
+        bench.send(f"b{number}", axis(1))
+    with pytest.raises(DataLossError, match="made anew"):
+        bench.run()
+    bench.run(accept_loss="true")
+    assert all(bench.states("a0", "b0", "b4"))
+    assert bench.store.summary("main").images == 8
+    bench.run()
+
+
+def test_stopping_while_dead_letters_wait(bench, axis):
+    """A worker that waits for its dead letters can be stopped; the next one takes all of it."""
+    bench.send("good", axis(0))
+    bench.topic.append(b"bad", b"not json")
+    bench.dead_letters.down = True
+    worker = bench.worker()
+    sleep = bench.clock.sleep
+    bench.clock.sleep = lambda seconds: (worker.stop(), sleep(seconds))
+    worker.run()
+    bench.dead_letters.down = False
+    bench.run()
+    assert len(bench.dead_letters.letters) == 1
+    assert bench.store.summary("main").images == 1
+
+
+def test_every_image_is_announced(bench, axis):
+    """Every image has an event when it is first seen, also where Redis is laid out anew."""
+    for number in range(2_500):
+        bench.send(f"a{number}", axis(number % 8, tilt=number / 5_000))
+    bench.run()
+    events = bench.store.events("main", "0", block_seconds=0)
+    seen = {event.data["image"] for _, event in events if event.kind == "assigned"}
+    assert seen == {f"a{number}" for number in range(2_500)}
+
+
 def test_empty_topic(bench):
     """Nothing to read ends well."""
     bench.run()

@@ -9,7 +9,7 @@ from worker.options import with_settings
 from worker.settings import Settings
 
 
-@with_settings("source", "files", "once", "http_host", "http_port")
+@with_settings(only=("data_dir", "collection"))
 def discard(
     settings: Settings,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the worker.")] = 600.0,

@@ -15,9 +15,16 @@ RedisUrl = Annotated[
 ]
 Prefix = Annotated[
     str,
-    typer.Option("--prefix", envvar="SHOAL_REDIS_PREFIX", help="What the Redis keys start with."),
+    typer.Option(
+        "--redis-prefix",
+        "--prefix",
+        envvar="SHOAL_REDIS_PREFIX",
+        help="What the Redis keys start with.",
+    ),
 ]
-Collection = Annotated[str, typer.Option("--collection", help="The collection to read.")]
+Collection = Annotated[
+    str, typer.Option("--collection", envvar="SHOAL_COLLECTION", help="The collection to read.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"

@@ -27,9 +27,20 @@ def send(
     files: Annotated[
         list[Path], typer.Argument(help="Files of embeddings: npz, npy, jsonl, parquet.")
     ],
-    topic: Annotated[str, typer.Option(envvar="SHOAL_KAFKA_TOPIC", help="Topic, which exists.")],
+    topic: Annotated[
+        str,
+        typer.Option(
+            "--topic", "--kafka-topic", envvar="SHOAL_KAFKA_TOPIC", help="An existing topic."
+        ),
+    ],
     bootstrap: Annotated[
-        str, typer.Option(envvar="SHOAL_KAFKA_BOOTSTRAP", help="Brokers, host:port, by commas.")
+        str,
+        typer.Option(
+            "--bootstrap",
+            "--kafka-bootstrap",
+            envvar="SHOAL_KAFKA_BOOTSTRAP",
+            help="Brokers, host:port, by commas.",
+        ),
     ] = "127.0.0.1:9092",
     collection: Annotated[
         str | None, typer.Option(help="Collection of rows that name none.")

@@ -80,6 +80,7 @@ def play(digits: Digits, addresses: Addresses, host: Host, advance: Advance) -> 
                 sent[id_] = when
                 advance(len(sent))
         _wait(lambda: len(watcher.seen) == len(digits.ids), host, advance, watcher.seen)
+        advance(len(watcher.seen))
         figures.while_arriving = watcher.generations
         figures.elapsed = max(watcher.seen.values()) - started
         figures.visible = [watcher.seen[id_] - when for id_, when in sent.items()]

@@ -43,6 +43,14 @@ class Source(Protocol):
         """Records not read yet, by partition."""
 
     @property
+    def origin(self) -> str:
+        """Names what the positions are offsets in, since `open`; another one begins anew.
+
+        The topic's id for Kafka, which a topic that was deleted and made again does not keep; empty
+        where there is nothing of the kind.
+        """
+
+    @property
     def exhausted(self) -> bool:
         """True once nothing will ever come again (files read to their end)."""
 

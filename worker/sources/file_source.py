@@ -83,6 +83,11 @@ class FileSource:
         return {partition: self._rows[partition] - row for partition, row in self._next.items()}
 
     @property
+    def origin(self) -> str:
+        """See `Source.origin`; a file is known by its path alone."""
+        return ""
+
+    @property
     def exhausted(self) -> bool:
         """See `Source.exhausted`."""
         return not any(self.lag().values())

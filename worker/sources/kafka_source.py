@@ -121,6 +121,11 @@ class KafkaSource:
         }
 
     @property
+    def origin(self) -> str:
+        """See `Source.origin`."""
+        return str(self._topic_id)
+
+    @property
     def exhausted(self) -> bool:
         """With `until_end`: whether what was there at `open` is delivered; otherwise False."""
         return self._settings.until_end and all(

@@ -17,6 +17,7 @@ class MemoryTopic:
     def __init__(self, name: str = "images", partitions: int = 1) -> None:
         self.name = name
         self.down = False
+        self.made = 1
         self.committed: dict[str, int] = {}
         self._records: dict[str, list[RawRecord]] = {}
         self._first: dict[str, int] = defaultdict(int)
@@ -51,6 +52,7 @@ class MemoryTopic:
         """Delete the topic and create it again, empty, with as many partitions."""
         self._records = {name: [] for name in self._records}
         self._first.clear()
+        self.made += 1
 
     @property
     def first(self) -> Mapping[str, int]:
@@ -123,6 +125,11 @@ class MemorySource:
         """See `Source.lag`."""
         end = self._topic.end
         return {partition: max(0, end[partition] - at) for partition, at in self._next.items()}
+
+    @property
+    def origin(self) -> str:
+        """See `Source.origin`."""
+        return f"{self._topic.name}#{self._topic.made}"
 
     @property
     def exhausted(self) -> bool:
