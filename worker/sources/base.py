@@ -59,4 +59,4 @@ class Source(Protocol):
         """Records that were gone before they could be read, since `open`."""
 
     def close(self) -> None:
-        """Release every connection; the source is not used again."""
+        """Release every connection; only `open` may be called then."""

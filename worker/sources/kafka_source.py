@@ -51,6 +51,7 @@ class KafkaSource:
     def open(self, positions: Mapping[str, int]) -> None:
         """See `Source.open`; waits for brokers and topic up to `start_timeout_seconds`."""
         settings = self._settings
+        self._names, self._ends, self._commits, self._last_commit = {}, {}, {}, None
         self._consumer = connect(settings)
         self._topic = KafkaTopic(self._consumer, settings.topic)
         try:
