@@ -1,6 +1,7 @@
 """From Apache's producer to Redis, with the shipped model, and what others see of it."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -40,6 +41,16 @@ def test_apache_tools(stage, tools):
     stage.assert_consistent(stream)
 
 
+def assert_ids_survive(before, after):
+    """A cluster that has more than half of an old one, which is more than half of it, is that."""
+    old = Counter(state.cluster for state in before.values())
+    new = Counter(state.cluster for state in after.values())
+    shared = Counter((before[image].cluster, after[image].cluster) for image in before)
+    same = [(a, b) for (a, b), n in shared.items() if 2 * n > max(old[a], new[b])]
+    assert len(same) > 3
+    assert [(a, b) for a, b in same if a != b] == []
+
+
 @pytest.mark.slow
 def test_shipped_model(stage, tools):
     """The whole command with the shipped weights: groups appear, and their ids survive."""
@@ -52,18 +63,18 @@ def test_shipped_model(stage, tools):
     worker = stage.start(tools.REAL, **settings).ready()
     stage.published(first)
     tools.eventually(lambda: stage.client.summary("main").generation, 60, "a first run")
-    before = stage.states(first.images["main"])
-    assert 5 < len({state.cluster for state in before.values()}) < 125
+    found = stage.states(first.images["main"]).values()
+    assert 5 < len({state.cluster for state in found}) < 125
 
     stage.send(second)
     both = tools.Stream(images={"main": first.images["main"] | second.images["main"]})
     stage.published(both)
+    before = stage.states(both.images["main"])
     done, [answer] = stage.shoal("recluster", "--json")
     assert (done.returncode, answer["answer"]) == (0, "published")
     after = stage.states(both.images["main"])
     assert not any(state.provisional for state in after.values())
-    kept = sum(before[image].cluster == after[image].cluster for image in before)
-    assert kept > 0.7 * len(before)
+    assert_ids_survive(before, after)
     assert worker.stop() == 0
     stage.assert_consistent(both)
 

@@ -140,7 +140,7 @@ class TestTruncated:
 
 @pytest.mark.parametrize("running", [False, True])
 def test_topic_made_anew(stage, tools, running):
-    """After the topic was deleted and made again all its records are taken, and the old stay."""
+    """Deleted and made again, even longer than before: loud; if accepted all of it is taken."""
     stage.create_topic()
     stream = tools.groups(5, 8)
     stage.send(stream)
@@ -151,10 +151,13 @@ def test_topic_made_anew(stage, tools, running):
     with stage.admin() as admin:
         admin.delete_topics([stage.topic])
     stage.create_topic()
-    anew = tools.groups(5, 6, seed=1, prefix="anew")
-    if not running:
-        worker = stage.start(accept_loss="true").ready()
+    anew = tools.groups(5, 12, seed=1, prefix="anew")
     stage.send(anew)
+    if not running:
+        refused = stage.start()
+        assert refused.wait() == 5
+        assert "made anew" in refused.text().strip().splitlines()[-1]
+        worker = stage.start(accept_loss="true").ready()
     both = stream.with_(anew)
     stage.published(both, seconds=60)
     assert worker.stop() == 0
