@@ -104,17 +104,18 @@ class Stage:
         return dict(zip(ids, self.client.get(collection, ids), strict=True))
 
     def published(self, stream, seconds=30.0):
-        """Wait until exactly the images of `stream` are in Redis."""
-
-        def all_there():
-            return all(
-                (summary := self.client.summary(name)) is not None
-                and summary.images == len(images)
-                and all(self.client.get(name, list(images)))
-                for name, images in stream.images.items()
+        """Wait until exactly the images of `stream` are in Redis, for each collection in turn."""
+        for name, images in stream.images.items():
+            process.eventually(
+                lambda name=name, images=images: self._are_published(name, images),
+                seconds,
+                f"every image of {name} in Redis",
             )
 
-        process.eventually(all_there, seconds, "every image in Redis")
+    def _are_published(self, name, images):
+        summary = self.client.summary(name)
+        there = summary is not None and summary.images == len(images)
+        return there and all(self.client.get(name, list(images)))
 
     def assert_consistent(self, stream):
         """Catalog, graph and Redis hold the images of `stream`, each once, and nothing else."""

@@ -7,9 +7,11 @@ def test_fifty_collections(stage, tools):
     """Fifty collections of forty images, seven open at a time, do not know of each other."""
     stage.create_topic(partitions=4)
     stream, rng = tools.Stream(), np.random.default_rng(1)
-    for start in range(0, 40, 20):
-        for user in range(50):
-            for number in range(start, start + 20):
+    come_back = range(10)
+    parts = [(come_back, 0, 20), (range(10, 50), 0, 40), (come_back, 20, 40)]
+    for users, start, stop in parts:
+        for user in users:
+            for number in range(start, stop):
                 group = (user + number % 4) % 16
                 stream.add(f"img{number}", tools.near(group, rng), f"user:{user}")
     stage.send(stream)
