@@ -4,8 +4,9 @@
 
 Reads `*_test_public.npz` and `types/*_test.npz` of the data folder ($SHOAL_DATA, else
 ../shared/data) and compares, as pairwise F / BCubed F / NMI: this model told nothing but the word
-for the classes; average linkage with the threshold that is best on the set's own meta-train; and
-HDBSCAN with the defaults of scikit-learn. The last line is one JSON object.
+for the classes (ours), and told the true size of groups as well (told); average linkage with the
+threshold that is best on the set's own meta-train; and HDBSCAN with the defaults of scikit-learn.
+The last line is one JSON object.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import HDBSCAN
 
 from models import HiLander, cluster, evaluate
+from models.training.prepared import seen_size
 from models.training.shipped import data_folder, word_of
 from models.training.sources import LabelledSet, read_set
 
@@ -29,7 +31,7 @@ THREADS = 2
 # Average linkage needs all pairs: its threshold is chosen on so many rows of whole classes.
 TUNING_ROWS = 3_000
 THRESHOLDS = 60
-METHODS = ("ours", "linkage", "hdbscan")
+METHODS = ("ours", "told", "linkage", "hdbscan")
 
 Labels = NDArray[np.int64]
 Figures = tuple[float, float, float]
@@ -69,14 +71,16 @@ def figures(labels: Labels, found: Labels) -> Figures:
 
 def measure(file: Path, name: str, model: HiLander, *, ours_only: bool) -> dict[str, Figures]:
     test = read_set(file, word_of(name))
-    result = cluster(test.unit, granularity=test.granularity, model=model)
-    rows = {"ours": figures(test.labels, result.labels)}
+    rows = {}
+    for method, size in (("ours", None), ("told", seen_size(test.labels))):
+        found = cluster(test.unit, granularity=test.granularity, group_size=size, model=model)
+        rows[method] = figures(test.labels, found.labels)
     if ours_only:
         return rows
     train = read_set(file.with_name(f"{name}_meta_train.npz"), word_of(name))
     height = best_threshold(train)
-    found = fcluster(average_linkage(test.unit), height, "distance")
-    rows["linkage"] = figures(test.labels, found.astype(np.int64))
+    linked = fcluster(average_linkage(test.unit), height, "distance")
+    rows["linkage"] = figures(test.labels, linked.astype(np.int64))
     rows["hdbscan"] = figures(test.labels, hdbscan(test.unit))
     return rows
 
@@ -105,7 +109,7 @@ def main() -> None:
         return
     start = time.perf_counter()
     model = HiLander.load(arguments.weights, allow_unusable=True)
-    methods = METHODS[:1] if arguments.ours else METHODS
+    methods = METHODS[:2] if arguments.ours else METHODS
     print(f"{'pairwise/BCubed/NMI':20s}  " + "  ".join(f"{name:17s}" for name in methods))
     sets: dict[str, dict[str, Figures]] = {}
     for name, file in files.items():

@@ -106,7 +106,7 @@ class HiLander:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Clustering:
-        """Cluster a whole collection. Blocks: about a minute for 100,000 rows on two cores.
+        """Cluster a whole collection. Blocks: 100,000 rows took 97 s on one busy core.
 
         `vectors` float32 [n, d] unit rows (an np.memmap will do), `graph` their k-NN graph of
         which the first 30 neighbours count, `counts` int32 [n] the images that share a row (None:
