@@ -7,11 +7,19 @@ import sys
 import numpy as np
 import pytest
 from kafka import KafkaProducer, TopicPartition
+from kafka.errors import LogTruncationError
+from kafka.structs import OffsetAndMetadata
 
 from worker.dead_letters.base import DeadLetter
 from worker.dead_letters.kafka import KafkaDeadLetters
 from worker.decode import Decoder
-from worker.errors import Reason, RejectedError, SettingsError, SourceUnavailableError
+from worker.errors import (
+    DataLossError,
+    Reason,
+    RejectedError,
+    SettingsError,
+    SourceUnavailableError,
+)
 from worker.records import Upsert
 from worker.sources.kafka_client import client_options
 from worker.sources.kafka_settings import KafkaSettings
@@ -197,3 +205,21 @@ def test_a_deleted_partition_position_is_checked_by_the_broker_itself(kafka_log)
     kafka_log.admin.delete_records({TopicPartition(kafka_log.topic, 0): 3})
     assert [record.offset for record in read(source, 1)] == [3]
     assert source.lost_records == 3
+
+
+def test_a_cut_log_is_told_by_poll_alone(kafka_log):
+    """Lag and end are asked between polls, where the news that the log was cut may wait as well."""
+    kafka_log.fill(range(3))
+    source = kafka_log.source(until_end=True)
+    source.open({})
+    read(source, 3)
+    found = LogTruncationError({TopicPartition(kafka_log.topic, 0): OffsetAndMetadata(2, "", 0)})
+    # A single broker never cuts its log, so the consumer is given what a validation leaves.
+    fetcher = source._consumer._fetcher
+    fetcher._cached_log_truncation = found
+    assert source.lag() == {kafka_log.partition: 0}
+    fetcher._cached_log_truncation = found
+    assert source.exhausted
+    fetcher._cached_log_truncation = found
+    with pytest.raises(DataLossError, match="offset 3"):
+        source.poll(10, 0.1)

@@ -43,6 +43,7 @@ class KafkaSource:
         self._names: dict[TopicPartition, str] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._targets: dict[TopicPartition, int] = {}
+        self._positions: dict[TopicPartition, int] = {}
         self._paused = False
         self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
         self._last_commit: Any = None
@@ -83,6 +84,7 @@ class KafkaSource:
             self._warn_or_raise(error)
             self._clock.sleep(timeout_seconds)
         else:
+            self._positions |= {p: records[-1].offset + 1 for p, records in batches.items()}
             return [
                 to_raw(name, record)
                 for partition, records in batches.items()
@@ -182,7 +184,9 @@ class KafkaSource:
         self._consumer.assign(mine)
         for partition, start in first.items():
             name = names[partition]
-            self._consumer.seek(partition, start if name in broken else positions.get(name, start))
+            at = start if name in broken else positions.get(name, start)
+            self._consumer.seek(partition, at)
+            self._positions[partition] = at
         self._names = names
         self._ends |= end
         if self._paused:
@@ -252,7 +256,11 @@ class KafkaSource:
                 self._ends |= self._topic.ends(list(self._names), _LAG_TIMEOUT_MS)
 
     def _position(self, partition: TopicPartition) -> int:
-        return int(self._consumer.position(partition, timeout_ms=0) or 0)
+        # It also tells, once, that the log was cut; that is for `poll`, which validates again.
+        with contextlib.suppress(KafkaError):
+            at = self._consumer.position(partition, timeout_ms=0)
+            self._positions[partition] = int(at or 0)
+        return self._positions.get(partition, 0)
 
     def _warn_or_raise(self, error: KafkaError) -> None:
         translated = translate(error, f"reading topic {self._topic.name!r}")
