@@ -12,6 +12,7 @@ from index.errors import (
     VectorError,
 )
 from index.faults import reach as reach_fault
+from index.files import sync as sync_folder
 from index.settings import IndexSettings
 from index.snapshot import SnapshotInfo
 from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
@@ -34,4 +35,5 @@ __all__ = [
     "StorageError",
     "VectorError",
     "reach_fault",
+    "sync_folder",
 ]

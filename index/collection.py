@@ -44,7 +44,7 @@ class CollectionIndex:
         meta = catalog.meta()
         self.dimension = vectors.dimension
         self.model = meta.get("model")
-        self._settings = settings
+        self.settings = settings
         self._positions = catalog.positions()
         self._images = catalog.images()
         self._counts: GrowingArray[np.int32] = GrowingArray(np.int32, 0)
@@ -90,11 +90,16 @@ class CollectionIndex:
             self._snapshots,
             self._catalog,
             self.rows,
-            lambda: LiveIndex(self.dimension, self._settings),
+            lambda: LiveIndex(self.dimension, self.settings),
         )
         recovery.replay(
             self._live, self._catalog, self.vectors, self.counts, self._covered, progress
         )
+
+    def name_model(self, model: str) -> None:
+        """Name the embedding model of a collection that has none, durably."""
+        self._catalog.set_meta({"model": model})
+        self.model = model
 
     @property
     def rows(self) -> int:

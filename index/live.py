@@ -16,7 +16,7 @@ from index.settings import IndexSettings
 # the last neighbour of WANTED_BY of all rows is done again, WIDENING times as wide. See
 # docs/decisions/0200-kept-graph.md for what this was measured to bring.
 WIDENING = 4
-WANTED_BY = 0.4
+WANTED_BY = 0.6
 SAMPLE_ROWS = 1_000
 # A list is stale when so many times the rows it was searched among are there.
 STALE = 1.1

@@ -23,6 +23,9 @@ from worker.recluster.lineage import Lineage
 from worker.recluster.result import RunResult, read_result, resolve
 from worker.store.base import Event, EventKind
 
+# In the folder of runs: a result that waits for a person.
+HELD = "held"
+
 # A confidence that moved less than this is not worth a write to Redis.
 _CONFIDENCE_STEP = 0.1
 
@@ -51,10 +54,6 @@ class Adoption:
         """The cluster number under which readers see `row`, None if that is its label."""
         waits = row < len(self.waiting) and self.waiting[row]
         return int(self.before[row]) if waits else None
-
-    def all_visible(self) -> None:
-        """Readers see every label: the collection was published as a whole."""
-        self.waiting[:] = False
 
     def next_rows(self, limit: int) -> Rows:
         """Take the next changed rows, at most `limit`; empty when all are taken."""
@@ -95,15 +94,31 @@ def resume(collection: Collection, path: Path) -> None:
     """Go on with the adoption that the process died in, if there is one; `path` is its result."""
     generation = collection.state.adopting
     if not generation:
+        _give_back(collection, path)
         return
     result = read_result(path)
     saved = generations.load(collection.index.directory, generation)
     rows = len(saved.labels)
     target = collection.assignments.labels.copy()
     confidence = collection.assignments.confidence.copy()
-    target[:rows], confidence[:rows] = saved.labels, saved.confidence
+    # A late row that has chosen again already stays where it is.
+    chosen = np.arange(len(target)) >= result.n
+    chosen[chosen] = [
+        label != NONE and not collection.clusters[label].retired
+        for label in target[chosen].tolist()
+    ]
+    taken = np.flatnonzero(~chosen[:rows])
+    target[taken], confidence[taken] = saved.labels[taken], saved.confidence[taken]
     target[collection.index.counts == 0] = NONE
     _switch(collection, result, target, confidence)
+
+
+def _give_back(collection: Collection, path: Path) -> None:
+    """A held run that was to be published when the process died waits for a person again."""
+    if path.is_dir():
+        result = read_result(path)
+        if result.verdict.held and result.generation > collection.state.generation:
+            path.rename(path.with_name(HELD))
 
 
 def step(collection: Collection, limit: int) -> bool:
@@ -193,9 +208,12 @@ def _announce(
     adoption: Adoption,
     events: Sequence[Lineage],
 ) -> None:
-    collection.outbox.add_events(
-        connection, (_event(collection, lineage, adoption.numbers) for lineage in events)
+    told = (
+        _event(collection, lineage, adoption.numbers)
+        for lineage in events
+        if lineage.kind is not EventKind.RETIRED or collection.clusters[lineage.cluster].retired
     )
+    collection.outbox.add_events(connection, told)
     done = collection.state.adopting_events + len(events)
     collection.set_state(connection, adopting_events=done)
 

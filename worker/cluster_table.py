@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from worker.clock import Clock
 from worker.ids import ClusterIds
 
 
@@ -25,8 +26,7 @@ class ClusterTable:
     transaction; a transaction that fails leaves the process unusable (it is fatal).
     """
 
-    def __init__(self, connection: sqlite3.Connection, ids: ClusterIds) -> None:
-        self._ids = ids
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
         self._clusters = [
             Cluster(number, id_, created, name, exemplar, bool(retired), successor)
             for number, id_, created, name, exemplar, retired, successor in connection.execute(
@@ -34,8 +34,12 @@ class ClusterTable:
                 " FROM cluster ORDER BY number"
             )
         ]
+        last = self._clusters[-1].id if self._clusters else None
+        self._ids = ClusterIds(clock, after=last)
 
     def __getitem__(self, number: int) -> Cluster:
+        if number < 0:
+            raise IndexError(f"no cluster has the number {number}")
         return self._clusters[number]
 
     def __len__(self) -> int:

@@ -14,7 +14,6 @@ from worker.assignments import NONE, Assignments, Labels, Rows
 from worker.clock import Clock
 from worker.cluster_table import ClusterTable
 from worker.edges import Edges
-from worker.ids import ClusterIds
 from worker.outbox import Outbox
 from worker.records import Record, Upsert
 from worker.schema import SCHEMA
@@ -57,7 +56,7 @@ class Collection:
         index.ensure_schema(SCHEMA)
         with index.transaction(durable=False) as connection:
             self.state: State = read_state(connection)
-            self.clusters = ClusterTable(connection, ClusterIds(clock))
+            self.clusters = ClusterTable(connection, clock)
             self.assignments = Assignments(connection, index.rows)
             self.outbox = Outbox(connection)
 
@@ -187,7 +186,7 @@ class Collection:
             labels,
             confidence,
             np.ones(len(rows), np.bool_),
-            np.full(len(rows), self.state.generation, np.int32),
+            np.full(len(rows), self.state.adopting or self.state.generation, np.int32),
         )
         self.assignments.write(connection, rows)
 

@@ -1,10 +1,12 @@
 """The collections of a worker: opened on demand, the least recently used closed beyond a bound."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import structlog
 
-from index import CollectionIndex, IndexSettings
+from index import CollectionIndex, IndexSettings, SnapshotError, reach_fault, sync_folder
 from worker import adopt
 from worker.clock import Clock
 from worker.collection import Collection
@@ -22,6 +24,9 @@ FOLDER = "collections"
 # In a collection's folder: where runs work, and the result that is being adopted.
 RUNS = "runs"
 ADOPTING = "adopting"
+
+# Begins the name of a folder that is being made; no collection's name begins so.
+_MAKING = ".making-"
 
 MakeEdges = Callable[[], Edges]
 MayClose = Callable[[Collection], bool]
@@ -46,6 +51,7 @@ class Collections:
         self._folder = settings.data_dir / FOLDER
         self._open: dict[str, Collection] = {}
         self._reserved: dict[str, Lease] = {}
+        self.closing: Callable[[Collection], object] = lambda _: None
 
     def __iter__(self) -> Iterator[Collection]:
         return iter(list(self._open.values()))
@@ -57,7 +63,11 @@ class Collections:
         """The names of all collections in the data directory."""
         if not self._folder.is_dir():
             return []
-        return sorted(path.name for path in self._folder.iterdir() if path.is_dir())
+        return sorted(
+            path.name
+            for path in self._folder.iterdir()
+            if path.is_dir() and not path.name.startswith(_MAKING)
+        )
 
     def find(self, name: str) -> Collection | None:
         """The collection, opened if it is on disk; None if it never was."""
@@ -81,21 +91,10 @@ class Collections:
         directory = self._folder / name
         if not directory.is_dir():
             self.reserve(name)
-        settings = self._settings
-        index = CollectionIndex.open(
-            directory,
-            settings=IndexSettings(
-                k=settings.neighbours,
-                m=settings.hnsw_m,
-                ef_construction=settings.hnsw_ef_construction,
-                ef_search=settings.hnsw_ef_search,
-                threads=settings.threads,
-            ),
-            dimension=dimension,
-            model=model,
-        )
+            self._make(directory, dimension, model)
+        index = CollectionIndex.open(directory, settings=self._index_settings())
         collection = Collection(
-            name, index, self._make_edges(), self._clock, settings.join_probability
+            name, index, self._make_edges(), self._clock, self._settings.join_probability
         )
         try:
             # First, so that what recovery assigns joins the clusters of that run.
@@ -109,6 +108,26 @@ class Collections:
             raise
         log.info("collection open", collection=name, images=index.images, rows=index.rows)
         return collection
+
+    def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
+        """Make a new collection's folder: whole, or not there at all."""
+        aside = directory.with_name(_MAKING + directory.name)
+        shutil.rmtree(aside, ignore_errors=True)
+        settings = self._index_settings()
+        CollectionIndex.open(aside, settings=settings, dimension=dimension, model=model).close()
+        reach_fault("make")
+        aside.rename(directory)
+        sync_folder(self._folder)
+
+    def _index_settings(self) -> IndexSettings:
+        settings = self._settings
+        return IndexSettings(
+            k=settings.neighbours,
+            m=settings.hnsw_m,
+            ef_construction=settings.hnsw_ef_construction,
+            ef_search=settings.hnsw_ef_search,
+            threads=settings.threads,
+        )
 
     def reserve(self, name: str) -> None:
         """Claim a collection that need not exist yet. Raises `LeaseError` if another holds it."""
@@ -134,8 +153,12 @@ class Collections:
         self._reserved.clear()
 
     def snapshot(self, collection: Collection) -> None:
-        """Take a snapshot; blocks for as long as that takes."""
-        info = collection.index.snapshot()
+        """Take a snapshot, if the disk takes it; blocks for as long as that takes."""
+        try:
+            info = collection.index.snapshot()
+        except (OSError, SnapshotError) as error:
+            log.warning("no snapshot", collection=collection.name, error=str(error))
+            return
         collection.times.snapshot = self._clock.time()
         self._metrics.last_snapshot.set(collection.times.snapshot)
         self._metrics.snapshot_seconds.observe(info.seconds)
@@ -153,9 +176,14 @@ class Collections:
 
     def close(self, collection: Collection) -> None:
         """Take a snapshot, give up the lease and close the files."""
-        del self._open[collection.name]
+        self.closing(collection)
         if collection.index.rows_since_snapshot:
             self.snapshot(collection)
+        self.abandon(collection)
+
+    def abandon(self, collection: Collection) -> None:
+        """Give up the lease and close the files; the next start recovers from the log."""
+        del self._open[collection.name]
         self._publisher.release(collection)
         collection.index.close()
 
@@ -168,6 +196,6 @@ class Collections:
 def memory_bytes(collection: Collection) -> int:
     """An estimate of what an open collection takes: HNSW with its vectors, graph, assignments."""
     index = collection.index
-    links = index.rows * 8 * 16 * 2
-    per_row = 4 * index.dimension + 8 * index.neighbours.shape[1] + 32
-    return int(2**16 + links + index.rows * per_row)
+    links = 8 * index.settings.m
+    per_row = links + 4 * index.dimension + 8 * index.settings.k + 32
+    return 2**16 + index.rows * per_row

@@ -29,10 +29,6 @@ from worker.store.base import Store
 _CONNECT_SECONDS = 10.0
 
 
-# One attempt to reach Kafka at the start; the worker tries until it is told to stop.
-_START_SECONDS = 10.0
-
-
 def holder(data_dir: Path) -> str:
     """The name under which the worker of a locked data directory holds leases.
 

@@ -105,7 +105,8 @@ class Ingest:
             return
         with self._step("publish"):
             for collection in self._collections:
-                self._publish(collection)
+                if collection.outbox and not self._publish(collection):
+                    return
 
     def unpublished(self) -> int:
         """Images that wait for the store."""
@@ -178,6 +179,8 @@ class Ingest:
             record.collection, dimension=len(record.embedding), model=record.model
         )
         admission.check(record, collection.index.dimension, collection.index.model)
+        if collection.index.model is None and record.model is not None:
+            collection.index.name_model(record.model)
         return collection
 
     def _keep(self, letters: Sequence[DeadLetter]) -> bool:
@@ -208,7 +211,8 @@ class Ingest:
             )
         return True
 
-    def _publish(self, collection: Collection) -> None:
+    def _publish(self, collection: Collection) -> bool:
+        """Publish what waits of one collection; False if the store does not take it now."""
         produced = self._waiting[collection.name]
         try:
             for _ in range(_UPDATES):
@@ -228,6 +232,8 @@ class Ingest:
             if not self._store_failed:
                 log.warning("not published yet", collection=collection.name, error=str(error))
             self._store_failed = True
+            return False
+        return True
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

@@ -76,8 +76,8 @@ class Outbox:
         clusters: Iterable[int],
         events: Iterable[int],
     ) -> None:
-        """Forget entries: they are published."""
-        images, clusters, events = list(images), list(clusters), set(events)
+        """Forget entries: they are published. `events` are the oldest ones."""
+        images, clusters, events = list(images), list(clusters), list(events)
         connection.executemany("DELETE FROM outbox WHERE image = ?", [(i,) for i in images])
         connection.executemany(
             "DELETE FROM cluster_outbox WHERE number = ?", [(n,) for n in clusters]
@@ -88,12 +88,4 @@ class Outbox:
         for image in images:
             self.images.pop(image, None)
         self.clusters.difference_update(clusters)
-        self.events = [entry for entry in self.events if entry[0] not in events]
-
-    def clear(self, connection: sqlite3.Connection) -> None:
-        """Forget everything: the collection was published as a whole."""
-        for table in ("outbox", "cluster_outbox", "event_outbox"):
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608  three fixed names
-        self.images.clear()
-        self.clusters.clear()
-        self.events.clear()
+        del self.events[: len(events)]

@@ -9,16 +9,15 @@ another key, so that no collection takes its new records for old ones.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS position (
-  partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL DEFAULT 0
+  partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL, origin TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS origin (name TEXT NOT NULL);
 """
 
 
@@ -28,27 +27,28 @@ class Positions:
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.executescript(_SCHEMA)
-        rows = self._database.execute("SELECT partition, next, rewinds FROM position").fetchall()
-        self._next = {partition: following for partition, following, _ in rows}
-        self._rewinds = {partition: rewinds for partition, _, rewinds in rows}
-        found = self._database.execute("SELECT name FROM origin").fetchone()
-        self._origin: str = found[0] if found else ""
+        rows = self._database.execute(
+            "SELECT partition, next, rewinds, origin FROM position"
+        ).fetchall()
+        self._next = {partition: following for partition, following, _, _ in rows}
+        self._rewinds = {partition: rewinds for partition, _, rewinds, _ in rows}
+        self._origins: dict[str, str] = {partition: origin for partition, _, _, origin in rows}
 
     @property
     def next(self) -> Mapping[str, int]:
         """The offset to read next of each partition read so far."""
         return self._next
 
-    @property
-    def origin(self) -> str:
-        """What the offsets are in (`Source.origin`); empty before anything was read."""
-        return self._origin
+    def origin(self, partition: str) -> str:
+        """What the position is an offset in (`Source.origin`); empty if nothing was read of it."""
+        return self._origins.get(partition, "")
 
-    def begin_anew(self) -> None:
-        """Forget the positions: the source has another origin and its offsets begin anew."""
-        self._rewinds = {p: self._rewinds.get(p, 0) + 1 for p in self._next}
-        self._write(dict.fromkeys(self._next, 0), "")
-        self._next = {}
+    def begin_anew(self, partitions: Iterable[str]) -> None:
+        """Forget positions: these partitions have another origin, and their offsets begin anew."""
+        partitions = list(partitions)
+        for partition in partitions:
+            self._rewinds[partition] = self._rewinds.get(partition, 0) + 1
+        self.advance(dict.fromkeys(partitions, 0))
 
     def key(self, partition: str, offset: int) -> str:
         """The name under which collections remember `partition`, now that `offset` came.
@@ -64,18 +64,12 @@ class Positions:
     def advance(self, following: Mapping[str, int], origin: str = "") -> None:
         """Remember the offsets to read next; survives a kill of the process."""
         self._next.update(following)
-        self._write(following, origin)
-
-    def _write(self, following: Mapping[str, int], origin: str) -> None:
+        self._origins.update(dict.fromkeys(following, origin))
         self._database.execute("BEGIN")
         self._database.executemany(
-            "INSERT OR REPLACE INTO position VALUES (?, ?, ?)",
-            [(p, offset, self._rewinds.get(p, 0)) for p, offset in following.items()],
+            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
+            [(p, offset, self._rewinds.get(p, 0), origin) for p, offset in following.items()],
         )
-        if origin != self._origin:
-            self._database.execute("DELETE FROM origin")
-            self._database.execute("INSERT INTO origin VALUES (?)", (origin,))
-            self._origin = origin
         self._database.execute("COMMIT")
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import structlog
 from index import reach_fault
 from worker.clock import Clock
 from worker.collection import Collection
-from worker.errors import LeaseLapsedError
+from worker.errors import LeaseLapsedError, RetryError
 from worker.metrics import Metrics
 from worker.store.base import (
     MAX_CHANGES,
@@ -50,8 +50,12 @@ class Publisher:
         with collection.index.transaction(durable=True) as connection:
             collection.set_state(connection, epoch=lease.epoch)
         collection.lease = lease
-        if self._store.sequence(collection.name) != (collection.state.sequence or None):
-            self.rebuild(collection)
+        try:
+            if self._store.sequence(collection.name) != (collection.state.sequence or None):
+                self.rebuild(collection)
+        except RetryError:
+            collection.lease = None  # so that the next attempt compares again
+            raise
 
     def renew(self, collection: Collection) -> None:
         """Keep the lease, or take it again where it lapsed."""
@@ -78,12 +82,13 @@ class Publisher:
         if not collection.outbox:
             return []
         if collection.lease is None:
-            return self._claim_again(collection)
+            self._claim_again(collection)
         update, images, clusters, events = _next_update(collection)
         try:
             self._store.apply(_lease(collection), update)
         except LeaseLapsedError:
-            return self._claim_again(collection)
+            self._claim_again(collection)
+            return []
         reach_fault("6")
         with collection.index.transaction(durable=False) as connection:
             collection.outbox.done(connection, images, clusters, events)
@@ -98,7 +103,10 @@ class Publisher:
             self.rebuild(collection)
 
     def rebuild(self, collection: Collection) -> None:
-        """Write the whole collection; blocks for as long as that takes."""
+        """Write the whole collection as it is; blocks for as long as that takes.
+
+        What waits in the outbox goes out afterwards as it would have, with its events.
+        """
         table = collection.clusters
         sequence = collection.state.sequence + 1
         self._store.rebuild(
@@ -115,14 +123,10 @@ class Publisher:
                 generation=collection.state.generation,
                 model=collection.index.model,
                 dimension=collection.index.dimension,
-                events=_outstanding_events(collection),
             ),
         )
         with collection.index.transaction(durable=False) as connection:
-            collection.outbox.clear(connection)
             collection.set_state(connection, sequence=sequence)
-        if collection.adoption is not None:
-            collection.adoption.all_visible()
         log.info("published as a whole", collection=collection.name, images=collection.images)
         self._metrics.rebuilds.inc()
         self._note_time(collection)
@@ -136,11 +140,8 @@ class Publisher:
         collection.times.published = self._clock.time()
         self._metrics.last_publish.set(collection.times.published)
 
-    def _claim_again(self, collection: Collection) -> list[str]:
-        """Take the lease again; the ids of the images that went out by that."""
-        waiting = list(collection.outbox.images)
+    def _claim_again(self, collection: Collection) -> None:
         self.attach(collection, self.claim(collection.name, collection.state.epoch))
-        return [] if collection.outbox else waiting
 
 
 def _lease(collection: Collection) -> Lease:
@@ -157,7 +158,13 @@ def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], 
     changes = _changes(collection, images, rows)
     named = {int(collection.assignments.labels[row]) for row in rows if row is not None}
     first = named & outbox.clusters
-    clusters = [*first, *islice(outbox.clusters - first, MAX_CHANGES - len(first))]
+    # A retired cluster is told when readers see no image in it any more.
+    others = (
+        number
+        for number in outbox.clusters - first
+        if len(outbox.images) == len(images) or not table[number].retired
+    )
+    clusters = [*first, *islice(others, MAX_CHANGES - len(first))]
     last = len(outbox.images) == len(images) and len(outbox.clusters) == len(clusters)
     events = outbox.events[:MAX_CHANGES] if last else []
     update = Update(
@@ -186,13 +193,6 @@ def _changes(
         )
         for image, row in zip(images, rows, strict=True)
     ]
-
-
-def _outstanding_events(collection: Collection) -> list[Event]:
-    """Events of all that waits, for when it goes out in one step."""
-    images = list(collection.outbox.images)
-    changes = _changes(collection, images, collection.index.row_of(images))
-    return [*_image_events(changes), *(event for _, event in collection.outbox.events)]
 
 
 def _state(collection: Collection, row: int) -> ImageState:
@@ -234,7 +234,8 @@ def _image_events(changes: Iterable[Change]) -> Iterator[Event]:
     for change in changes:
         data = {"image": change.id} | ({"from": change.old} if change.old else {})
         if change.new is None:
-            yield Event(EventKind.ERASED, data)
+            if change.old is not None:
+                yield Event(EventKind.ERASED, data)
         elif change.new.cluster != change.old:
             yield Event(
                 EventKind.ASSIGNED,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from index import reach_fault
+from index import reach_fault, sync_folder
 from worker import adopt
 from worker.clock import Clock
 from worker.collection import Collection
@@ -27,8 +27,6 @@ from worker.recluster.view import View, write_view
 from worker.settings import Settings
 
 log = structlog.get_logger()
-
-HELD = "held"
 
 # Former generations that identity looks back to.
 _HISTORY = 3
@@ -61,7 +59,8 @@ class Reclustering:
         self._waiting: dict[str, ScheduleState] = {}
         self._running: str | None = None
         self._mark = Mark(0.0, 0, 0, 0)
-        self.ended: dict[str, str] = {}
+        collections.closing = self.note
+        self._ended: dict[str, str] = {}
 
     @property
     def running(self) -> str | None:
@@ -77,9 +76,13 @@ class Reclustering:
         known = self._waiting.get(collection.name)
         return self.busy(collection) or (known is not None and known.requested)
 
+    def note(self, collection: Collection) -> None:
+        """Remember how the collection stands, for when it is closed."""
+        self._state(collection)
+
     def request(self, collection: Collection) -> None:
         """Recluster the collection as soon as no other run goes on."""
-        self.ended.pop(collection.name, None)
+        self._ended.pop(collection.name, None)
         self._waiting[collection.name] = replace(self._state(collection), requested=True)
 
     def request_changed(self) -> None:
@@ -88,16 +91,23 @@ class Reclustering:
             self._state(collection)
         for name, state in self._waiting.items():
             if state.last is None or replace(state.last, at=state.present.at) != state.present:
-                self.ended.pop(name, None)
+                self._ended.pop(name, None)
                 self._waiting[name] = replace(state, requested=True)
 
     def wanted(self) -> bool:
-        """True while a requested run has not ended."""
+        """True while a requested run has not begun."""
         return any(state.requested for state in self._waiting.values())
+
+    def outcome(self, name: str) -> str | None:
+        """How the last run of a collection ended; None while one is asked for or goes on."""
+        known = self._waiting.get(name)
+        if name == self._running or (known is not None and known.requested):
+            return None
+        return self._ended.get(name)
 
     def is_held(self, collection: Collection) -> bool:
         """True while a run waits for a person."""
-        return (self._folder(collection) / HELD).is_dir()
+        return (self._folder(collection) / adopt.HELD).is_dir()
 
     def tick(self) -> None:
         """Start, watch and take over runs; returns at once."""
@@ -106,18 +116,16 @@ class Reclustering:
         else:
             self._watch(self._running)
 
-    def adopt(self, rows: int) -> bool:
-        """Put up to `rows` changed rows of each adoption into the outboxes; True if any was."""
-        working = [c for c in self._collections if c.adoption is not None]
-        for collection in working:
-            if adopt.step(collection, rows):
-                self.ended[collection.name] = "published"
+    def adopt(self, rows: int) -> None:
+        """Put up to `rows` changed rows of each adoption into the outboxes."""
+        for collection in self._collections:
+            if collection.adoption is not None and adopt.step(collection, rows):
+                self._ended[collection.name] = "published"
                 self._metrics.reclusterings.labels("published").inc()
                 self._metrics.last_recluster.set(self._clock.time())
                 log.info(
                     "run published", collection=collection.name, run=collection.state.generation
                 )
-        return bool(working)
 
     def preview(self, collection: Collection) -> RunResult:
         """What a run would do; blocks until it ended, and changes nothing.
@@ -138,14 +146,21 @@ class Reclustering:
         """Publish the held run after all; False if there is none."""
         if not self.is_held(collection) or collection.adoption is not None:
             return False
-        self._adopt(collection, self._folder(collection) / HELD)
+        path = self._folder(collection) / adopt.HELD
+        try:
+            result = read_result(path)
+        except CorruptError as error:
+            log.warning("the held run is damaged", collection=collection.name, error=str(error))
+            return False
+        self._ended.pop(collection.name, None)
+        self._adopt(collection, path, result)
         return True
 
     def discard_held(self, collection: Collection) -> bool:
         """Forget the held run; False if there is none."""
         if not self.is_held(collection):
             return False
-        shutil.rmtree(self._folder(collection) / HELD)
+        shutil.rmtree(self._folder(collection) / adopt.HELD)
         self._metrics.reclusterings.labels("discarded").inc()
         return True
 
@@ -165,7 +180,8 @@ class Reclustering:
             collection = self._collections.get(name)
             if collection.adoption is None:
                 # Last in line next time, so that a busy collection does not starve the others.
-                self._waiting[name] = self._waiting.pop(name)
+                self._waiting[name] = replace(self._waiting.pop(name), requested=False)
+                self._ended.pop(name, None)
                 self._start(collection, trigger)
                 return
 
@@ -188,12 +204,17 @@ class Reclustering:
     def _start(self, collection: Collection, trigger: Trigger) -> None:
         """R1, and the child for R2 to R4."""
         run = collection.state.runs + 1
-        with collection.index.transaction(durable=False) as connection:
+        # Durable: what the view shows must not be lost after a result that builds on it.
+        with collection.index.transaction(durable=True) as connection:
             collection.set_state(connection, runs=run)
         self._mark = _present(collection, self._clock.time())
         folder = self._folder(collection)
         self._clear(folder)
-        write_view(folder / "view", self._view(collection, run))
+        try:
+            write_view(folder / "view", self._view(collection, run))
+        except OSError as error:
+            self._fail(collection.name, f"no view: {error}")
+            return
         reach_fault("R1")
         self._supervisor.start(folder / "view", folder / "result")
         reach_fault("R2")
@@ -238,23 +259,22 @@ class Reclustering:
     def _watch(self, name: str) -> None:
         state = self._supervisor.poll()
         if isinstance(state, Finished):
-            self._end(name)
+            self._end()
             self._take(name, state.result)
         elif isinstance(state, Failed):
-            self._end(name)
+            self._end()
             self._fail(name, state.reason)
 
-    def _end(self, name: str) -> None:
+    def _end(self) -> None:
         self._running = None
         self._metrics.reclustering.set(0)
-        self._waiting[name] = replace(self._waiting[name], requested=False)
 
     def _fail(self, name: str, reason: str) -> None:
         waiting = self._waiting[name]
         self._waiting[name] = replace(
             waiting, failures=waiting.failures + 1, failed_at=self._clock.time()
         )
-        self.ended[name] = f"failed: {reason}"
+        self._ended[name] = f"failed: {reason}"
         self._metrics.reclusterings.labels("failed").inc()
         log.error("run failed", collection=name, reason=reason)
 
@@ -272,7 +292,7 @@ class Reclustering:
         if result.verdict.held:
             self._hold(collection, path, result)
         else:
-            self._adopt(collection, path)
+            self._adopt(collection, path, result)
         # Last: a process that is killed before has the run again.
         with collection.index.transaction(durable=False) as connection:
             collection.set_state(
@@ -284,25 +304,25 @@ class Reclustering:
             )
 
     def _hold(self, collection: Collection, path: Path, result: RunResult) -> None:
-        held = self._folder(collection) / HELD
+        held = self._folder(collection) / adopt.HELD
         shutil.rmtree(held, ignore_errors=True)
         path.rename(held)
         reasons = "; ".join(result.verdict.reasons)
-        self.ended[collection.name] = f"held: {reasons}"
+        self._ended[collection.name] = f"held: {reasons}"
         self._metrics.reclusterings.labels("held").inc()
         log.warning("run held", collection=collection.name, run=result.generation, why=reasons)
 
-    def _adopt(self, collection: Collection, path: Path) -> None:
-        """Begin to publish the result in the folder `path`; a held one is out of date then."""
+    def _adopt(self, collection: Collection, path: Path, result: RunResult) -> None:
+        """Begin to publish `result`, of the folder `path`; a held one is out of date then."""
         reach_fault("R7")
         folder = self._folder(collection)
         shutil.rmtree(folder / ADOPTING, ignore_errors=True)
         path.rename(folder / ADOPTING)
-        shutil.rmtree(folder / HELD, ignore_errors=True)
-        result = read_result(folder / ADOPTING)
+        sync_folder(folder)
         if result.context_path is not None:
             collection.edges.renew(collection.index, result.context_path)
         adopt.begin(collection, result, self._clock.time())
+        shutil.rmtree(folder / adopt.HELD, ignore_errors=True)
 
     def _observe(self, result: RunResult) -> None:
         metrics, drift = self._metrics, result.drift

@@ -8,6 +8,7 @@ from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.errors import (
+    BadStreamError,
     DataLossError,
     RetryError,
     SettingsError,
@@ -34,6 +35,9 @@ _ADOPTED_ROWS = 500
 _REFRESHED_ROWS = 500
 
 _STATUS_SECONDS = 2.0
+
+# Least time between snapshots, also after one that the disk did not take.
+_SNAPSHOT_SECONDS = 10.0
 _RETRY_SECONDS = 2.0
 
 # While there is other work, a batch is not waited for.
@@ -82,6 +86,7 @@ class Worker:
         self._beat = clock.monotonic()
         self._renew_at = 0.0
         self._status_at = 0.0
+        self._snapshot_at = 0.0
         self._told: dict[str, dict[str, object]] = {}
         self._finishing = False
         ingest.meanwhile = self._while_waiting
@@ -100,7 +105,11 @@ class Worker:
         return self._unready
 
     def run(self) -> None:
-        """Recover, then ingest until told to stop. Raises `FatalError`s; all is closed then."""
+        """Recover, then ingest until told to stop. Raises `FatalError`s; all is closed then.
+
+        After any other error what is in memory is not trusted: neither published nor kept as a
+        snapshot. The next start recovers it from the log.
+        """
         try:
             self._recover()
             self._open_source()
@@ -112,7 +121,13 @@ class Worker:
                 self._pause_or_resume()
                 if self._done():
                     break
-        finally:
+        except (BadStreamError, DataLossError):
+            self._close()
+            raise
+        except BaseException:
+            self._abandon()
+            raise
+        else:
             self._close()
 
     def recluster(self, name: str) -> str:
@@ -121,16 +136,12 @@ class Worker:
         Raises `SettingsError` if there is no such collection.
         """
         try:
-            self._reclustering.request(self._existing(name))
-            while name not in self._reclustering.ended and not self._stopping.is_set():
-                self._keep_leases()
-                self._reclustering.tick()
-                self._reclustering.adopt(_ADOPTED_ROWS)
-                self._ingest.publish()
-                self._clock.sleep(_BUSY_POLL_SECONDS)
-            return self._reclustering.ended.get(name, "stopped")
-        finally:
-            self._close()
+            outcome = self._recluster(self._existing(name))
+        except BaseException:
+            self._abandon()
+            raise
+        self._close()
+        return outcome
 
     def preview(self, name: str) -> RunResult:
         """What reclustering one collection would do; changes nothing. Closes everything.
@@ -140,7 +151,17 @@ class Worker:
         try:
             return self._reclustering.preview(self._existing(name))
         finally:
-            self._close()
+            self._abandon()
+
+    def _recluster(self, collection: Collection) -> str:
+        self._reclustering.request(collection)
+        while self._reclustering.outcome(collection.name) is None and not self._stopping.is_set():
+            self._keep_leases()
+            self._reclustering.tick()
+            self._reclustering.adopt(_ADOPTED_ROWS)
+            self._ingest.publish()
+            self._clock.sleep(_BUSY_POLL_SECONDS)
+        return self._reclustering.outcome(collection.name) or "stopped"
 
     def _existing(self, name: str) -> Collection:
         collection = self._collections.find(name)
@@ -159,7 +180,7 @@ class Worker:
         for name in self._collections.stored():
             if self._stopping.is_set():
                 return
-            self._collections.get(name)
+            self._reclustering.note(self._collections.get(name))
             self._ingest.publish()
             self._collections.shrink(self._may_close)
             self._beat = self._clock.monotonic()
@@ -185,19 +206,20 @@ class Worker:
 
     def _check_origin(self) -> None:
         """A topic that was made anew has other records at the positions that were read."""
-        known, found = self._positions.origin, self._source.origin
-        if not known or known == found:
+        found = self._source.origin
+        anew = [p for p in self._source.lag() if self._positions.origin(p) not in {"", found}]
+        if not anew:
             return
         if not self._settings.accept_loss:
             raise DataLossError(
-                f"the topic was made anew (it was {known}, it is {found}); what it had beyond"
-                f" {dict(self._positions.next)} is lost. To read the new one from its start,"
-                " accept loss."
+                f"the topic was made anew: {', '.join(anew)} had another id than {found} when last"
+                " read; what came after that is lost. To read the new one from its start, accept"
+                " loss."
             )
-        log.error("the topic was made anew: reading it from its start", was=known, now=found)
-        self._positions.begin_anew()
+        log.error("the topic was made anew: reading it from its start", partitions=anew)
+        self._positions.begin_anew(anew)
         self._source.close()
-        self._source.open({})
+        self._source.open(self._positions.next)
 
     def _between_batches(self) -> None:
         self._keep_leases()
@@ -233,7 +255,7 @@ class Worker:
             if self._begin(request):
                 self._asked.append(request)
         for request in list(self._asked):
-            answer = self._reclustering.ended.get(request.collection)
+            answer = self._reclustering.outcome(request.collection)
             if answer is not None:
                 self._mailbox.answer(request, answer)
                 self._asked.remove(request)
@@ -251,7 +273,6 @@ class Worker:
             if self._reclustering.busy(collection):
                 self._mailbox.answer(request, "failed: a run goes on; ask again when it has ended")
                 return False
-            self._reclustering.ended.pop(request.collection, None)
             begun = self._reclustering.publish_held(collection)
             if not begun:
                 self._mailbox.answer(request, "failed: no run is held")
@@ -261,9 +282,13 @@ class Worker:
         return False
 
     def _snapshots(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._snapshot_at:
+            return
         for collection in self._collections:
             if collection.index.rows_since_snapshot >= self._settings.snapshot_images:
                 self._collections.snapshot(collection)
+                self._snapshot_at = self._clock.monotonic() + _SNAPSHOT_SECONDS
 
     def _refresh(self) -> None:
         """While nothing comes: search again for rows whose neighbours may be out of date."""
@@ -287,9 +312,11 @@ class Worker:
                 held = self._reclustering.is_held(collection)
                 busy = self._reclustering.busy(collection)
                 told = status(collection, lag, busy, held)
-                if self._told.get(collection.name) != told:
+                # The lag of the source is no news of each collection.
+                news = told | {"lag": bool(lag)}
+                if self._told.get(collection.name) != news:
                     self._publisher.put_status(collection, told)
-                    self._told[collection.name] = told
+                    self._told[collection.name] = news
         except RetryError as error:
             log.debug("status not published", error=str(error))
 
@@ -332,17 +359,24 @@ class Worker:
         self._unready = "stopping"
         self._metrics.ready.set(0)
         self._reclustering.cancel()
-        try:
-            self._ingest.publish()
-            self._status_at = 0.0
-            self._show()
-        except RetryError as error:
-            log.warning("some images wait for the next start", error=str(error))
-        finally:
-            for collection in self._collections:
-                self._collections.close(collection)
-            self._collections.release_reserved()
-            self._source.close()
-            self._positions.close()
-            self._lock.close()
-            log.info("stopped")
+        self._ingest.publish()
+        self._status_at = 0.0
+        self._show()
+        for collection in self._collections:
+            self._collections.close(collection)
+        self._release()
+
+    def _abandon(self) -> None:
+        self._unready = "stopping after an error"
+        self._metrics.ready.set(0)
+        self._reclustering.cancel()
+        for collection in self._collections:
+            self._collections.abandon(collection)
+        self._release()
+
+    def _release(self) -> None:
+        self._collections.release_reserved()
+        self._source.close()
+        self._positions.close()
+        self._lock.close()
+        log.info("stopped")

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from worker.errors import BadStreamError, DataDirectoryError, DataLossError, LeaseError
+from worker.edges import CosineEdges
+from worker.errors import (
+    BadStreamError,
+    DataDirectoryError,
+    DataLossError,
+    LeaseError,
+    StoreUnavailableError,
+)
+from worker.testing import MemoryTopic
 
 
 def test_images_get_clusters(bench, axis):
@@ -144,6 +152,7 @@ def test_dead_letters_that_cannot_be_kept_hold_the_position(bench, axis):
     sleep = bench.clock.sleep
 
     def recover(seconds):
+        assert bench.topic.committed == {}
         bench.dead_letters.down = False
         sleep(seconds)
 
@@ -281,6 +290,117 @@ def test_every_image_is_announced(bench, axis):
     assert seen == {f"a{number}" for number in range(2_500)}
 
 
+def test_bad_record_for_a_closed_collection(bench, axis):
+    """A record that does not fit a collection that is not open is a dead letter like any other."""
+    for user in range(4):
+        bench.send("a", axis(user), collection=f"user-{user}", model="one")
+    bench.run(open_collections="2")
+    bench.send("b", [1.0, 2.0], collection="user-0")
+    bench.send("b", axis(0), collection="user-1", model="two")
+    bench.run(open_collections="2")
+    reasons = [letter.reason for letter in bench.dead_letters.letters]
+    assert reasons == ["wrong_dimension", "other_model"]
+
+
+def test_model_is_the_first_that_is_named(bench, axis):
+    """A collection whose first image names no model takes the first model that is named."""
+    bench.send("a", axis(0))
+    bench.send("b", axis(0, tilt=1), model="one")
+    bench.send("c", axis(0, tilt=2), model="two")
+    bench.run()
+    assert [letter.reason for letter in bench.dead_letters.letters] == ["other_model"]
+    assert bench.store.summary("main").model == "one"
+
+
+def test_error_between_steps_publishes_nothing_wrong(bench, axis):
+    """After an error in the middle of a batch the next start takes up from the log."""
+    for number in range(10):
+        bench.send(f"a{number}", axis(number % 2, tilt=number / 50))
+    bench.run()
+    before = bench.states("a0", "a1")
+    for number in range(10):
+        bench.send(f"b{number}", axis(2, tilt=number / 50))
+    worker = bench.worker()
+    probabilities = CosineEdges.probabilities
+
+    def fail(*_):
+        raise RuntimeError("a defect")
+
+    CosineEdges.probabilities = fail
+    try:
+        with pytest.raises(RuntimeError, match="a defect"):
+            worker.run()
+    finally:
+        CosineEdges.probabilities = probabilities
+    assert bench.states("b0") == [None]
+    bench.run()
+    assert bench.states("a0", "a1") == before
+    assert len({s.cluster for s in bench.states("b0", "b9", "a0")}) == 2
+
+
+def test_rebuild_is_tried_again(bench, axis):
+    """A store that comes back empty and then fails once is filled all the same."""
+    for number in range(10):
+        bench.send(f"a{number}", axis(number % 3, tilt=number / 50))
+    bench.run()
+    bench.store.wipe()
+    rebuild, failures = bench.store.rebuild, [StoreUnavailableError("loading")]
+
+    def fail_once(*arguments):
+        if failures:
+            raise failures.pop()
+        rebuild(*arguments)
+
+    bench.store.rebuild = fail_once
+    _run_rounds(bench, 5)
+    assert all(bench.states(*(f"a{n}" for n in range(10))))
+
+
+def _run_rounds(bench, rounds):
+    """Run a worker for so many rounds of its loop, ten seconds apart."""
+    worker = bench.worker(once=False)
+    publish = worker._ingest.publish
+    left = [rounds]
+
+    def count():
+        publish()
+        bench.clock.advance(10.0)
+        left[0] -= 1
+        if left[0] == 0:
+            worker.stop()
+
+    worker._ingest.publish = count
+    worker.run()
+
+
+def test_other_source_on_the_same_data(bench, axis):
+    """Positions in another topic do not make this one look as if it were made anew."""
+    bench.send("a", axis(0))
+    bench.run()
+    bench.topic = MemoryTopic("others")
+    bench.send("b", axis(1))
+    bench.run()
+    assert all(bench.states("a", "b"))
+
+
+def test_collections_that_closed_are_clustered(bench, axis):
+    """Every collection gets its run, also those closed for want of room meanwhile."""
+    for user in range(6):
+        for number in range(4):
+            bench.send(f"a{number}", axis(number % 2), collection=f"user-{user}")
+    bench.run(open_collections="2", batch_records="4")
+    for user in range(6):
+        assert not bench.states("a0", collection=f"user-{user}")[0].provisional
+
+
+def test_death_while_a_collection_is_made(bench, axis):
+    """What is left of a collection that was being made does not hinder the next start."""
+    (bench.path / "collections" / ".making-main").mkdir(parents=True)
+    bench.send("a", axis(0))
+    bench.run()
+    assert bench.states("a")[0] is not None
+
+
 def test_empty_topic(bench):
     """Nothing to read ends well."""
     bench.run()
@@ -295,6 +415,33 @@ def test_few_images(bench, count):
         bench.send(f"a{number}", rng.standard_normal(8))
     bench.run()
     assert all(bench.states(*(f"a{n}" for n in range(count))))
+
+
+def test_request_during_a_run_gets_a_run_of_its_own(bench, axis):
+    """What arrived after a run began is clustered by the run that is asked for during it."""
+    for number in range(60):
+        bench.send(f"a{number}", axis(number % 4, tilt=number / 100))
+    bench.runner.holding = True
+    worker = bench.worker(once=False)
+    rounds = []
+    publish = worker._ingest.publish
+
+    def on_each_round():
+        publish()
+        rounds.append(worker._reclustering.running)
+        if rounds.count("main") == 1:
+            bench.send("late", axis(0, tilt=2))
+            worker._mailbox.send("recluster", "main")
+        if rounds.count("main") == 5:
+            bench.runner.holding = False
+        states = bench.states("late")
+        if len(rounds) > 40 or (states[0] and not states[0].provisional):
+            worker.stop()
+
+    worker._ingest.publish = on_each_round
+    worker.run()
+    assert not bench.states("late")[0].provisional
+    assert bench.states("late")[0].generation == 2
 
 
 def test_held_run_waits_for_a_person(bench, axis):

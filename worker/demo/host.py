@@ -86,6 +86,7 @@ def _start(directory: Path, source: str, stack: ExitStack) -> tuple[Addresses, T
 def _worker(directory: Path, valkey: EmbeddedValkey, kafka: EmbeddedKafka | None) -> list[str]:
     command = [sys.executable, "-m", "worker", "worker", "--redis-url", valkey.url]
     command += ["--data-dir", str(directory / "data"), "--http-port", "0"]
+    command += ["--granularity", "kind"]  # a digit is a category of images
     command += ["--port-file", str(directory / "metrics-address"), "--poll-seconds", "0.2"]
     if kafka is None:
         return [*command, "--source", "files", "--files", str(directory / "digits.npz")]
