@@ -15,7 +15,7 @@ class Client:
     """`Reader` over Redis. Thread-safe; connects when first used.
 
     `get` takes one round trip. Every method raises `StoreUnavailableError` when Redis cannot
-    serve, after a time-out of a few seconds, and `ValueError` for a collection name that cannot
+    serve, after a time-out of a few seconds, and `SettingsError` for a collection name that cannot
     be; the constructor does for the URL or the prefix.
     """
 

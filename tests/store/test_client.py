@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from worker.client import AsyncClient, Client
+from worker.errors import SettingsError
 from worker.store.base import ClusterInfo, Event, EventKind, Update
 from worker.store.feed import Feed
 
@@ -146,5 +147,5 @@ def test_threads_share_a_client(client):
 
 def test_bad_collection(valkey):
     """A name that no collection can have is refused before Redis is asked."""
-    with Client(valkey.url) as client, pytest.raises(ValueError, match="collection"):
+    with Client(valkey.url) as client, pytest.raises(SettingsError, match="collection: 'a b'"):
         client.get("a b", ["a"])

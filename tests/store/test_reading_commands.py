@@ -1,11 +1,13 @@
 """The commands that read: `get`, `members`, `clusters`, `status`."""
 
 import json
+import sys
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from worker import cli
 from worker.commands.clusters import clusters
 from worker.commands.get import get
 from worker.commands.members import members
@@ -191,3 +193,27 @@ class TestStatus:
     def test_table(self, shoal):
         """Without --json there is a table, with times as people write them."""
         assert "1970-01-01 00:01:00Z" in shoal("status").stdout
+
+
+@pytest.mark.parametrize(
+    "command", [("get", "a"), ("clusters",), ("members", "c1"), ("status",), ("recluster",)]
+)
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("redis_url", "http://nowhere", "must be redis://"),
+        ("redis_prefix", "a {b}", ""),
+        ("collection", "no/slash", "A-Za-z0-9"),
+    ],
+)
+def test_bad_options(command, option, value, allowed, monkeypatch, capsys, tmp_path):
+    """A value that cannot work ends a command with status 2 and one line that names it."""
+    monkeypatch.setenv("SHOAL_DATA_DIR", str(tmp_path))
+    flag = "--" + option.replace("_", "-")
+    monkeypatch.setattr(sys, "argv", ["shoal", *command, flag, value])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.startswith(f"shoal: {option}: {value!r}: ")
+    assert allowed in line

@@ -8,9 +8,9 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from worker.client import Client
+from worker.client import AsyncClient, Client
 from worker.embedded.valkey import EmbeddedValkey
-from worker.errors import LeaseError, LeaseLapsedError, StoreUnavailableError
+from worker.errors import LeaseError, LeaseLapsedError, SettingsError, StoreUnavailableError
 from worker.store import connection
 from worker.store.base import Change, ClusterInfo, Event, EventKind, ImageState, Update
 from worker.store.codec import MAX_STATE_BYTES, decode_state, encode_state
@@ -88,13 +88,27 @@ class TestLayout:
     def test_bad_prefix(self, valkey, prefix):
         """A prefix that would break the hash tag is refused."""
         for kind in (RedisStore, Client):
-            with pytest.raises(ValueError, match="prefix"):
+            with pytest.raises(SettingsError, match=f"redis_prefix: {prefix!r}: must be"):
                 kind(valkey.url, prefix=prefix)
 
-    def test_bad_url(self):
-        """What is not a Redis URL is refused when the store is made."""
-        with pytest.raises(ValueError, match="scheme"):
-            RedisStore("localhost:6379")
+    @pytest.mark.parametrize("kind", [RedisStore, Client, AsyncClient])
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("localhost:6379", "localhost:6379"),
+            ("http://u:hunter2@nowhere", "http://***@nowhere"),
+            ("redis://:hunter/2@host", "redis://***@host"),
+            ("redis://host:port", "redis://host:port"),
+            ("redis://host?password=hunter2&timeout=1", "redis://host?password=***&timeout=1"),
+            ("redis://host?socket_timeout=soon", "redis://host?socket_timeout=soon"),
+        ],
+    )
+    def test_bad_url(self, kind, url, shown):
+        """What is no URL of a Redis is refused at once, by name and without its password."""
+        with pytest.raises(SettingsError) as refused:
+            kind(url)
+        assert str(refused.value).startswith(f"redis_url: {shown!r}: must be redis://")
+        assert "hunter" not in str(refused.value)
 
     def test_buckets(self):
         """Buckets are laid out for 64 images each, at least 16, and are crowded above 96."""

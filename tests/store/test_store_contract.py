@@ -4,7 +4,7 @@ import pytest
 
 from worker.client import Client
 from worker.clock import SystemClock
-from worker.errors import LeaseError, LeaseLapsedError
+from worker.errors import LeaseError, LeaseLapsedError, SettingsError
 from worker.store.base import (
     MAX_CHANGES,
     Change,
@@ -120,7 +120,7 @@ class TestReading:
     def test_bad_collection(self, make, name):
         """A name that no collection can have is refused with the name in the message."""
         store, _, _ = make()
-        with pytest.raises(ValueError, match="collection"):
+        with pytest.raises(SettingsError, match="collection"):
             store.acquire(name, "worker-1", 0)
 
 

@@ -11,7 +11,6 @@ import typer
 
 from worker import __version__, logs
 from worker.compose import make_dead_letters, make_source, make_store, make_worker
-from worker.errors import SettingsError
 from worker.http import HttpServer
 from worker.metrics import Metrics
 from worker.options import with_settings
@@ -33,10 +32,7 @@ def worker(
         log.warning("no setting has this name", variable=name)
     metrics = Metrics()
     metrics.build.info({"version": __version__})
-    try:
-        store = make_store(settings)
-    except ValueError as error:
-        raise SettingsError(f"redis_url: {error}") from error
+    store = make_store(settings)
     source, dead_letters = make_source(settings), make_dead_letters(settings)
     running = make_worker(settings, source, dead_letters, store, metrics)
 

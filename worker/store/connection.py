@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.errors import StoreUnavailableError
+from worker.errors import SettingsError, StoreUnavailableError
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 5.0
@@ -42,16 +42,22 @@ def connect(url: str) -> redis.Redis:
     """A thread-safe client; connects when first used.
 
     A broken connection is replaced once, since a pooled one may have died of old age. Raises
-    `ValueError` for a URL that is none.
+    `SettingsError` for a URL that is none.
     """
     once = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    return redis.Redis.from_url(url, retry=once, **_OPTIONS)
+    with _checking(url):
+        client = redis.Redis.from_url(url, retry=once, **_OPTIONS)
+        _try_options(client.connection_pool)
+    return client
 
 
 def connect_async(url: str) -> asyncio_redis.Redis:
     """What `connect` gives, for asyncio."""
     once = AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    return asyncio_redis.Redis.from_url(url, retry=once, **_OPTIONS)
+    with _checking(url):
+        client = asyncio_redis.Redis.from_url(url, retry=once, **_OPTIONS)
+        _try_options(client.connection_pool)
+    return client
 
 
 @contextmanager
@@ -65,3 +71,25 @@ def unavailability() -> Iterator[None]:
         if _UNAVAILABLE_WORDS.search(str(error)):
             raise StoreUnavailableError(f"Redis is unavailable: {error}") from error
         raise
+
+
+def _try_options(pool: Any) -> None:
+    """Make what would connect, since options of the URL are looked at only there."""
+    pool.connection_class(**pool.connection_kwargs)
+
+
+@contextmanager
+def _checking(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        # The error may quote a part of the password.
+        raise SettingsError(
+            f"redis_url: {_without_password(url)!r}: must be redis://[[user]:password@]host[:port][/number],"
+            " or the like with rediss:// or unix://"
+        ) from error
+
+
+def _without_password(url: str) -> str:
+    without_user = re.sub(r"^(\w+://)?.*@", r"\1***@", url)
+    return re.sub(r"(password=)[^&]*", r"\1***", without_user)

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from zlib import crc32
 
+from worker.errors import SettingsError
+
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
 _PREFIX = re.compile(r"[^{}\s]{1,64}")
 
@@ -26,18 +28,21 @@ def is_crowded(images: int, buckets: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of a collection that stay where they are; raises `ValueError` for a bad name."""
+    """The keys of a collection that stay where they are; raises `SettingsError` for a bad name."""
 
     prefix: str
     collection: str
 
     def __post_init__(self) -> None:
         if not _PREFIX.fullmatch(self.prefix):
-            raise ValueError(
-                f"prefix {self.prefix!r}: 1 to 64 characters, no braces, no white space"
+            raise SettingsError(
+                f"redis_prefix: {self.prefix!r}: must be 1 to 64 characters, no braces,"
+                " no white space"
             )
         if not _COLLECTION.fullmatch(self.collection):
-            raise ValueError(f"collection {self.collection!r}: must match {_COLLECTION.pattern}")
+            raise SettingsError(
+                f"collection: {self.collection!r}: must match {_COLLECTION.pattern}"
+            )
 
     @property
     def tag(self) -> str:

@@ -23,7 +23,7 @@ class RedisStore:
 
     Every write that the fence lets pass renews the lease for `lease_seconds`, so that a long
     rebuild keeps it. The stream of events keeps about the last `events_kept`. Raises
-    `ValueError` for a URL or a prefix that cannot be; connects when first used.
+    `SettingsError` for a URL or a prefix that cannot be; connects when first used.
     """
 
     def __init__(
