@@ -4,19 +4,24 @@ A request is a file `requests/<id>.json`, written aside and renamed; the worker 
 `<id>.answer`. Whoever may write the data directory may ask; nothing listens on a port.
 """
 
+import contextlib
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from worker.message import COLLECTION_PATTERN
 
 Verb = Literal["recluster", "publish", "discard"]
 
 _FOLDER = "requests"
 _POLL_SECONDS = 0.1
+_ANSWER_SECONDS = 24 * 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +47,27 @@ class Mailbox:
         return id_
 
     def pending(self) -> Iterator[Request]:
-        """Requests without an answer, oldest first; what is no request is removed."""
+        """Requests without an answer, oldest first.
+
+        What is no request is removed; what cannot be read, or not be removed, is passed over.
+        """
         for path in sorted(self._folder.glob("*.json")):
-            try:
-                yield Request(**json.loads(path.read_text()))
-            except (ValueError, TypeError):
-                path.unlink(missing_ok=True)
+            request = None
+            with contextlib.suppress(OSError):
+                request = _parse(path.stem, path.read_bytes())
+                if request is None:
+                    path.unlink()
+            if request is not None:
+                yield request
 
     def answer(self, request: Request, text: str) -> None:
-        """Answer; the request is then no longer pending."""
+        """Answer; the request is then no longer pending. Answers nobody fetched for a day go."""
         self._write(f"{request.id}.answer", text)
         (self._folder / f"{request.id}.json").unlink(missing_ok=True)
+        for path in self._folder.glob("*.answer"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ANSWER_SECONDS:
+                    path.unlink()
 
     def wait(self, id_: str, timeout_seconds: float) -> str | None:
         """Block until the answer is there; None if it did not come in time."""
@@ -70,3 +85,17 @@ class Mailbox:
         aside = self._folder / f".{name}.tmp"
         aside.write_text(text)
         os.replace(aside, self._folder / name)  # noqa: PTH105  says atomic
+
+
+def _parse(id_: str, text: bytes) -> Request | None:
+    """The request in a file; None if it is none."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    verb, collection = fields.get("verb"), fields.get("collection")
+    if verb not in get_args(Verb) or not isinstance(collection, str):
+        return None
+    return Request(verb, collection, id_) if re.fullmatch(COLLECTION_PATTERN, collection) else None

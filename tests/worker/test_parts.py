@@ -13,7 +13,6 @@ from worker.ids import ClusterIds
 from worker.lock import DirectoryLock, is_locked
 from worker.metrics import Metrics
 from worker.positions import Positions
-from worker.requests import Mailbox
 from worker.testing import ManualClock
 
 
@@ -79,19 +78,6 @@ def test_offsets_that_begin_anew_get_another_key(tmp_path):
     again = Positions(tmp_path / "positions.sqlite")
     assert again.key("images/0", 1) == "images/0~1"
     again.close()
-
-
-def test_requests_are_answered(tmp_path):
-    """A request waits until it is answered, and what is no request is dropped."""
-    asking, working = Mailbox(tmp_path), Mailbox(tmp_path)
-    id_ = asking.send("recluster", "main")
-    (tmp_path / "requests" / "0.json").write_text("nonsense")
-    (request,) = working.pending()
-    assert (request.verb, request.collection) == ("recluster", "main")
-    assert asking.wait(id_, 0.0) is None
-    working.answer(request, "published")
-    assert list(working.pending()) == []
-    assert asking.wait(id_, 1.0) == "published"
 
 
 def test_http():
