@@ -95,7 +95,8 @@ def _parse(id_: str, text: bytes) -> Request | None:
         return None
     if not isinstance(fields, dict):
         return None
-    verb, collection = fields.get("verb"), fields.get("collection")
-    if verb not in get_args(Verb) or not isinstance(collection, str):
+    verb = next((verb for verb in get_args(Verb) if verb == fields.get("verb")), None)
+    collection = fields.get("collection")
+    if verb is None or not isinstance(collection, str):
         return None
     return Request(verb, collection, id_) if re.fullmatch(COLLECTION_PATTERN, collection) else None
