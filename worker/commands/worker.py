@@ -11,6 +11,7 @@ import typer
 
 from worker import __version__, logs
 from worker.compose import make_dead_letters, make_source, make_store, make_worker
+from worker.file_limit import check_open_collections, raise_file_limit
 from worker.http import HttpServer
 from worker.metrics import Metrics
 from worker.options import with_settings
@@ -30,6 +31,7 @@ def worker(
     logs.configure(settings.log_format, settings.log_level)
     for name in unknown_variables(os.environ):
         log.warning("no setting has this name", variable=name)
+    check_open_collections(settings.open_collections, raise_file_limit())
     metrics = Metrics()
     metrics.build.info({"version": __version__})
     store = make_store(settings)
