@@ -9,13 +9,15 @@ import typer
 from worker import logs
 from worker.commands.asking import ask, tell
 from worker.compose import make_store, make_worker
-from worker.errors import SettingsError
+from worker.dead_letters.no_letters import NoDeadLetters
+from worker.errors import FatalError, RetryError, SettingsError, StoreUnavailableError
 from worker.lock import is_locked
 from worker.metrics import Metrics
 from worker.options import with_settings
+from worker.recluster.result import RunResult
+from worker.service import Worker
 from worker.settings import Settings
-from worker.testing.dead_letters import MemoryDeadLetters
-from worker.testing.source import MemorySource, MemoryTopic
+from worker.sources.no_source import NoSource
 
 
 @with_settings("source", "files", "once", "http_host", "http_port")
@@ -37,13 +39,11 @@ def recluster(
         ask(settings, "recluster", timeout, as_json)
         return
     logs.configure(settings.log_format, "warning")
-    alone = make_worker(
-        settings, MemorySource(MemoryTopic()), MemoryDeadLetters(), make_store(settings), Metrics()
-    )
+    alone = make_worker(settings, NoSource(), NoDeadLetters(), make_store(settings), Metrics())
     if not dry_run:
         tell(settings.collection, alone.recluster(settings.collection), as_json)
         return
-    result = alone.preview(settings.collection)
+    result = _preview(alone, settings.collection)
     outcome = {
         "collection": settings.collection,
         "images": result.drift.images,
@@ -54,3 +54,13 @@ def recluster(
         "seconds": dict(result.seconds),
     }
     print(json.dumps(outcome, indent=None if as_json else 2))
+
+
+def _preview(alone: Worker, collection: str) -> RunResult:
+    """What a run would do; a run that fails would most likely fail again, so that is final."""
+    try:
+        return alone.preview(collection)
+    except StoreUnavailableError:
+        raise
+    except RetryError as error:
+        raise FatalError(f"collection {collection!r}: {error}") from error
