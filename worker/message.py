@@ -61,7 +61,7 @@ class Message(Tags):
 
 def check_collection(name: str) -> None:
     """Raise `SettingsError` if `name` cannot be that of a collection."""
-    if not re.match(COLLECTION_PATTERN, name):
+    if not re.fullmatch(COLLECTION_PATTERN, name):
         raise SettingsError(f"collection: {shown(name)}: must match {COLLECTION_PATTERN}")
 
 
