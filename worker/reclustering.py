@@ -320,7 +320,9 @@ class Reclustering:
         path.rename(folder / ADOPTING)
         sync_folder(folder)
         if result.context_path is not None:
-            collection.edges.renew(collection.index, result.context_path)
+            # The folder it was read from has moved.
+            context = folder / ADOPTING / result.context_path.name
+            collection.edges.renew(collection.index, context)
         adopt.begin(collection, result, self._clock.time())
         shutil.rmtree(folder / adopt.HELD, ignore_errors=True)
 
