@@ -77,6 +77,7 @@ class Ingest:
         self._waiting: dict[str, dict[str, float]] = defaultdict(dict)
         self._store_rests_until = 0.0
         self._store_failed = False
+        self._grown: set[str] = set()
         self.meanwhile: Callable[[], bool] = lambda: True
 
     def batch(self, timeout_seconds: float) -> int:
@@ -107,6 +108,16 @@ class Ingest:
             for collection in self._collections:
                 if collection.outbox and not self._publish(collection):
                     return
+
+    def relieve(self) -> None:
+        """While nothing comes: give one collection that grew more room in the store."""
+        name = self._grown.pop() if self._grown else None
+        for collection in self._collections:
+            if collection.name == name and not collection.outbox:
+                try:
+                    self._publisher.relieve(collection)
+                except RetryError as error:
+                    log.info("more room later", collection=name, error=str(error))
 
     def unpublished(self) -> int:
         """Images that wait for the store."""
@@ -224,7 +235,7 @@ class Ingest:
                     self._metrics.visible_seconds.observe(max(0.0, now - produced.pop(image)))
             if not collection.outbox:
                 produced.clear()
-                self._publisher.relieve(collection)
+            self._grown.add(collection.name)
             self._store_failed = False
         except RetryError as error:
             self._metrics.store_errors.inc()

@@ -117,7 +117,7 @@ class Worker:
                 self._beat = self._clock.monotonic()
                 self._between_batches()
                 if not self._ingest.batch(self._poll_seconds()):
-                    self._refresh()
+                    self._tidy()
                 self._pause_or_resume()
                 if self._done():
                     break
@@ -290,8 +290,9 @@ class Worker:
                 self._collections.snapshot(collection)
                 self._snapshot_at = self._clock.monotonic() + _SNAPSHOT_SECONDS
 
-    def _refresh(self) -> None:
-        """While nothing comes: search again for rows whose neighbours may be out of date."""
+    def _tidy(self) -> None:
+        """While nothing comes: room in the store, and neighbours that may be out of date."""
+        self._ingest.relieve()
         for collection in self._collections:
             if collection.index.refresh(_REFRESHED_ROWS):
                 return

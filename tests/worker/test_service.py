@@ -460,3 +460,13 @@ def test_held_run_waits_for_a_person(bench, axis):
     worker._mailbox.send("publish", "main")
     worker.run()
     assert len({s.cluster for s in bench.states("a0", "a1", "a2", "late")}) == 1
+
+
+def test_the_runs_statistics_are_taken_over(bench, axis, monkeypatch):
+    """The model is told the file of statistics that a run left, while that file is there."""
+    told = []
+    monkeypatch.setattr(CosineEdges, "renew", lambda _, __, path: told.append(path.exists()))
+    for number in range(10):
+        bench.send(f"a{number}", axis(number % 2, tilt=number / 50))
+    bench.run()
+    assert told == [True]
