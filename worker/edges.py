@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from models import CollectionContext, HiLander
 
 # The statistics of a collection are measured again when it has grown by this factor.
-_GROWTH = 1.5
+_GROWTH = 3.0
 
 # A new row is placed by its nearest neighbours; judging all thirty costs twice the time.
-_JUDGED = 12
+_JUDGED = 10
 
 
 class Edges(Protocol):
