@@ -123,6 +123,12 @@ class Ingest:
         """Images that wait for the store."""
         return sum(len(collection.outbox) for collection in self._collections)
 
+    def flush(self) -> None:
+        """Publish all that waits, also to a store that failed a moment ago; ends if it fails again."""
+        self._store_rests_until = 0.0
+        while self.backlog():
+            self.publish()
+
     def backlog(self) -> bool:
         """Whether anything waits for the store that does not rest."""
         rests = self._clock.monotonic() < self._store_rests_until

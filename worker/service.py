@@ -360,7 +360,7 @@ class Worker:
         self._unready = "stopping"
         self._metrics.ready.set(0)
         self._reclustering.cancel()
-        self._ingest.publish()
+        self._ingest.flush()
         self._status_at = 0.0
         self._show()
         for collection in self._collections:
