@@ -146,6 +146,11 @@ class _PackedEvents(Sequence[Lineage]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as every mutable sequence
+
     @overload
     def __getitem__(self, index: int) -> Lineage: ...
 
