@@ -124,7 +124,7 @@ class Ingest:
         return sum(len(collection.outbox) for collection in self._collections)
 
     def flush(self) -> None:
-        """Publish all that waits, also to a store that failed a moment ago; ends if it fails again."""
+        """Publish all that waits, also to a store that failed just now; ends if it fails again."""
         self._store_rests_until = 0.0
         while self.backlog():
             self.publish()
