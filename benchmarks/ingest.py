@@ -6,8 +6,8 @@
    before and after the rest.
 2. A real worker takes the same vectors from a real Kafka (the topic is filled before it starts) to
    a real Valkey; no reclustering runs. The clock runs from its first image in Redis to its last.
-3. More images come at half of that rate, first without a reclustering and then during one; the
-   time from produce to visible in Redis is compared.
+3. More images come at half of the rate that the worker had at the end, first without a
+   reclustering and then during one; the time from produce to visible in Redis is compared.
 """
 
 import argparse
@@ -40,6 +40,9 @@ COLLECTION = "main"
 PATIENCE_SECONDS = 1_800.0
 FLOAT32 = [("content-type", b"application/x-float32")]
 NEVER = "1000000000"
+
+# After the load the worker tidies up (refreshes neighbours, lays out Redis anew).
+SETTLE_SECONDS = 20.0
 
 console = Console(stderr=True)
 
@@ -118,17 +121,21 @@ def images_in(client: Client) -> int:
     return 0 if summary is None else summary.images
 
 
-def wait_for(images: int, client: Client, process: TiedProcess) -> float:
-    """Seconds from the first image in Redis until there are so many, extrapolated to all."""
+def wait_for(images: int, client: Client, process: TiedProcess) -> tuple[float, float]:
+    """Images a second from the first in Redis to the last, and over the last fifth of them."""
     started, first = 0.0, 0
+    late_started, late_first = 0.0, images
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (now := images_in(client)) < images:
         if now and not started:
             started, first = time.perf_counter(), now
+        if now >= images * 4 // 5 and not late_started:
+            late_started, late_first = time.perf_counter(), now
         if process.exit_code is not None or time.monotonic() > deadline:
             raise SystemExit("the worker ended or did not get on")
         time.sleep(0.05)
-    return (time.perf_counter() - started) * images / (images - first)
+    ended = time.perf_counter()
+    return (images - first) / (ended - started), (images - late_first) / (ended - late_started)
 
 
 class Producer(threading.Thread):
@@ -187,7 +194,7 @@ def p99(producer: Producer, watcher: Watcher, since: float, until: float) -> flo
         for id_, when in producer.sent.items()
         if since <= when <= until and id_ in watcher.seen
     ]
-    return float(np.percentile(waits, 99))
+    return float(np.percentile(waits, 99)) if waits else float("nan")
 
 
 def metric(address: str, name: str) -> float:
@@ -223,15 +230,15 @@ def main() -> None:
             fill(kafka.bootstrap, vectors, options.format)
             with worker(directory, kafka.bootstrap, valkey.url) as (process, address_file):
                 console.print("the worker, from Kafka to Redis")
-                rate = len(vectors) / wait_for(len(vectors), client, process)
+                rate, last_rate = wait_for(len(vectors), client, process)
                 address = address_file.read_text()
                 spent = steps(address)
                 console.print(f"{rate:,.0f} images/s; seconds by step {spent}")
                 watcher = Watcher(valkey.url)
                 watcher.start()
                 watcher.ready.wait()
-                time.sleep(1.0)
-                producer = Producer(kafka.bootstrap, late_vectors, rate / 2, options.format)
+                time.sleep(SETTLE_SECONDS)
+                producer = Producer(kafka.bootstrap, late_vectors, last_rate / 2, options.format)
                 producer.start()
                 time.sleep(options.quiet_seconds)
                 console.print("a reclustering, while images come at half that rate")
@@ -244,6 +251,11 @@ def main() -> None:
                 time.sleep(5.0)
                 quiet = p99(producer, watcher, 0.0, begun)
                 during = p99(producer, watcher, begun, ended)
+                first = min(producer.sent.values())
+                timeline = [
+                    round(p99(producer, watcher, first + second, first + second + 5), 2)
+                    for second in range(0, int(ended - first), 5)
+                ]
     console.print("bare hnswlib again, since machines drift")
     after = bare_rate(vectors)
     alone = 2 / (1 / before + 1 / after)
@@ -255,11 +267,13 @@ def main() -> None:
         "bare_per_second": round(alone, 1),
         "bare_before_and_after": [round(before, 1), round(after, 1)],
         "worker_per_second": round(rate, 1),
+        "worker_per_second_at_the_end": round(last_rate, 1),
         "ratio": round(rate / alone, 3),
         "step_seconds": spent,
         "recluster_seconds": round(ended - begun, 1),
         "p99_quiet_seconds": round(quiet, 3),
         "p99_reclustering_seconds": round(during, 3),
+        "p99_by_5_seconds": timeline,
         "p99_ratio": round(during / quiet, 2),
     }
     for key, value in figures.items():

@@ -1,6 +1,7 @@
 """Edge probabilities for new rows: what step 5 asks of the model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
     from models import CollectionContext, HiLander
 
 # The statistics of a collection are measured again when it has grown by this factor.
-_GROWTH = 3.0
+_GROWTH = 2.0
 
-# A new row is placed by its nearest neighbours; judging all thirty costs twice the time.
-_JUDGED = 10
+# In-degrees are counted again when it has grown by this one: they are quickly counted for all rows,
+# and slowly found for each row that came since.
+_COUNTED_GROWTH = 1.05
+
+# A new row is placed by its nearest neighbours; judging all thirty costs several times as much.
+_JUDGED = 6
 
 
 class Edges(Protocol):
@@ -40,7 +45,7 @@ class ModelEdges:
         self._granularity = granularity
         self._group_size = group_size
         self._context: CollectionContext | None = None
-        self._rows = 0
+        self._rows = self._counted = 0
 
     def probabilities(self, index: CollectionIndex, rows: Rows) -> NDArray[np.float32]:
         """As `Edges.probabilities`; O(len(rows) K), now and then O(sample) for the statistics."""
@@ -55,7 +60,10 @@ class ModelEdges:
                 granularity=self._granularity,
                 group_size=self._group_size,
             )
-            self._rows = index.rows
+            self._rows = self._counted = index.rows
+        if index.rows > _COUNTED_GROWTH * self._counted:
+            self._context = replace(self._context, hubness=_hubness(index))
+            self._counted = index.rows
         return self._model.edge_probabilities(
             index.vectors, graph, rows, self._context, first=_JUDGED
         )
@@ -64,8 +72,14 @@ class ModelEdges:
         """Take over the statistics that a full run measured."""
         from models import CollectionContext
 
-        self._context = CollectionContext.load(context)
-        self._rows = index.rows
+        self._context = replace(CollectionContext.load(context), hubness=_hubness(index))
+        self._rows = self._counted = index.rows
+
+
+def _hubness(index: CollectionIndex) -> NDArray[np.float32]:
+    """log(1 + in-degree) of every row; O(rows K)."""
+    listed = np.bincount((index.neighbours + 1).ravel(), minlength=index.rows + 1)[1:]
+    return np.log1p(listed).astype(np.float32)
 
 
 class CosineEdges:
