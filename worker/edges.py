@@ -1,6 +1,5 @@
 """Edge probabilities for new rows: what step 5 asks of the model."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -90,8 +89,7 @@ class CosineEdges:
 
     def probabilities(self, index: CollectionIndex, rows: Rows) -> NDArray[np.float32]:
         """As `Edges.probabilities`."""
-        chosen: Sequence[int] | Rows = rows
-        return (index.similarity[chosen] >= self._cosine).astype(np.float32)
+        return (index.similarity[rows] >= self._cosine).astype(np.float32)
 
     def renew(self, index: CollectionIndex, context: Path) -> None:
         """Nothing to take over."""

@@ -120,6 +120,8 @@ class Reclustering:
         """Put up to `rows` changed rows of each adoption into the outboxes."""
         for collection in self._collections:
             if collection.adoption is not None and adopt.step(collection, rows):
+                # Not needed any more; the next start would read all of it for nothing.
+                shutil.rmtree(self._folder(collection) / ADOPTING, ignore_errors=True)
                 self._ended[collection.name] = "published"
                 self._metrics.reclusterings.labels("published").inc()
                 self._metrics.last_recluster.set(self._clock.time())
