@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.background import Background
 from models.context import CollectionContext
 from models.edge_features import edge_features
+from models.edge_table import edges_of
+from models.folding import Folded
 from models.graph import Progress
 from models.network import Evidence, HiLanderNetwork, round_two_features, with_context
 from models.nodes import NodeTable, node_table
@@ -96,13 +100,20 @@ def _hubness(view: View, context: CollectionContext, ids: Tensor) -> Tensor:
 
 @torch.no_grad()
 def first_round(
-    network: HiLanderNetwork, view: View, context: CollectionContext, rows: Tensor, width: int
-) -> Tensor:
+    network: HiLanderNetwork,
+    view: View,
+    context: CollectionContext,
+    rows: NDArray[np.int64],
+    width: int,
+) -> NDArray[np.float32]:
     """Round 1's probabilities of the first edges of `rows` [b] alone: [b, w], 0 at padding."""
-    reader = reader_of(view, context, rows, width)
-    inputs = context.inputs(view.device)
-    parts = [_first(network, reader, inputs, part)[0] for part in view.chunks(rows)]
-    return torch.cat(parts)
+    edges = edges_of(view, context, rows, width)
+    judge = Folded.of(network.first, context.inputs(view.device))
+    p = [judge.probability(features) for _, features in edges.features()]
+    out = np.zeros((len(rows), width), np.float32)
+    if p:
+        out[view.neighbours.numpy()[rows, :width] >= 0] = torch.cat(p).numpy()
+    return out
 
 
 def _first(

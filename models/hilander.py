@@ -88,11 +88,11 @@ class HiLander:
         the context of a run over the same collection these are that run's own. Runs on the CPU.
         """
         view = view_of(vectors, graph.first(self.config.k))
-        wanted = torch.from_numpy(np.array(rows, np.int64))
+        wanted = np.asarray(rows, np.int64)
         out = np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
         width = view.k if first is None else min(first, view.k)
         if len(wanted) and width > 0:
-            out[:, :width] = first_round(self._at_hand, view, context, wanted, width).numpy()
+            out[:, :width] = first_round(self._at_hand, view, context, wanted, width)
         return out
 
     def cluster(
