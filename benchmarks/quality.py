@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import HDBSCAN
 
-from models import HiLander, cluster, evaluate
+from models import Model, cluster, evaluate, load_model
 from models.training.prepared import seen_size
 from models.training.shipped import data_folder, word_of
 from models.training.sources import LabelledSet, read_set
@@ -69,7 +69,7 @@ def figures(labels: Labels, found: Labels) -> Figures:
     return scores.pairwise_f, scores.bcubed_f, scores.nmi
 
 
-def measure(file: Path, name: str, model: HiLander, *, ours_only: bool) -> dict[str, Figures]:
+def measure(file: Path, name: str, model: Model, *, ours_only: bool) -> dict[str, Figures]:
     test = read_set(file, word_of(name))
     rows = {}
     for method, size in (("ours", None), ("told", seen_size(test.labels))):
@@ -108,7 +108,7 @@ def main() -> None:
         print(json.dumps({"benchmark": "quality", "skipped": True}))
         return
     start = time.perf_counter()
-    model = HiLander.load(arguments.weights, allow_unusable=True)
+    model = load_model(arguments.weights, allow_unusable=True)
     methods = METHODS[:2] if arguments.ours else METHODS
     print(f"{'pairwise/BCubed/NMI':20s}  " + "  ".join(f"{name:17s}" for name in methods))
     sets: dict[str, dict[str, Figures]] = {}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import HiLander, evaluate, exact_knn
+from models import Model, evaluate, exact_knn, load_model
 
 FAMILY = 8
 
@@ -32,7 +32,7 @@ def collection(rows: int, d: int, seed: int) -> tuple[NDArray[np.float32], NDArr
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), labels
 
 
-def measure(model: HiLander, rows: int, d: int) -> dict[str, float]:
+def measure(model: Model, rows: int, d: int) -> dict[str, float]:
     vectors, labels = collection(rows, d, seed=1)
     start = time.perf_counter()
     graph = exact_knn(vectors)
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    model = HiLander.load()
+    model = load_model()
     runs = [measure(model, rows, arguments.dimension) for rows in arguments.rows]
     figures = {"benchmark": "recluster", "threads": arguments.threads, "device": model.device}
     print(json.dumps(figures | {"dimension": arguments.dimension, "runs": runs}))

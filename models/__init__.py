@@ -1,6 +1,7 @@
 """Hi-LANDER: clusters image embeddings of classes that it never saw.
 
-`cluster(features)` is all that a batch needs; a service keeps a `HiLander` and a k-NN graph.
+`cluster(features)` is all that a batch needs; `HiLander` is the same with the manners of
+scikit-learn; a service keeps a `Model` (`load_model`) and a k-NN graph.
 Importing this package loads nothing heavy: names are resolved when they are first used.
 """
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from models.errors import BadInputError, ModelError, WeightsError
     from models.graph import KnnGraph, exact_knn
     from models.hilander import HiLander
+    from models.loading import load_model
     from models.metrics import Scores, bcubed_f, evaluate, nmi, pairwise_f
+    from models.model import Model
 
 __all__ = [
     "BadInputError",
@@ -21,6 +24,7 @@ __all__ = [
     "CollectionContext",
     "HiLander",
     "KnnGraph",
+    "Model",
     "ModelError",
     "Scores",
     "WeightsError",
@@ -28,6 +32,7 @@ __all__ = [
     "cluster",
     "evaluate",
     "exact_knn",
+    "load_model",
     "nmi",
     "pairwise_f",
 ]
@@ -38,6 +43,7 @@ _HOME = {
     "CollectionContext": "models.context",
     "HiLander": "models.hilander",
     "KnnGraph": "models.graph",
+    "Model": "models.model",
     "ModelError": "models.errors",
     "Scores": "models.metrics",
     "WeightsError": "models.errors",
@@ -45,6 +51,7 @@ _HOME = {
     "cluster": "models.clustering",
     "evaluate": "models.metrics",
     "exact_knn": "models.graph",
+    "load_model": "models.loading",
     "nmi": "models.metrics",
     "pairwise_f": "models.metrics",
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from models.context import CollectionContext
     from models.graph import KnnGraph, Progress
     from models.hilander import HiLander
+    from models.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Clustering:
     float32 [n]: how likely the row belongs to its cluster, 0..1. `levels`: nested label arrays
     [n] from fine to coarse, of which `levels[level]` is `labels`. `exemplars` int64 [clusters]:
     the most typical row of each. `expected_f`: the pairwise F that the model expects of itself.
-    `seconds` by stage. `context` serves `HiLander.edge_probabilities`; its rows are the rows of
+    `seconds` by stage. `context` serves `Model.edge_probabilities`; its rows are the rows of
     the run, which for `models.cluster` are the distinct features.
     """
 
@@ -44,7 +45,7 @@ def cluster(
     *,
     granularity: str | None = "thing",
     group_size: float | None = None,
-    model: "HiLander | None" = None,
+    model: "HiLander | Model | None" = None,
     graph: "KnnGraph | None" = None,
     counts: NDArray[np.int32] | None = None,
     device: str | None = None,
@@ -65,10 +66,11 @@ def cluster(
     """
     from models.graph import nearest
     from models.hilander import HiLander
+    from models.loading import load_model
     from models.vectors import collapse, unit_rows
 
     unit = unit_rows(features)
-    judge = model or HiLander.load(device=device)
+    judge = model.model if isinstance(model, HiLander) else model or load_model(device=device)
     run = partial(
         judge.cluster,
         granularity=granularity,
@@ -82,7 +84,7 @@ def cluster(
         raise BadInputError("counts is given without graph; equal rows are counted by themselves")
     start = time.perf_counter()
     distinct = collapse(unit)
-    knn = nearest(distinct.unit, judge.config.k, device=judge.device, progress=progress)
+    knn = nearest(distinct.unit, judge.k, device=judge.device, progress=progress)
     seconds = {"graph": time.perf_counter() - start}
     result = run(distinct.unit, knn, distinct.counts)
     _, first = np.unique(distinct.row, return_index=True)

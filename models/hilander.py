@@ -1,41 +1,51 @@
-"""Hi-LANDER with loaded weights: vectors and a k-NN graph in, clusters out."""
+"""`HiLander`: the clusterer, with the manners of scikit-learn."""
 
-from copy import deepcopy
+import inspect
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from models.clustering import Clustering
-from models.conditions import conditions
-from models.context import CollectionContext, context_of
-from models.contraction import pair_score, super_nodes
-from models.cut import best_cut, confidence
-from models.decode import predicted_density
-from models.edges import both_rounds, first_round
+from models.clustering import Clustering, cluster
+from models.context import CollectionContext
 from models.errors import BadInputError
-from models.graph import KnnGraph, Progress
-from models.levels import build_tree
-from models.network import HiLanderNetwork
-from models.partitions import exemplars, nested_levels
-from models.stages import Stages
-from models.view import view_of
-from models.weights import Config, load_weights
-
-# A context without a run measures no more rows than this at once.
-CONTEXT_ROWS = 200_000
+from models.graph import KnnGraph
+from models.loading import load_model
+from models.model import Model
+from models.sparse_graph import knn_graph
 
 
 class HiLander:
-    """One set of weights on one device. Thread-safe: nothing here changes after loading."""
+    """Clusters embeddings of classes that it never saw; a scikit-learn clusterer, and a `Model`.
 
-    def __init__(self, network: HiLanderNetwork, config: Config, device: str | None = None) -> None:
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.config = config
-        self.network = network.to(self.device).eval()
-        # A batch of new rows is too small to be worth a journey to a GPU.
-        self._at_hand = deepcopy(self.network).to("cpu")
+    `weights` is a folder of weights (None: the shipped ones), `granularity` and `group_size` say
+    what a group is, as for `models.cluster`; `device` is a torch name (None: CUDA when there is
+    one); everything random follows from `random_state`. Weights are loaded when they are first
+    needed. Needs no scikit-learn, and works with its tools where that is installed.
+
+    After `fit`: `labels_` int64 [n]; `probabilities_` float32 [n], how likely each row belongs to
+    its cluster; `levels_`, nested label arrays [n] from fine to coarse; `exemplars_` int64
+    [clusters], the most typical row of each; `expected_f_`, the pairwise F that the model expects
+    of itself; `n_features_in_`.
+    """
+
+    _estimator_type = "clusterer"
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        *,
+        granularity: str | None = "thing",
+        group_size: float | None = None,
+        device: str | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.weights = weights
+        self.granularity = granularity
+        self.group_size = group_size
+        self.device = device
+        self.random_state = random_state
 
     @classmethod
     def load(
@@ -44,33 +54,85 @@ class HiLander:
         device: str | None = None,
         *,
         allow_unusable: bool = False,
-    ) -> "HiLander":
-        """Load a weights folder, the shipped one if `path` is None.
+    ) -> Self:
+        """A clusterer whose weights are loaded at once. Raises `WeightsError` as `load_model`."""
+        made = cls(path, device=device)
+        made._loaded = (path, device, load_model(path, device, allow_unusable=allow_unusable))
+        return made
 
-        `device` is a torch name; None takes CUDA when there is one. Raises `WeightsError` as
-        `load_weights` does.
+    @property
+    def model(self) -> Model:
+        """The loaded weights. Raises `WeightsError` as `load_model`."""
+        loaded: tuple[Any, Any, Model] | None = getattr(self, "_loaded", None)
+        if loaded is None or loaded[:2] != (self.weights, self.device):
+            loaded = (self.weights, self.device, load_model(self.weights, self.device))
+            self._loaded = loaded
+        return loaded[2]
+
+    def fit(self, X: ArrayLike, y: object = None, *, graph: Any = None) -> Self:
+        """Cluster `X`, any real array [n, d]. Blocks. `y` is ignored.
+
+        `graph` is the k-NN graph of `X`, if it is at hand: a `KnnGraph`, or a sparse matrix of
+        cosine distances as of `sklearn.neighbors.kneighbors_graph`. Raises `BadInputError`, which
+        is a `ValueError`, naming the first row that is NaN, infinite or zero.
         """
-        return cls(*load_weights(path, allow_unusable=allow_unusable), device)
+        del y
+        features = _dense(X)
+        result = cluster(
+            features,
+            granularity=self.granularity,
+            group_size=self.group_size,
+            model=self.model,
+            graph=None if graph is None else knn_graph(graph),
+            seed=self.random_state,
+        )
+        self.n_features_in_ = features.shape[1]
+        self.labels_ = result.labels
+        self.probabilities_ = result.confidence
+        self.levels_ = result.levels
+        self.exemplars_ = result.exemplars
+        self.expected_f_ = result.expected_f
+        return self
+
+    def fit_predict(
+        self, X: ArrayLike, y: object = None, *, graph: Any = None
+    ) -> NDArray[np.int64]:
+        """`labels_` after `fit` with the same arguments."""
+        return self.fit(X, y, graph=graph).labels_
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments of the constructor. `deep` is ignored: nothing here has parameters."""
+        del deep
+        return {name: getattr(self, name) for name in _parameters(type(self))}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Change arguments of the constructor. Raises `BadInputError` for others."""
+        known = _parameters(type(self))
+        for name, value in parameters.items():
+            if name not in known:
+                raise BadInputError(f"{name!r} is no parameter of HiLander: {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def cluster(
+        self,
+        vectors: NDArray[np.float32],
+        graph: KnnGraph,
+        counts: NDArray[np.int32] | None = None,
+        **options: Any,
+    ) -> Clustering:
+        """As `Model.cluster`, for a service that keeps unit vectors and their graph."""
+        return self.model.cluster(vectors, graph, counts, **options)
 
     def context(
         self,
         vectors: NDArray[np.float32],
         graph: KnnGraph,
         counts: NDArray[np.int32] | None = None,
-        *,
-        granularity: str | None = "thing",
-        group_size: float | None = None,
-        seed: int = 0,
+        **options: Any,
     ) -> CollectionContext:
-        """What `edge_probabilities` must know of a collection that had no run yet.
-
-        Arguments as for `cluster`; runs on the CPU. The same as `Clustering.context` of a run
-        over the same rows, save that rows after the first 200,000 are measured when they are met.
-        """
-        view = view_of(vectors, graph.first(self.config.k))
-        alive = _alive(counts, len(view))
-        told = conditions(granularity, group_size)
-        return context_of(view, alive, told, seed=seed, rows_known=CONTEXT_ROWS)
+        """As `Model.context`."""
+        return self.model.context(vectors, graph, counts, **options)
 
     def edge_probabilities(
         self,
@@ -78,81 +140,35 @@ class HiLander:
         graph: KnnGraph,
         rows: NDArray[np.integer],
         context: CollectionContext,
-        *,
-        first: int | None = None,
+        **options: Any,
     ) -> NDArray[np.float32]:
-        """Round 1's probability that each edge of `rows` links two images of one cluster.
+        """As `Model.edge_probabilities`."""
+        return self.model.edge_probabilities(vectors, graph, rows, context, **options)
 
-        Float32 [len(rows), K], 0 at padding, and beyond the `first` neighbours of each row if
-        only so many are to be judged. The cost does not depend on the collection's size. With
-        the context of a run over the same collection these are that run's own. Runs on the CPU.
-        """
-        view = view_of(vectors, graph.first(self.config.k))
-        wanted = np.asarray(rows, np.int64)
-        out = np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
-        width = view.k if first is None else min(first, view.k)
-        if len(wanted) and width > 0:
-            out[:, :width] = first_round(self._at_hand, view, context, wanted, width)
-        return out
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn, which alone asks this, wants to know of a clusterer."""
+        from sklearn.utils import InputTags, Tags, TargetTags
 
-    def cluster(
-        self,
-        vectors: NDArray[np.float32],
-        graph: KnnGraph,
-        counts: NDArray[np.int32] | None = None,
-        *,
-        granularity: str | None = "thing",
-        group_size: float | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> Clustering:
-        """Cluster a whole collection. Blocks: 100,000 rows took 97 s on one busy core.
+        return Tags("clusterer", TargetTags(required=False), input_tags=InputTags())
 
-        `vectors` float32 [n, d] unit rows (an np.memmap will do), `graph` their k-NN graph of
-        which the first 30 neighbours count, `counts` int32 [n] the images that share a row (None:
-        one each; 0: dead, ignored, label -1). `granularity` and `group_size` as for
-        `models.cluster`. The same arguments give the same result. Raises `BadInputError`.
-        """
-        told = conditions(granularity, group_size)
-        view = view_of(vectors, graph.first(self.config.k), self.device)
-        alive = _alive(counts, len(view))
-        weight = np.ones(len(view), np.int32) if counts is None else np.asarray(counts, np.int32)
-        stages = Stages(progress)
-        with stages.stage("features"):
-            context = context_of(view, alive, told, seed=seed)
-        with stages.stage("edges"):
-            p, reader = both_rounds(self.network, view, context, stages.report)
-        with stages.stage("levels"), torch.no_grad():
-            clusters, pairs = super_nodes(view, reader, p)
-            tree = build_tree(clusters, pairs, pair_score(self.network, told))
-        with stages.stage("cut"):
-            is_alive = np.zeros(len(view), np.bool_)
-            is_alive[alive] = True
-            cut = best_cut(tree, weight)
-            labels = cut.labels(tree, is_alive)
-            density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
-            levels, level = nested_levels(tree, weight, cut, is_alive)
-            result = Clustering(
-                labels=labels,
-                confidence=np.where(is_alive, confidence(tree, weight, cut.top), 0),
-                levels=levels,
-                level=level,
-                exemplars=exemplars(labels, density),
-                expected_f=cut.expected_f,
-                method="hi-lander",
-                seconds=stages.seconds,
-                context=context,
-            )
-        stages.report("cut", 1.0)
-        return result
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"HiLander({given})"
 
 
-def _alive(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:
-    if counts is None:
-        return np.arange(n)
-    if len(counts) != n:
-        raise BadInputError(f"counts has {len(counts)} entries; it must have one per row, {n}")
-    if n and int(counts.min()) < 0:
-        row = int(np.argmin(counts))
-        raise BadInputError(f"counts[{row}] is {counts[row]}; it must be at least 0")
-    return np.flatnonzero(counts)
+def _parameters(kind: type[HiLander]) -> list[str]:
+    return [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
+
+
+def _dense(X: ArrayLike) -> NDArray[Any]:
+    """`X` as an array; tables and arrays of objects too, if they hold numbers."""
+    if hasattr(X, "tocsr"):
+        raise BadInputError("X is a sparse matrix; embeddings must be a dense array [n, d]")
+    features = np.asarray(X)
+    if np.iscomplexobj(features):
+        raise BadInputError("Complex data not supported: X must be real numbers")
+    if features.dtype == object:
+        features = features.astype(np.float64)
+    if features.ndim != 2:
+        raise BadInputError(f"X has shape {features.shape}; it must be [n, d]")
+    return features

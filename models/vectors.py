@@ -54,7 +54,9 @@ def _check_finite(block: NDArray[np.float64], start: int) -> None:
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
         value = block[row][~np.isfinite(block[row])][0]
-        raise BadInputError(f"features row {start + row} contains {value}; it must be finite")
+        raise BadInputError(
+            f"features row {start + row} contains {value}; NaN and infinity are refused"
+        )
 
 
 def collapse(unit: NDArray[np.float32]) -> Distinct:

@@ -196,13 +196,13 @@ def _field_names(settings: Settings) -> FieldNames:
 def _model_edges(settings: Settings) -> Any:
     import torch
 
-    from models import HiLander
+    from models import load_model
     from models.errors import ModelError
 
     # A batch is small: more threads would only take the cores from HNSW.
     torch.set_num_threads(1)
     try:
-        model = HiLander.load(settings.weights)
+        model = load_model(settings.weights)
     except ModelError as error:
         raise SettingsError(f"weights: {error}") from error
     return lambda: ModelEdges(model, settings.granularity, settings.group_size)

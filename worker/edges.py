@@ -10,7 +10,7 @@ from index import CollectionIndex
 from worker.assignments import Rows
 
 if TYPE_CHECKING:
-    from models import CollectionContext, HiLander
+    from models import CollectionContext, Model
 
 # The statistics of a collection are measured again when it has grown by this factor.
 _GROWTH = 2.0
@@ -37,7 +37,7 @@ class ModelEdges:
     """The edges of Hi-LANDER, with the statistics of one collection (`CollectionContext`)."""
 
     def __init__(
-        self, model: "HiLander", granularity: str | None = None, group_size: float | None = None
+        self, model: "Model", granularity: str | None = None, group_size: float | None = None
     ) -> None:
         self._model = model
         self._granularity = granularity

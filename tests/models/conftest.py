@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import HiLander
+from models import load_model
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,7 +16,7 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def model():
     """The shipped weights."""
-    return HiLander.load(device="cpu")
+    return load_model(device="cpu")
 
 
 @pytest.fixture(scope="session")

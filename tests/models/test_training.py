@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from models import BadInputError, HiLander, WeightsError, cluster, evaluate
+from models import BadInputError, WeightsError, cluster, evaluate, load_model
 from models.pairs import Pairs
+from models.relational import RelationalModel
 from models.training.card import CARD, save_trained
 from models.training.episodes import variation, whole
 from models.training.fit import Plan
@@ -65,13 +66,13 @@ class TestTrain:
     def test_clusters_classes_it_never_saw(self, trained, labelled):
         """Even a tiny training groups another collection."""
         test = labelled(classes=20, spread=0.5, seed=9)
-        model = HiLander(trained.network, trained.config, "cpu")
+        model = RelationalModel(trained.network, trained.config, "cpu")
         assert evaluate(test.labels, cluster(test.unit, model=model).labels).bcubed_f > 0.6
 
     def test_writes_a_folder_that_loads(self, trained, labelled, tmp_path):
         """Weights, config and a card that names the sets and the verdict."""
         save_trained(tmp_path, trained, [labelled(seed=1)])
-        assert HiLander.load(tmp_path).config == trained.config
+        assert load_model(tmp_path).config == trained.config
         card = (tmp_path / CARD).read_text()
         assert "| set1 | thing | 720 | 60 |" in card
         assert "**usable**" in card
@@ -92,7 +93,7 @@ class TestTrain:
         assert not result.config.usable
         save_trained(tmp_path, result, sets)
         with pytest.raises(WeightsError, match="not usable"):
-            HiLander.load(tmp_path)
+            load_model(tmp_path)
 
     def test_reports_its_way_to_the_end(self, labelled):
         """Progress rises from stage to stage and ends at 1."""

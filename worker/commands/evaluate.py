@@ -30,12 +30,12 @@ def evaluate(
     """
     import numpy as np
 
-    from models import HiLander, cluster
+    from models import cluster, load_model
     from models import evaluate as score
     from models.training.sources import read_labelled
     from worker.commands.model_progress import stages
 
-    model = HiLander.load()
+    model = load_model()
     rows = []
     for file in files:
         features, labels = read_labelled(file)

@@ -90,10 +90,10 @@ def hilander(view: View, progress: Progress) -> Clustering:
     """Run Hi-LANDER on all cores but one, or on CUDA where there is one."""
     import torch
 
-    from models import HiLander, KnnGraph
+    from models import KnnGraph, load_model
 
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
-    return HiLander.load(view.weights).cluster(
+    return load_model(view.weights).cluster(
         view.vectors(),
         KnnGraph(view.neighbours, view.similarity),
         view.counts,

@@ -1,4 +1,4 @@
-"""What a run needs of a clusterer; `models.HiLander` is the real one."""
+"""What a run needs of a clusterer; a `models.Model` is the real one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,0 +1,20 @@
+"""From a folder of weights to the model that they are for."""
+
+from pathlib import Path
+
+from models.model import Model
+from models.relational import RelationalModel
+from models.weights import load_weights
+
+
+def load_model(
+    path: str | Path | None = None, device: str | None = None, *, allow_unusable: bool = False
+) -> Model:
+    """Load a weights folder, the shipped one if `path` is None.
+
+    `device` is a torch name; None takes CUDA when there is one. Raises `WeightsError` if a file is
+    missing, damaged or of another format, and, unless `allow_unusable`, if its training did not
+    pass the gate.
+    """
+    network, config = load_weights(path, allow_unusable=allow_unusable)
+    return RelationalModel(network, config, device)
