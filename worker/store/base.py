@@ -53,6 +53,9 @@ class EventKind(StrEnum):
     GROWN = "grown"
     RETIRED = "retired"
     GENERATION = "generation"
+    NAMED = "named"
+    CORRECTED = "corrected"
+    UNCORRECTED = "uncorrected"
 
 
 @dataclass(frozen=True, slots=True)
