@@ -12,9 +12,10 @@ from models.context import CollectionContext, context_of
 from models.contraction import pair_score, super_nodes
 from models.cut import best_cut, confidence
 from models.decode import predicted_density
-from models.edges import both_rounds, first_round
+from models.edges import both_rounds
 from models.errors import BadInputError
 from models.graph import KnnGraph, Progress
+from models.judging import first_round
 from models.levels import build_tree
 from models.network import HiLanderNetwork
 from models.partitions import exemplars, nested_levels
