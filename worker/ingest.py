@@ -6,9 +6,9 @@ Kill the process at any of them: on restart the catalog knows
 what was logged, recovery does 4 to 6 for what lacks them, and the source seeks to where the
 catalog is, so that every image has its effect exactly once.
 
-Under load two batches are under way: while HNSW takes one in, on every core that is free, the one
-before is assigned, published and committed, and the next is polled, decoded and logged. Each batch
-goes through its own steps in order, and no batch overtakes another.
+Where more is waiting two batches are under way: while HNSW takes one in, on every core that is
+free, the one before is assigned, published and committed, and the next is polled, decoded and
+logged. Each batch goes through its own steps in order, and no batch overtakes another.
 """
 
 import time
@@ -38,9 +38,6 @@ log = structlog.get_logger()
 
 # Updates that one collection publishes between two batches, if so much waits.
 _UPDATES = 8
-
-# A batch at least this full means that more is waiting: it stays under way while that is read.
-_FULL = 0.5
 
 # How long a store that failed is left alone, and how long dead letters wait between attempts.
 _RETRY_SECONDS = 1.0
@@ -111,8 +108,6 @@ class Ingest:
             reach_fault("1")
         flight = self._take(raws) if raws else None
         self._advance(flight)
-        if flight is not None and len(raws) < _FULL * self._batch_records:
-            self._advance(None)
         return len(raws)
 
     def settle(self) -> None:
