@@ -163,36 +163,25 @@ class Producer(threading.Thread):
         self._producer.close()
 
 
-class Watcher(threading.Thread):
-    """Notes when each image is first visible, by the time of its event in Redis."""
+def first_seen(url: str, after: str) -> dict[str, float]:
+    """When each image became visible, by the time of its first event in Redis after `after`.
 
-    def __init__(self, url: str) -> None:
-        super().__init__(daemon=True)
-        self._client = Client(url)
-        self.seen: dict[str, float] = {}
-        self.generations: list[float] = []
-        self.ready = threading.Event()
-
-    def run(self) -> None:
-        """Follow the events for as long as the process lives."""
-        after = "$"
-        while True:
-            self.ready.set()
-            for entry, event in self._client.events(COLLECTION, after, block_seconds=1.0):
-                after = entry
-                milliseconds = int(entry.split("-", 1)[0])
-                if event.kind is EventKind.ASSIGNED:
-                    self.seen.setdefault(event.data["image"], milliseconds / 1000)
-                elif event.kind is EventKind.GENERATION:
-                    self.generations.append(milliseconds / 1000)
+    Read when all is over: a reader that keeps up would take a core from those that are measured.
+    """
+    seen: dict[str, float] = {}
+    with Client(url) as client:
+        for entry, event in client.events(COLLECTION, after):
+            if event.kind is EventKind.ASSIGNED:
+                seen.setdefault(event.data["image"], int(entry.split("-", 1)[0]) / 1000)
+    return seen
 
 
-def p99(producer: Producer, watcher: Watcher, since: float, until: float) -> float:
+def p99(producer: Producer, seen: dict[str, float], since: float, until: float) -> float:
     """p99 in seconds from produce to visible, of images produced between the two times."""
     waits = [
-        watcher.seen[id_] - when
+        seen[id_] - when
         for id_, when in producer.sent.items()
-        if since <= when <= until and id_ in watcher.seen
+        if since <= when <= until and id_ in seen
     ]
     return float(np.percentile(waits, 99)) if waits else float("nan")
 
@@ -234,10 +223,8 @@ def main() -> None:
                 address = address_file.read_text()
                 spent = steps(address)
                 console.print(f"{rate:,.0f} images/s; seconds by step {spent}")
-                watcher = Watcher(valkey.url)
-                watcher.start()
-                watcher.ready.wait()
                 time.sleep(SETTLE_SECONDS)
+                after = f"{time.time() * 1000:.0f}-0"
                 producer = Producer(kafka.bootstrap, late_vectors, last_rate / 2, options.format)
                 producer.start()
                 time.sleep(options.quiet_seconds)
@@ -249,11 +236,12 @@ def main() -> None:
                 producer.stopping.set()
                 producer.join()
                 time.sleep(5.0)
-                quiet = p99(producer, watcher, 0.0, begun)
-                during = p99(producer, watcher, begun, ended)
+                seen = first_seen(valkey.url, after)
+                quiet = p99(producer, seen, 0.0, begun)
+                during = p99(producer, seen, begun, ended)
                 first = min(producer.sent.values())
                 timeline = [
-                    round(p99(producer, watcher, first + second, first + second + 5), 2)
+                    round(p99(producer, seen, first + second, first + second + 5), 2)
                     for second in range(0, int(ended - first), 5)
                 ]
     console.print("bare hnswlib again, since machines drift")

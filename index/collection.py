@@ -210,8 +210,24 @@ class CollectionIndex:
 
         Dead rows and rows that are in already are passed over.
         """
+        self.begin_insert(rows)
+        self._live.end_inserts()
+
+    def begin_insert(self, rows: NDArray[np.int64]) -> None:
+        """As `insert`, but HNSW takes the rows in on another thread; `end_insert` does the rest.
+
+        Blocks until HNSW is done with the batch before, if there is one. What is written to the log
+        in between does no harm.
+        """
         rows = np.asarray(rows, np.int64)
-        self._live.insert(self.vectors, rows[self.counts[rows] > 0])
+        self._live.begin_insert(self.vectors, rows[self.counts[rows] > 0])
+
+    def end_insert(self) -> None:
+        """Take the batch that was begun first into the graph; blocks until HNSW is done with it.
+
+        Where none is begun, or other work has ended it already, there is nothing to do.
+        """
+        self._live.end_insert()
 
     def remove(self, rows: NDArray[np.int64]) -> None:
         """Protocol step 4 for dead rows: out of HNSW and graph; who listed one is searched again.
@@ -261,6 +277,7 @@ class CollectionIndex:
 
         Raises SnapshotError or OSError when the disk does not take it; earlier ones stay then.
         """
+        self._live.end_inserts()
         last = self._catalog.hashes(self.rows - 1, self.rows) if self.rows else [None]
         info = self._snapshots.write(self._live, last[0].hex() if last[0] else None)
         self._covered = info.rows
@@ -268,6 +285,7 @@ class CollectionIndex:
 
     def close(self) -> None:
         """Close the files, once or more. Takes no snapshot; nothing logged is lost without one."""
+        self._live.close()
         self._catalog.close()
         self._log.close()
 

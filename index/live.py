@@ -1,5 +1,8 @@
 """What serves searches and reclustering: HNSW and the k-NN graph over the live rows."""
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,12 +29,27 @@ Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Similarity = NDArray[np.float32]
 
+# Parts of a batch: rows, with what is near them and how near.
+Found = list[tuple[Rows, Rows, Similarity]]
+
+# One at a time: hnswlib must not add and search at once, and takes every core by itself.
+_BACKGROUND = ThreadPoolExecutor(1, "hnsw")
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """A batch on its way into HNSW."""
+
+    rows: Rows
+    found: Future[Found]
+
 
 class LiveIndex:
     """HNSW and graph, always of the same rows; `present` says which.
 
     Everything here can be rebuilt from the log. `insert` and `remove` may be repeated without harm:
-    what is there is not added again, what is gone is not removed again. One owner, one thread.
+    what is there is not added again, what is gone is not removed again. One owner, one thread;
+    HNSW takes a batch in on a second one, between `begin_insert` and `end_insert`.
     """
 
     def __init__(self, dimension: int, settings: IndexSettings) -> None:
@@ -39,6 +57,7 @@ class LiveIndex:
         self.graph = NeighbourGraph(settings.k)
         self._present = GrowingArray(np.bool_, fill=False)
         self._searched_at = GrowingArray(np.int32, 0)  # live rows at a row's last search
+        self._insertions: deque[Insertion] = deque()
         # HNSW finds these anyway; the more rows hear of a new one, the better the older lists are.
         self._width = max(settings.ef_search, settings.k + 1)
 
@@ -76,21 +95,54 @@ class LiveIndex:
 
     def insert(self, vectors: Vectors, rows: Rows) -> None:
         """Add rows, then let them and those near them know of each other."""
+        self.begin_insert(vectors, rows)
+        self.end_inserts()
+
+    def begin_insert(self, vectors: Vectors, rows: Rows) -> None:
+        """Let HNSW add rows and search for them, on another thread; `end_insert` does the rest.
+
+        Blocks until HNSW is done with the batch before. Rows that are in already are passed over.
+        """
+        self._wait()
         rows = rows[~self.present[rows]]
-        if not len(rows):
-            return
-        self.hnsw.add(vectors[rows], rows)
         self.present[rows] = True
-        whole = slice(None) if is_exact(self.hnsw) else rows
-        self._searched_at.view[whole] = self.hnsw.live
-        found = self._search(vectors, rows)
+        live = self.hnsw.live + len(rows)
+        self._searched_at.view[slice(None) if is_exact(live) else rows] = live
+        reach = self._common_reach()
+        # Copies: the log may wipe rows and the arrays may move while the search goes on.
+        job = _BACKGROUND.submit(self._add, vectors, rows, self.present.copy(), reach)
+        self._insertions.append(Insertion(rows, job))
+
+    def end_insert(self) -> None:
+        """Take the batch that was begun first into the graph; blocks until HNSW is done with it.
+
+        Where none is begun there is nothing to do.
+        """
+        if not self._insertions:
+            return
+        insertion = self._insertions.popleft()
+        found = insertion.found.result()
         for part, labels, similarity in found:
             self.graph.put(part, *best(labels, similarity, self.graph.k + 1))
         for part, labels, similarity in found:
             self.graph.offer_to_each(labels, part, similarity)
 
+    def end_inserts(self) -> None:
+        """Take in every batch that was begun."""
+        while self._insertions:
+            self.end_insert()
+
+    def _wait(self) -> None:
+        wait([insertion.found for insertion in self._insertions])
+
+    def close(self) -> None:
+        """Leave HNSW alone from now on: wait for a batch that it takes in, and forget it."""
+        self._wait()
+        self._insertions.clear()
+
     def remove(self, vectors: Vectors, rows: Rows) -> None:
         """Take rows out; those that lost a neighbour by it are searched again."""
+        self.end_inserts()
         rows = rows[self.present[rows]]
         if not len(rows):
             return
@@ -103,6 +155,7 @@ class LiveIndex:
 
         Rows that a search now would bring next to nothing are left alone.
         """
+        self.end_inserts()
         grown = self.hnsw.live > STALE * self._searched_at.view.astype(np.float64)
         stale = np.flatnonzero(self.present & grown)
         if len(stale) > limit:
@@ -119,16 +172,22 @@ class LiveIndex:
             self.graph.offer(np.repeat(part, labels.shape[1]), labels.ravel(), similarity.ravel())
             self._searched_at.view[part] = self.hnsw.live
 
-    def _search(self, vectors: Vectors, rows: Rows) -> list[tuple[Rows, Rows, Similarity]]:
-        """Rows, in up to two parts, with what is near them: one part was searched wider."""
-        labels, similarity = candidates(self.hnsw, vectors, self.present, rows, self._width)
-        if is_exact(self.hnsw):
+    def _add(self, vectors: Vectors, rows: Rows, present: NDArray[np.bool_], reach: float) -> Found:
+        """Add rows to HNSW; them, in up to two parts, with what is near: one is searched wider.
+
+        Runs beside the owner's thread, and touches nothing but HNSW.
+        """
+        if not len(rows):
+            return []
+        self.hnsw.add(vectors[rows], rows)
+        labels, similarity = candidates(self.hnsw, vectors, present, rows, self._width)
+        if is_exact(self.hnsw.live):
             return [(rows, labels, similarity)]
-        wide = similarity[:, -1] > self._common_reach()
+        wide = similarity[:, -1] > reach
         found = [(rows[~wide], labels[~wide], similarity[~wide])]
         if wide.any():
             width = WIDENING * self._width
-            again = candidates(self.hnsw, vectors, self.present, rows[wide], width)
+            again = candidates(self.hnsw, vectors, present, rows[wide], width)
             found.append((rows[wide], *again))
         return found
 

@@ -13,9 +13,9 @@ EXACT_CELLS = 1 << 26
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def is_exact(hnsw: Hnsw) -> bool:
-    """Whether `candidates` looks at every live row."""
-    return hnsw.live <= EXACT_ROWS
+def is_exact(live: int) -> bool:
+    """Whether `candidates` looks at every live row, when there are so many."""
+    return live <= EXACT_ROWS
 
 
 def candidates(
@@ -30,7 +30,7 @@ def candidates(
     `vectors` are those of the log, `present` says which rows live. A small collection is searched
     whole, so `width'` is all of it. A row may be among its own candidates.
     """
-    if not is_exact(hnsw):
+    if not is_exact(hnsw.live):
         try:
             return hnsw.search(vectors[rows], min(width, hnsw.live))
         except UnreachableError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.kernels.constants import NORM_EPSILON
 from models.view import View
 
 # Rows whose similarities to a row define its spread.
@@ -17,7 +18,6 @@ LANDMARKS = 4_096
 # A row's spread counts for no less than this share of the median.
 SPREAD_FLOOR = 0.3
 SPREAD_EPSILON = 1e-8
-NORM_EPSILON = 1e-6
 BLOCK_ROWS = 65_536
 
 

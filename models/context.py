@@ -1,7 +1,7 @@
 """What the networks must know of a collection as a whole to judge one of its edges."""
 
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.background import LANDMARKS, Background, background_of
+from models.background import BLOCK_ROWS, LANDMARKS, Background, background_of
 from models.edge_features import QUANTILES
 from models.errors import BadInputError
 from models.nodes import NodeTable, node_table
@@ -53,6 +53,24 @@ class CollectionContext:
                 return CollectionContext(**{name: file[name] for name in names})
         except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise BadInputError(f"{path} is not a saved collection context: {error}") from error
+
+    def grown(
+        self, vectors: NDArray[np.float32], neighbours: NDArray[np.int32]
+    ) -> "CollectionContext":
+        """This context with all rows of a collection known that has grown since; O(n K).
+
+        `vectors` [n, d] and `neighbours` [n, K]: the rows that came are measured, the in-degrees of
+        all are counted. The rest stays as it was measured.
+        """
+        later = borrow(vectors[len(self.rows) :])
+        measure = self.background(later.device).measure
+        parts = [measure(part).numpy() for part in torch.split(later, BLOCK_ROWS)]
+        listed = np.bincount((neighbours + 1).ravel(), minlength=len(vectors) + 1)[1:]
+        return replace(
+            self,
+            rows=np.concatenate((self.rows, *parts)),
+            hubness=np.log1p(listed).astype(np.float32),
+        )
 
     def background(self, device: torch.device) -> Background:
         """The frame for similarities, on `device`."""

@@ -3,16 +3,14 @@
 import torch
 from torch import Tensor
 
-from models.background import NORM_EPSILON, Background
-from models.nodes import PREFIXES, NodeTable
+from models.background import Background
+from models.kernels.constants import MIN_RANGE, NORM_EPSILON, PREFIXES, SHOWN
+from models.nodes import NodeTable
 from models.triangles import Triangles
 from models.view import View
 
 FEATURES = 38
 QUANTILES = 257
-# Prefixes whose own means are features, beside R relative to them.
-_SHOWN = (1, 10, 30)
-_MIN_RANGE = 1e-3
 
 
 def both(a: Tensor, b: Tensor) -> list[Tensor]:
@@ -54,10 +52,10 @@ def edge_features(
     for prefix, near in zip(PREFIXES, table.near.unbind(1), strict=True):
         low, high = both(*ends_of(near))
         columns += [r - low, r - high]
-        if prefix in _SHOWN:
+        if prefix in SHOWN:
             columns += [low, high]
     columns += both(*ends_of(table.near_z))
-    span = (table.near[:, 0] - table.last).clamp(min=_MIN_RANGE)
+    span = (table.near[:, 0] - table.last).clamp(min=MIN_RANGE)
     (last_i, last_j), (span_i, span_j) = ends_of(table.last), ends_of(span)
     columns += both((r - last_i) / span_i, (r - last_j) / span_j)
     columns += list(triangles.shared().unbind(-1))

@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from models.background import NORM_EPSILON, Background
+from models.background import Background
+from models.kernels.constants import NEIGHBOURHOOD, NORM_EPSILON, PREFIXES
 from models.view import View
 
-# Mean R of the first 1, 3, 5, 10, 30 neighbours.
-PREFIXES = (1, 3, 5, 10, 30)
-NEIGHBOURHOOD = 10
 BLOCK_ROWS = 2_048
 
 

@@ -12,9 +12,10 @@ from models.context import CollectionContext, context_of
 from models.contraction import pair_score, super_nodes
 from models.cut import best_cut, confidence
 from models.decode import predicted_density
-from models.edges import both_rounds, first_round
+from models.edges import both_rounds
 from models.errors import BadInputError
 from models.graph import KnnGraph, Progress
+from models.judging import first_round
 from models.levels import build_tree
 from models.network import HiLanderNetwork
 from models.partitions import exemplars, nested_levels
@@ -77,11 +78,11 @@ class RelationalModel:
         the context of a run over the same collection these are that run's own. Runs on the CPU.
         """
         view = view_of(vectors, graph.first(self.k))
-        wanted = torch.from_numpy(np.array(rows, np.int64))
+        wanted = np.asarray(rows, np.int64)
         out = np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
         width = view.k if first is None else min(first, view.k)
         if len(wanted) and width > 0:
-            out[:, :width] = first_round(self._at_hand, view, context, wanted, width).numpy()
+            out[:, :width] = first_round(self._at_hand, view, context, wanted, width)
         return out
 
     def cluster(

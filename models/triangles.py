@@ -6,10 +6,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from models.kernels.constants import FEW, WIDE
 from models.pyg import MessagePassing, MultiAggregation, scatter
 from models.view import View
 
-NEAR, WIDE = 5, 10
 # What the look-up table of `_common_places` may take.
 TABLE_BYTES = 1 << 23
 TABLE_BYTES_ON_GPU = 1 << 28
@@ -33,9 +33,9 @@ class Triangles:
     def shared(self) -> Tensor:
         """Common neighbours among the first 5, 10 and all k of both ends, as shares; [b, w, 3]."""
         deepest = torch.maximum(self.place_i, self.place_j)  # [t]
-        within = torch.stack([deepest < limit for limit in (NEAR, WIDE, self.k)], dim=1).float()
+        within = torch.stack([deepest < limit for limit in (FEW, WIDE, self.k)], dim=1).float()
         count = scatter(within, self.base, dim_size=self.back.numel(), reduce="sum")  # [b w, 3]
-        limit = torch.tensor([NEAR, WIDE, max(self.k, 1)], device=count.device)
+        limit = torch.tensor([FEW, WIDE, max(self.k, 1)], device=count.device)
         return cast("Tensor", (count / limit).view(*self.back.shape, 3))
 
 

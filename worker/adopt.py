@@ -141,6 +141,7 @@ def step(collection: Collection, limit: int) -> bool:
     if len(late):
         adoption.moved |= collection.reassign(late)
         return False
+    collection.settle()
     with collection.index.transaction(durable=False) as connection:
         _finish(collection, connection, adoption)
     collection.adoption = None

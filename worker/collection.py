@@ -1,6 +1,7 @@
 """One collection in memory: its index, clusters, assignments and outbox; steps 3 to 5."""
 
 import sqlite3
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -53,6 +54,8 @@ class Collection:
         self.times = Times()
         self._clock = clock
         self._join_probability = join_probability
+        self._inserting: deque[Logged] = deque()
+        self._inserted: deque[Logged] = deque()
         index.ensure_schema(SCHEMA)
         with index.transaction(durable=False) as connection:
             self.state: State = read_state(connection)
@@ -80,16 +83,44 @@ class Collection:
         return logged
 
     def insert(self, logged: Logged) -> None:
-        """Step 4: new rows into HNSW and graph, dead ones out."""
+        """Step 4 begins: new rows into HNSW, which goes on beside; dead ones out of it.
+
+        Blocks until HNSW is done with the batch before, if that was not ended yet.
+        """
         reach_fault("4")
         if len(logged.dead_rows):
+            while self._inserting:
+                self.link(self._inserting[0])
             self.index.remove(logged.dead_rows)
-        self.index.insert(logged.new_rows)
+        self.index.begin_insert(logged.new_rows)
+        self._inserting.append(logged)
 
-    def assign(self, logged: Logged) -> None:
-        """Step 5: provisional clusters for the new rows."""
-        reach_fault("5")
-        self._assign(logged.new_rows, logged.dead_rows)
+    def link(self, logged: Logged) -> None:
+        """Step 4 ends, for a batch and those before it: their rows are in the graph.
+
+        Blocks until HNSW is done with them; nothing to do for a batch whose step 4 has ended.
+        """
+        while any(batch is logged for batch in self._inserting):
+            self.index.end_insert()
+            self._inserted.append(self._inserting.popleft())
+
+    def assign(self) -> None:
+        """Step 5 for the batches whose step 4 has ended: provisional clusters for the new rows."""
+        while self._inserted:
+            reach_fault("5")
+            logged = self._inserted.popleft()
+            self._assign(logged.new_rows, logged.dead_rows)
+
+    def settle(self) -> None:
+        """Steps 4 and 5 to their end, so that every live row has neighbours and a cluster."""
+        while self._inserting:
+            self.link(self._inserting[-1])
+        self.assign()
+
+    @property
+    def inserting(self) -> bool:
+        """Whether rows are in the log that have no cluster yet."""
+        return bool(self._inserting or self._inserted)
 
     def visible(self, row: int | None) -> int | None:
         """The number of the cluster under which readers see the images of `row` now."""
@@ -131,6 +162,7 @@ class Collection:
 
         A row that no edge speaks for stays where it is.
         """
+        self.settle()
         rows = rows[self.index.counts[rows] > 0]
         plan = self._plan(rows)
         current = self.assignments.labels[rows]

@@ -154,6 +154,7 @@ class Collections:
 
     def snapshot(self, collection: Collection) -> None:
         """Take a snapshot, if the disk takes it; blocks for as long as that takes."""
+        collection.settle()
         try:
             info = collection.index.snapshot()
         except (OSError, SnapshotError) as error:
@@ -176,6 +177,7 @@ class Collections:
 
     def close(self, collection: Collection) -> None:
         """Take a snapshot, give up the lease and close the files."""
+        collection.settle()
         self.closing(collection)
         if collection.index.rows_since_snapshot:
             self.snapshot(collection)

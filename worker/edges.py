@@ -1,6 +1,5 @@
 """Edge probabilities for new rows: what step 5 asks of the model."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 # The statistics of a collection are measured again when it has grown by this factor.
 _GROWTH = 2.0
 
-# In-degrees are counted again when it has grown by this one: they are quickly counted for all rows,
-# and slowly found for each row that came since.
+# Rows that came since are measured, and in-degrees counted, when it has grown by this one: quickly
+# done for all at once, slowly for some of them in every batch.
 _COUNTED_GROWTH = 1.05
 
 # A new row is placed by its nearest neighbours; judging all thirty costs several times as much.
@@ -61,7 +60,7 @@ class ModelEdges:
             )
             self._rows = self._counted = index.rows
         if index.rows > _COUNTED_GROWTH * self._counted:
-            self._context = replace(self._context, hubness=_hubness(index))
+            self._context = self._context.grown(index.vectors, index.neighbours)
             self._counted = index.rows
         return self._model.edge_probabilities(
             index.vectors, graph, rows, self._context, first=_JUDGED
@@ -71,14 +70,8 @@ class ModelEdges:
         """Take over the statistics that a full run measured."""
         from models import CollectionContext
 
-        self._context = replace(CollectionContext.load(context), hubness=_hubness(index))
+        self._context = CollectionContext.load(context).grown(index.vectors, index.neighbours)
         self._rows = self._counted = index.rows
-
-
-def _hubness(index: CollectionIndex) -> NDArray[np.float32]:
-    """log(1 + in-degree) of every row; O(rows K)."""
-    listed = np.bincount((index.neighbours + 1).ravel(), minlength=index.rows + 1)[1:]
-    return np.log1p(listed).astype(np.float32)
 
 
 class CosineEdges:

@@ -5,6 +5,10 @@
 Kill the process at any of them: on restart the catalog knows
 what was logged, recovery does 4 to 6 for what lacks them, and the source seeks to where the
 catalog is, so that every image has its effect exactly once.
+
+Where more is waiting two batches are under way: while HNSW takes one in, on every core that is
+free, the one before is assigned, published and committed, and the next is polled, decoded and
+logged. Each batch goes through its own steps in order, and no batch overtakes another.
 """
 
 import time
@@ -15,7 +19,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from index import Outcome, reach_fault
+from index import Logged, Outcome, reach_fault
 from worker import admission
 from worker.clock import Clock
 from worker.collection import Collection
@@ -48,6 +52,15 @@ class Share:
     times: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Flight:
+    """A batch that is logged: its shares, what of it was refused, and the offsets to commit."""
+
+    logged: list[tuple[Collection, Logged]]
+    letters: list[DeadLetter]
+    following: dict[str, int]
+
+
 class Ingest:
     """Takes batches through the seven steps; owned by one thread."""
 
@@ -78,27 +91,47 @@ class Ingest:
         self._store_rests_until = 0.0
         self._store_failed = False
         self._grown: set[str] = set()
+        self._flight: Flight | None = None
         self.meanwhile: Callable[[], bool] = lambda: True
 
     def batch(self, timeout_seconds: float) -> int:
-        """Take one batch through all steps; returns how many records were polled.
+        """Poll a batch and take it, or the one before, through all steps; how many were polled.
 
-        Waits at most `timeout_seconds` for the first record. Images that Redis does not take now
-        stay in the outbox. Raises `FatalError`s; what was logged then is safe.
+        Waits at most `timeout_seconds` for the first record, and not at all while another batch is
+        under way. Images that Redis does not take now stay in the outbox. Raises `FatalError`s;
+        what was logged then is safe.
         """
         with self._step("poll"):
-            raws = self._source.poll(self._batch_records, timeout_seconds)
+            raws = self._source.poll(
+                self._batch_records, 0.0 if self._flight is not None else timeout_seconds
+            )
             reach_fault("1")
-        if raws:
-            self._metrics.records.inc(len(raws))
-            self._metrics.batch_images.observe(len(raws))
-            kept = self._take(raws)
-            self.publish()
-            if kept:
-                self._commit({raw.partition: raw.offset + 1 for raw in raws})
-        else:
-            self.publish()
+        flight = self._take(raws) if raws else None
+        self._advance(flight)
         return len(raws)
+
+    def settle(self) -> None:
+        """Take the batch that is under way through its last steps."""
+        if self._flight is not None:
+            self._advance(None)
+
+    def _advance(self, flight: Flight | None) -> None:
+        """Begin step 4 of `flight`, and take the batch before it through its steps 4 to 7."""
+        before, self._flight = self._flight, flight
+        if flight is not None:
+            with self._step("index"):
+                for collection, logged in flight.logged:
+                    collection.insert(logged)
+        if before is not None:
+            with self._step("index"):
+                for collection, logged in before.logged:
+                    collection.link(logged)
+            with self._step("assign"):
+                for collection, _ in before.logged:
+                    collection.assign()
+        self.publish()
+        if before is not None and self._keep(before.letters):
+            self._commit(before.following)
 
     def publish(self) -> None:
         """Step 6: publish what waits in the outboxes, unless the store failed a moment ago."""
@@ -124,8 +157,11 @@ class Ingest:
         return sum(len(collection.outbox) for collection in self._collections)
 
     def flush(self) -> None:
-        """Publish all that waits, also to a store that failed just now; ends if it fails again."""
+        """Take what is under way to its end, and publish all that waits, also to a store that
+        failed just now; ends if it fails again.
+        """
         self._store_rests_until = 0.0
+        self.settle()
         while self.backlog():
             self.publish()
 
@@ -134,26 +170,29 @@ class Ingest:
         rests = self._clock.monotonic() < self._store_rests_until
         return not rests and any(collection.outbox for collection in self._collections)
 
-    def _take(self, raws: Sequence[RawRecord]) -> bool:
-        """Steps 2 to 5, and dead letters; False if those could not be kept."""
+    def _take(self, raws: Sequence[RawRecord]) -> Flight:
+        """Steps 2 and 3."""
+        self._metrics.records.inc(len(raws))
+        self._metrics.batch_images.observe(len(raws))
         with self._step("decode"):
             shares, letters = self._sort(raws)
             reach_fault("2")
-        for name, share in shares.items():
-            collection = self._collections.get(name)
-            with self._step("log"):
-                logged = collection.log(share.records, share.positions)
-            with self._step("index"):
-                collection.insert(logged)
-            with self._step("assign"):
-                collection.assign(logged)
-            for outcome in Outcome:
-                count = sum(write.outcome is outcome for write in logged.writes)
-                self._metrics.images.labels(outcome).inc(count)
-            collection.times.ingested = self._clock.time()
-            self._metrics.last_ingest.set(collection.times.ingested)
-            self._waiting[name] |= share.times
-        return self._keep(letters)
+        with self._step("log"):
+            logged = [self._log(name, share) for name, share in shares.items()]
+        return Flight(logged, letters, {raw.partition: raw.offset + 1 for raw in raws})
+
+    def _log(self, name: str, share: Share) -> tuple[Collection, Logged]:
+        """Step 3 for one collection."""
+        collection = self._collections.get(name)
+        logged = collection.log(share.records, share.positions)
+        for outcome in Outcome:
+            count = sum(write.outcome is outcome for write in logged.writes)
+            self._metrics.images.labels(outcome).inc(count)
+        collection.times.ingested = self._clock.time()
+        self._metrics.last_ingest.set(collection.times.ingested)
+        changed = {write.id for write in logged.writes if write.outcome is not Outcome.UNCHANGED}
+        self._waiting[name] |= {id_: t for id_, t in share.times.items() if id_ in changed}
+        return collection, logged
 
     def _commit(self, following: dict[str, int]) -> None:
         """Step 7: the next start seeks there, and lag displays see it."""
@@ -233,9 +272,9 @@ class Ingest:
         produced = self._waiting[collection.name]
         try:
             for _ in range(_UPDATES):
-                if not collection.outbox:
-                    break
                 images = self._publisher.publish(collection)
+                if images is None:
+                    break
                 now = self._clock.time()
                 for image in produced.keys() & set(images):
                     self._metrics.visible_seconds.observe(max(0.0, now - produced.pop(image)))

@@ -6,6 +6,7 @@ from itertools import islice
 import structlog
 
 from index import reach_fault
+from worker.assignments import NONE
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.errors import LeaseLapsedError, RetryError
@@ -77,18 +78,23 @@ class Publisher:
         """Give up a lease that no collection holds."""
         self._store.release(lease)
 
-    def publish(self, collection: Collection) -> list[str]:
-        """Publish one update, if anything waits; returns the ids of the images that went out."""
+    def publish(self, collection: Collection) -> list[str] | None:
+        """Publish one update; returns the ids of its images, or None if nothing went out.
+
+        An image whose row has no cluster yet waits for it.
+        """
         if not collection.outbox:
-            return []
+            return None
         if collection.lease is None:
             self._claim_again(collection)
         update, images, clusters, events = _next_update(collection)
+        if not (images or clusters or events):
+            return None
         try:
             self._store.apply(_lease(collection), update)
         except LeaseLapsedError:
             self._claim_again(collection)
-            return []
+            return None
         reach_fault("6")
         with collection.index.transaction(durable=False) as connection:
             collection.outbox.done(connection, images, clusters, events)
@@ -107,6 +113,7 @@ class Publisher:
 
         What waits in the outbox goes out afterwards as it would have, with its events.
         """
+        collection.settle()
         table = collection.clusters
         sequence = collection.state.sequence + 1
         self._store.rebuild(
@@ -153,19 +160,24 @@ def _lease(collection: Collection) -> Lease:
 def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], list[int]]:
     """The next update, and the outbox entries that it settles."""
     outbox, table = collection.outbox, collection.clusters
-    images = outbox.first_images(MAX_CHANGES)
-    rows = collection.index.row_of(images)
+    first_images = outbox.first_images(MAX_CHANGES)
+    ready = {
+        image: row
+        for image, row in zip(first_images, collection.index.row_of(first_images), strict=True)
+        if row is None or collection.assignments.labels[row] != NONE
+    }
+    images, rows = list(ready), list(ready.values())
+    # Readers see nothing of what stays behind in the outbox, if anything does.
+    seen_out = len(first_images) == len(outbox.images) and all(
+        outbox.images[image] is None for image in first_images if image not in ready
+    )
     changes = _changes(collection, images, rows)
     named = {int(collection.assignments.labels[row]) for row in rows if row is not None}
     first = named & outbox.clusters
     # A retired cluster is told when readers see no image in it any more.
-    others = (
-        number
-        for number in outbox.clusters - first
-        if len(outbox.images) == len(images) or not table[number].retired
-    )
+    others = (number for number in outbox.clusters - first if seen_out or not table[number].retired)
     clusters = [*first, *islice(others, MAX_CHANGES - len(first))]
-    last = len(outbox.images) == len(images) and len(outbox.clusters) == len(clusters)
+    last = seen_out and len(outbox.clusters) == len(clusters)
     events = outbox.events[:MAX_CHANGES] if last else []
     update = Update(
         sequence=collection.state.sequence + 1,

@@ -226,6 +226,7 @@ class Reclustering:
         log.info("run started", collection=collection.name, run=run, trigger=str(trigger))
 
     def _view(self, collection: Collection, run: int) -> View:
+        collection.settle()
         index, settings = collection.index, self._settings
         former = [
             generation
@@ -317,6 +318,7 @@ class Reclustering:
     def _adopt(self, collection: Collection, path: Path, result: RunResult) -> None:
         """Begin to publish `result`, of the folder `path`; a held one is out of date then."""
         reach_fault("R7")
+        collection.settle()
         folder = self._folder(collection)
         shutil.rmtree(folder / ADOPTING, ignore_errors=True)
         path.rename(folder / ADOPTING)

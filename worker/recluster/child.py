@@ -24,7 +24,7 @@ from worker.recluster.clusterer import Clusterer, Clustering, Progress, check
 from worker.recluster.result import RunResult, write_result
 from worker.recluster.view import View, read_view
 
-NICENESS = 10
+NICENESS = 19
 _PR_SET_PDEATHSIG = 1
 
 # Progress of one stage is printed no more often than this.

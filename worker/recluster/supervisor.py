@@ -127,7 +127,9 @@ class Supervisor:
                     stdout=out,
                     stderr=err,
                     env=_environment(),
-                    start_new_session=True,  # an interrupt typed at the terminal is the parent's
+                    # A group, so that an interrupt typed at the terminal is the parent's; no new
+                    # session, beyond which Linux does not compare how nice processes are.
+                    process_group=0,
                 )
         except OSError as error:
             self._refused = Failed(f"cannot start: {error}")

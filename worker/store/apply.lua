@@ -1,4 +1,4 @@
--- Applies one update to the live space. ARGV: 4 space, 5 buckets, 6 sequence, then the rest.
+-- Applies one update to the live space. Arguments: space, buckets, sequence, then the rest.
 local refusal = fence()
 if refusal then return refusal end
 local space, buckets, sequence = take(), take(), number()

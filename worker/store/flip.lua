@@ -1,4 +1,4 @@
--- Makes a rebuilt space the live one. ARGV: 4 space, then the rest.
+-- Makes a rebuilt space the live one. Arguments: space, then the rest.
 local refusal = fence()
 if refusal then return refusal end
 local space = take()

@@ -31,7 +31,7 @@ def difference(
     retired: Mapping[str, str | None] | None = None,
     also: Iterable[str] = (),
 ) -> tuple[list[str], list[Argument]]:
-    """KEYS from the third on, and the ARGV of `difference()` and `write()`.
+    """KEYS from the third on, and the arguments of `difference()` and `write()`.
 
     The last change of an image counts. The script removes the image from the cluster that it
     finds it published in; `Change.old` and `also` say which clusters that can be, since a script
@@ -56,13 +56,13 @@ def difference(
 
 
 def description(fields: Mapping[str, Argument | None]) -> list[Argument]:
-    """The ARGV of `describe()`; a field that is None stays as it is."""
+    """The arguments of `describe()`; a field that is None stays as it is."""
     pairs = [part for name, value in fields.items() if value is not None for part in (name, value)]
     return [len(pairs), *pairs]
 
 
 def announcement(events: Sequence[Event], sequence: int, kept: int) -> list[Argument]:
-    """The ARGV of `announce()`."""
+    """The arguments of `announce()`."""
     arguments: list[Argument] = [kept, len(events)]
     for event in events:
         pairs = [part for pair in event_fields(event, sequence).items() for part in pair]

@@ -85,7 +85,7 @@ class RedisStore:
                 space, update.changes, update.clusters, update.retired, also
             )
             head = [space.number, space.buckets, update.sequence]
-            reply = self._scripts.run("apply", keys, lease, more_keys, [*head, *arguments, *tail])
+            reply = self._scripts.write("apply", keys, lease, more_keys, [*head, *arguments, *tail])
             match reply:
                 case ["moved"]:
                     self._live.pop(lease.collection, None)

@@ -1,5 +1,6 @@
 """The Lua scripts, every one fenced by the lease."""
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 
@@ -70,6 +71,18 @@ class Scripts:
             )
         _raise_refusal(lease.collection, reply)
         return reply
+
+    def write(
+        self,
+        name: str,
+        keys: Keys,
+        lease: Lease,
+        more_keys: Sequence[str],
+        arguments: Sequence[Argument],
+    ) -> list[str]:
+        """As `run`, for a script of `write.lua`."""
+        text = json.dumps(list(map(str, arguments)), ensure_ascii=False)
+        return self.run(name, keys, lease, more_keys, [text])
 
 
 def _raise_refusal(collection: str, reply: Sequence[str]) -> None:

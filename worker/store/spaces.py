@@ -57,7 +57,7 @@ class Spaces:
     def flip(self, space: Space, arguments: list[Argument]) -> None:
         """Make `space` the live one."""
         keys, _ = difference(space)
-        self._scripts.run("flip", self._keys, self._lease, keys, [space.number, *arguments])
+        self._scripts.write("flip", self._keys, self._lease, keys, [space.number, *arguments])
 
     def sweep(self, space: Space, seconds: int) -> None:
         """Let every key of `space` go after `seconds`, and forget the space."""
@@ -68,7 +68,7 @@ class Spaces:
 
     def _load(self, space: Space, **what: Any) -> None:
         keys, arguments = difference(space, **what)
-        self._scripts.run("load", self._keys, self._lease, keys, [space.number, *arguments])
+        self._scripts.write("load", self._keys, self._lease, keys, [space.number, *arguments])
 
     def _sweep(self, keys: list[str], seconds: int, forgotten: str) -> None:
         every = [self._keys.spaces, *keys]

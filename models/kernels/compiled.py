@@ -1,0 +1,62 @@
+"""How kernels are compiled, and where the machine code is kept between processes."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numpy.typing import NDArray
+
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+
+Array = NDArray[Any]
+# Sums may be taken in any order, which is what lets them use the whole width of a register.
+_REORDER = {"reassoc", "contract", "nsz"}
+
+
+def compiled(function: Kernel) -> Kernel:
+    """Compile `function` on its first call, or load what an earlier process compiled.
+
+    It runs without the interpreter's lock, and neither checks bounds nor raises.
+    """
+    folder = cache_folder()
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = "" if folder is None else str(folder)
+    try:
+        compile_it: Any = numba.njit(
+            cache=folder is not None, nogil=True, error_model="numpy", fastmath=_REORDER
+        )
+        return cast("Kernel", compile_it(function))
+    finally:
+        config.CACHE_DIR = before
+
+
+def cache_folder() -> Path | None:
+    """Where machine code is kept; None where nothing can be written.
+
+    `NUMBA_CACHE_DIR` if that is set, else the user's cache folder. Below it each version of the
+    kernels has its own, since a kernel holds a copy of those that it calls.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(cache) / "shoal" / "kernels")
+    folder = base / _VERSION
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None
+
+
+def _version() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+_VERSION = _version()

@@ -1,0 +1,168 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models import exact_knn
+from models.conditions import conditions
+from models.context import context_of
+from models.edge_features import QUANTILES, quantile
+from models.edge_table import edges_of, edges_of_graph
+from models.edges import both_rounds, both_rounds_on_tensors, reader_of
+from models.folding import Folded
+from models.judging import round_inputs
+from models.kernels import columns
+from models.kernels.blocks import in_blocks
+from models.kernels.compiled import cache_folder
+from models.kernels.edges import quantile_of
+from models.network import Evidence, Logit, round_two_features, with_context
+from models.view import view_of
+
+
+@pytest.fixture(scope="module", params=[400, 9, 2], ids=["many", "few", "two"])
+def collection(request, groups):
+    """View and context of rows with full lists, with padded lists, and of a single pair.
+
+    Few rows make steps of the quantiles, over which rounding moves a value: here they are a ramp.
+    """
+    n = request.param
+    x = groups(max(n // 10, 1), 10, spread=0.6)[0][:n]
+    view = view_of(x, exact_knn(x, 12))
+    context = context_of(view, np.arange(n), conditions("thing", None))
+    ramp = np.linspace(-1, 1, QUANTILES, dtype=np.float32)
+    return view, replace(context, quantiles=np.tile(ramp, (3, 1)))
+
+
+class TestEdgeTable:
+    def test_features_are_those_of_the_tensors(self, collection):
+        """All 38 numbers of every edge, as `models.edge_features` defines them."""
+        view, context = collection
+        rows = torch.arange(len(view))
+        features, _, valid = reader_of(view, context).read(rows)
+        edges = edges_of(view, context, rows.numpy(), view.k)
+        actual = np.concatenate([block.numpy().copy() for _, block in edges.features()])
+        np.testing.assert_allclose(actual, features[valid].numpy(), atol=5e-5)
+
+    def test_rows_are_described_as_on_tensors(self, collection):
+        """The table of rows holds the columns of `NodeTable`."""
+        view, context = collection
+        expected = reader_of(view, context).table
+        actual = edges_of(view, context, np.arange(len(view)), view.k).nodes
+        for column, value in [
+            (columns.NEAR_Z, expected.near_z),
+            (columns.TENTH, expected.tenth),
+            (columns.LAST, expected.last),
+            (columns.FIRST_Z, expected.first_z),
+            (columns.LAST_Z, expected.last_z),
+            (columns.COHERENCE, expected.coherence),
+            *zip(range(columns.NEAR, columns.NEAR_Z), expected.near.T, strict=True),
+        ]:
+            np.testing.assert_allclose(actual[:, column], value.numpy(), rtol=1e-4, atol=2e-6)
+
+    def test_rows_that_the_context_does_not_know_are_measured(self, collection):
+        """A context of the first rows alone says the same of some later rows' edges."""
+        view, context = collection
+        rows, half = np.arange(len(view)), len(view) // 2
+        early = context_of(view, rows, context.conditions, rows_known=half)
+        early = replace(early, quantiles=context.quantiles)
+        expected = reader_of(view, early, torch.from_numpy(rows[half:]), 3)
+        features, _, valid = expected.read(torch.from_numpy(rows[half:]))
+        edges = edges_of(view, early, rows[half:], 3)
+        actual = np.concatenate([block.numpy().copy() for _, block in edges.features()])
+        np.testing.assert_allclose(actual, features[valid].numpy(), atol=5e-5)
+
+
+class TestBothRounds:
+    def test_answers_are_those_of_the_tensors(self, collection, model):
+        """Each edge judged once by kernels, as both of its directions are on tensors."""
+        view, context = collection
+        expected, _ = both_rounds_on_tensors(model.network, view, context)
+        actual, _ = both_rounds(model.network, view, context)
+        np.testing.assert_allclose(actual.numpy(), expected.numpy(), atol=1e-4)
+
+    @pytest.mark.parametrize("which", [1, 2])
+    def test_inputs_of_chosen_edges_are_those_of_the_tensors(self, collection, model, which):
+        """What training reads of some edges is what the tensors of all of them hold."""
+        view, context = collection
+        rows = torch.arange(len(view))
+        reader = reader_of(view, context)
+        features, triangles, valid = reader.read(rows)
+        if which == 2:
+            told = with_context(features, context.inputs(view.device))
+            p = model.network.first.probability(told) * valid
+            j = torch.where(valid, view.neighbours.long(), rows[:, None])
+            evidence = Evidence.of(view.neighbours, p)
+            around = round_two_features(model.network.messages, triangles, evidence, rows, j)
+            features = torch.cat((features, around), dim=-1)
+        wanted = np.flatnonzero(valid.numpy())[::3]
+        actual = round_inputs(model.network, view, context, wanted, which)
+        expected = features.flatten(0, 1)[torch.from_numpy(wanted)].numpy()
+        np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
+
+    def test_each_edge_is_judged_once(self, collection):
+        """The table holds every pair of rows of which one lists the other, and no pair twice."""
+        view, context = collection
+        edges = edges_of_graph(view, context)
+        rows, place = np.nonzero(view.neighbours.numpy() >= 0)
+        others = view.neighbours.numpy()[rows, place]
+        expected = {frozenset(pair) for pair in zip(rows.tolist(), others.tolist(), strict=True)}
+        actual = list(zip(edges.i.tolist(), edges.j.tolist(), strict=True))
+        assert len(actual) == len(expected)
+        assert {frozenset(pair) for pair in actual} == expected
+
+
+def test_quantiles_are_those_of_the_tensors():
+    """Below, between, at and above the entries of a table, also where some are equal."""
+    table = torch.tensor([0.0, 1.0, 1.0, 1.0, 3.0])
+    value = torch.tensor([-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 9.0])
+    actual = [quantile_of(table.numpy(), v) for v in value.numpy()]
+    np.testing.assert_allclose(actual, quantile(table, value), rtol=1e-6)
+
+
+def test_a_grown_context_knows_every_row(collection):
+    """What was measured of half of the rows, grown, is what is measured of all."""
+    view, whole = collection
+    half = context_of(view, np.arange(len(view)), whole.conditions, rows_known=len(view) // 2)
+    grown = half.grown(view.vectors.numpy(), view.neighbours.numpy())
+    np.testing.assert_allclose(grown.rows, whole.rows, rtol=1e-5)
+    np.testing.assert_allclose(grown.hubness, whole.hubness, rtol=1e-6)
+
+
+def test_a_folded_network_says_the_same():
+    """What is told once gives the answers of what is told with every edge."""
+    torch.manual_seed(0)
+    logit, told, x = Logit(9, 16), torch.randn(4), torch.randn(3000, 5)
+    logit.mean.normal_()
+    expected = logit.probability(with_context(x, told))
+    torch.testing.assert_close(Folded.of(logit, told).probability(x), expected)
+
+
+def test_blocks_cover_everything_once():
+    """Three threads fill 5,000 places without a gap."""
+    before, done = torch.get_num_threads(), np.zeros(5000, int)
+    torch.set_num_threads(3)
+    try:
+        in_blocks(lambda start, stop: np.add.at(done, np.arange(start, stop), 1), len(done))
+    finally:
+        torch.set_num_threads(before)
+    assert (done == 1).all()
+
+
+class TestCacheFolder:
+    def test_is_where_it_is_asked_for(self, monkeypatch, tmp_path):
+        """`NUMBA_CACHE_DIR` comes first; versions lie apart."""
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "asked"))
+        assert cache_folder().parent == tmp_path / "asked"
+
+    def test_is_the_users_otherwise(self, monkeypatch, tmp_path):
+        """Never the package's own folder, which may be read-only."""
+        monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert cache_folder().parent == tmp_path / "shoal" / "kernels"
+
+    def test_is_none_where_nothing_can_be_written(self, monkeypatch, tmp_path):
+        """Kernels are then compiled in every process."""
+        (tmp_path / "file").write_text("no folder")
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+        assert cache_folder() is None

@@ -1,0 +1,73 @@
+"""Batches that are under way together."""
+
+import numpy as np
+import pytest
+
+from index import CollectionIndex
+from index import live as live_module
+
+
+@pytest.mark.parametrize("records", [1, 3, 50])
+def test_batches_overlap_without_harm(bench, axis, records):
+    """Whatever the size of a batch, each image ends in the cluster of the last thing said of it."""
+    rng = np.random.default_rng(records)
+    expected = {}
+    for _ in range(300):
+        id_ = f"image-{rng.integers(40)}"
+        if rng.random() < 0.2:
+            bench.erase(id_)
+            expected.pop(id_, None)
+        else:
+            number = int(rng.integers(8))
+            bench.send(id_, axis(number, tilt=0.1 * rng.random()))
+            expected[id_] = number
+    bench.run(batch_records=records)
+    ids = sorted(expected)
+    states = dict(zip(ids, bench.states(*ids), strict=True))
+    clusters = {}
+    for id_, number in expected.items():
+        clusters.setdefault(number, set()).add(states[id_].cluster)
+    assert all(len(found) == 1 for found in clusters.values())
+    assert len(set.union(*clusters.values())) == len(clusters)
+    gone = [f"image-{i}" for i in range(40) if f"image-{i}" not in expected]
+    assert bench.states(*gone) == [None] * len(gone)
+
+
+def test_next_batch_is_logged_meanwhile(bench, axis, monkeypatch):
+    """Under load a batch is read and logged while HNSW takes the one before in."""
+    happened = []
+    log, end = CollectionIndex.log, live_module.LiveIndex.end_insert
+
+    def noting(name, method):
+        def call(*arguments):
+            happened.append(name)
+            return method(*arguments)
+
+        return call
+
+    monkeypatch.setattr(CollectionIndex, "log", noting("log", log))
+    monkeypatch.setattr(live_module.LiveIndex, "end_insert", noting("end", end))
+    for i in range(12):
+        bench.send(f"image-{i}", axis(i % 4, tilt=0.01 * i))
+    bench.run(batch_records=4)
+    assert happened[:6] == ["log", "log", "end", "log", "end", "end"]
+
+
+def test_nobody_sees_an_image_before_it_has_a_cluster(bench, axis):
+    """An image of a batch that HNSW still takes in is not published; it is in the next update."""
+    worker = bench.worker(batch_records=4, once=False)
+    for i in range(8):
+        bench.send(f"image-{i}", axis(i % 4, tilt=0.01 * i))
+    ids = [f"image-{i}" for i in range(8)]
+    seen = []
+    publish = worker._ingest.publish
+
+    def count():
+        publish()
+        seen.append(sum(state is not None for state in bench.states(*ids)))
+        if seen[-1] == len(ids):
+            worker.stop()
+
+    worker._ingest.publish = count
+    worker.run()
+    assert seen[:3] == [0, 4, 8]
