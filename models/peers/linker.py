@@ -100,7 +100,8 @@ def edges_of(unit: Unit) -> Edges:
 def _rank_back(neighbours: NDArray[np.int32], i: Labels, j: Labels) -> NDArray[np.float32]:
     """The place of i in j's list [e], its length where i is not in it."""
     found = neighbours[j] == i[:, None]
-    return np.where(found.any(1), found.argmax(1), neighbours.shape[1]).astype(np.float32)
+    place: NDArray[np.int64] = np.where(found.any(1), found.argmax(1), neighbours.shape[1])
+    return place.astype(np.float32)
 
 
 def _shared(neighbours: NDArray[np.int32], i: Labels, j: Labels) -> NDArray[np.float32]:
