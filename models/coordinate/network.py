@@ -9,9 +9,13 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout
 
 from models.errors import BadInputError
 from models.pyg import GATConv, GraphConv
+
+# In training alone: coordinates tempt a network to learn by heart where the classes lie.
+DROPOUT = 0.5
 
 Convolution = Literal["graphconv", "gat"]
 
@@ -59,9 +63,11 @@ class CoordinateNetwork(nn.Module):
         ends = (x, x.index_select(0, own))
         size = (len(x), len(own))
         if self.attends:
-            return torch.relu(self.convolution(ends, edges, size=size))
-        weight = row_normalised(similarity, valid)[target, place]
-        return torch.relu(self.convolution(ends, edges, weight, size=size))
+            out = self.convolution(ends, edges, size=size)
+        else:
+            weight = row_normalised(similarity, valid)[target, place]
+            out = self.convolution(ends, edges, weight, size=size)
+        return dropout(torch.relu(out), DROPOUT, self.training)
 
     def logit(self, source: Tensor, target: Tensor) -> Tensor:
         """log(p1 / p0) of edges from `source` = A h_j [..., half] to `target` = B h_i."""

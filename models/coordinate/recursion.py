@@ -43,9 +43,9 @@ def recursion(
     """Decode level after level; the last one has no edges that are kept, or is number `levels`.
 
     `tau` is the threshold of the first level and that of all others: images and clusters are told
-    apart with different certainty. `neighbours` and `similarity` [n, K'] are the collection's
-    graph, of which k neighbours are read. `first` are the logits of the first level, if they are
-    known already.
+    apart with different certainty; 1 for the others means one level alone. `neighbours` and
+    `similarity` [n, K'] are the collection's graph, of which k neighbours are read. `first` are
+    the logits of the first level, if they are known already.
     """
     level = first_level(vectors, neighbours, similarity, counts, k)
     node: Rows = np.arange(len(level))
@@ -59,7 +59,7 @@ def recursion(
             for each in decode(level.neighbours, probability, density, tau[min(number, 1)])
         )
         yield Decoded(level, logit, parent, root, node)
-        if np.array_equal(root, np.arange(len(level))):
+        if tau[1] >= 1 or np.array_equal(root, np.arange(len(level))):
             return
         level, place = contracted(vectors, level, root, k)
         node = place[node]

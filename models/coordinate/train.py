@@ -11,7 +11,7 @@ from models.coordinate.episode import collection_of
 from models.coordinate.fit import Schedule, fit
 from models.coordinate.model import CoordinateModel
 from models.coordinate.network import CoordinateNetwork
-from models.coordinate.tune import best_taus, calibration, first_logits
+from models.coordinate.tune import Tuning, best_taus, calibration, first_logits
 from models.coordinate.weights import NEIGHBOURS, CoordinateConfig
 from models.errors import BadInputError
 from models.training.gate import GateFigure, JudgedEdges, judge, verdict_of
@@ -40,8 +40,8 @@ class TrainedCoordinate:
 class Split:
     """The three disjoint parts of a set's classes."""
 
-    learn: LabelledSet
-    tune: LabelledSet
+    learn: NDArray[np.int64]
+    tune: NDArray[np.int64]
     held_out: NDArray[np.int64]
 
 
@@ -67,17 +67,20 @@ def train_coordinate(
     splits = [_split(source, rng) for source in sets]
     torch.manual_seed(seed)
     network = CoordinateNetwork(dimension, hidden, convolution)
+    learnt = [
+        collection_of(source.of_classes(split.learn))
+        for source, split in zip(sets, splits, strict=True)
+    ]
     losses: list[float] = []
 
     def after(loss: float) -> None:
         losses.append(loss)
         report("network", 0.95 * len(losses) / schedule.epochs)
 
-    fit(network, [collection_of(split.learn) for split in splits], schedule, seed, after)
-    tune = [collection_of(split.tune) for split in splits]
-    logits = [first_logits(network, source) for source in tune]
-    slope, offset = calibration(tune, logits)
-    tau, tau_above = best_taus(network, tune, logits)
+    fit(network, learnt, schedule, seed, after)
+    tune = [_tuning(network, source, split) for source, split in zip(sets, splits, strict=True)]
+    slope, offset = calibration(tune)
+    tau, tau_above = best_taus(network, tune)
     config = CoordinateConfig(
         dimension=dimension,
         hidden=hidden,
@@ -114,10 +117,19 @@ def train_coordinate(
 
 def _split(source: LabelledSet, rng: Generator) -> Split:
     held_out = held_out_classes(source, rng)
-    rest = np.setdiff1d(np.arange(source.classes), held_out)
+    rest = rng.permutation(np.setdiff1d(np.arange(source.classes), held_out))
     count = max(1, round(TUNE_SHARE * source.classes))
-    chosen = rng.permutation(rest)
-    return Split(source.of_classes(chosen[count:]), source.of_classes(chosen[:count]), held_out)
+    return Split(rest[count:], rest[:count], held_out)
+
+
+def _tuning(network: CoordinateNetwork, source: LabelledSet, split: Split) -> Tuning:
+    """The set without the classes of the gate."""
+    known = np.isin(source.labels, split.held_out, invert=True)
+    chosen = source.labels[known]
+    whole = collection_of(source.rows(known))
+    numbers = np.flatnonzero(np.isin(np.unique(chosen), split.tune))  # as `whole` numbers them
+    rows = np.flatnonzero(np.isin(whole.labels, numbers))
+    return Tuning(whole, first_logits(network, whole), rows)
 
 
 def _dimension(sets: Sequence[LabelledSet]) -> int:

@@ -1,9 +1,11 @@
 """What is chosen on classes that were not learnt from: tau, and what a logit means."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.coordinate.episode import Collection
@@ -12,12 +14,24 @@ from models.coordinate.linkage import edge_logits
 from models.coordinate.network import CoordinateNetwork
 from models.coordinate.recursion import final_labels, recursion
 from models.coordinate.weights import NEIGHBOURS
-from models.peers.choose import worth
+from models.peers.choose import worth_of_rows
 
-TAUS = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+TAUS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
 # Above the first level; 1 adds no edge there.
-TAUS_ABOVE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
+TAUS_ABOVE = (0.7, 0.9, 0.98, 1.0)
 NEWTON_STEPS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """A whole set, `logit` [n, 9] of its first level, and the `rows` of classes to tune on.
+
+    All other rows are there as strangers: alone, the few classes would be too easy to keep apart.
+    """
+
+    source: Collection
+    logit: Tensor
+    rows: NDArray[np.int64]
 
 
 def first_logits(network: CoordinateNetwork, source: Collection) -> Tensor:
@@ -28,14 +42,13 @@ def first_logits(network: CoordinateNetwork, source: Collection) -> Tensor:
     return edge_logits(network, source.vectors, level)
 
 
-def best_taus(
-    network: CoordinateNetwork, tune: Sequence[Collection], logits: Sequence[Tensor]
-) -> tuple[float, float]:
+def best_taus(network: CoordinateNetwork, tune: Sequence[Tuning]) -> tuple[float, float]:
     """The thresholds of TAUS and TAUS_ABOVE with the best clusters, a mean over `tune`."""
 
     def value(tau: tuple[float, float]) -> float:
         each = []
-        for source, first in zip(tune, logits, strict=True):
+        for part in tune:
+            source = part.source
             *_, last = recursion(
                 network,
                 source.vectors,
@@ -44,24 +57,25 @@ def best_taus(
                 source.counts,
                 k=NEIGHBOURS,
                 tau=tau,
-                first=first,
+                first=part.logit,
             )
-            each.append(worth(source.labels, final_labels(last)))
+            each.append(worth_of_rows(source.labels, final_labels(last), part.rows))
         return float(np.mean(each))
 
     return max(product(TAUS, TAUS_ABOVE), key=value)
 
 
-def calibration(tune: Sequence[Collection], logits: Sequence[Tensor]) -> tuple[float, float]:
+def calibration(tune: Sequence[Tuning]) -> tuple[float, float]:
     """Slope and offset for which sigmoid(slope z + offset) is likeliest (Platt); 1 and 0 if the
     edges are of one kind only. The slope is never negative.
     """
     z, same = [], []
-    for source, first in zip(tune, logits, strict=True):
-        neighbours = source.neighbours[:, :NEIGHBOURS].numpy()
+    for part in tune:
+        labels = part.source.labels
+        neighbours = part.source.neighbours[part.rows, :NEIGHBOURS].numpy()
         real = neighbours >= 0
-        z.append(first.numpy()[real])
-        same.append((source.labels[neighbours] == source.labels[:, None])[real])
+        z.append(part.logit[part.rows].numpy()[real])
+        same.append((labels[neighbours] == labels[part.rows][:, None])[real])
     x, y = np.concatenate(z).astype(np.float64), np.concatenate(same).astype(np.float64)
     if not 0 < y.sum() < len(y):
         return 1.0, 0.0

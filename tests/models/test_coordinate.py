@@ -14,7 +14,7 @@ from models.coordinate.linkage import edge_logits, logits_of
 from models.coordinate.model import CoordinateModel
 from models.coordinate.network import CoordinateNetwork, row_normalised
 from models.coordinate.train import train_coordinate
-from models.coordinate.tune import calibration, first_logits
+from models.coordinate.tune import Tuning, calibration, first_logits
 from models.training.sources import LabelledSet
 from models.weights import CONFIG, save_weights
 
@@ -51,7 +51,7 @@ class TestNetwork:
     def test_is_the_formula_of_the_paper(self):
         """On four nodes: W [x ; sum a x] + b, then A h_j + B h_i through the head."""
         torch.manual_seed(0)
-        network = CoordinateNetwork(3, hidden=8)
+        network = CoordinateNetwork(3, hidden=8).eval()
         f = torch.nn.functional.normalize(torch.randn(4, 3), dim=1)
         neighbours = torch.tensor([[1, 2], [0, -1], [3, 0], [2, 1]], dtype=torch.int32)
         similarity = torch.tensor([[0.9, 0.3], [0.9, -2.0], [0.5, 0.3], [0.5, 0.1]])
@@ -94,7 +94,7 @@ class TestNetwork:
     def test_a_few_edges_are_judged_as_among_all(self, groups):
         """Reading only the neighbours of neighbours changes nothing."""
         torch.manual_seed(0)
-        network = CoordinateNetwork(16, hidden=8)
+        network = CoordinateNetwork(16, hidden=8).eval()
         vectors, level = level_of(groups(10, 8, d=16, spread=0.8)[0])
         rows = torch.tensor([70, 3, 41])
         few = logits_of(network, vectors, level, rows, level.neighbours[rows])
@@ -151,7 +151,7 @@ class TestTraining:
     def test_upper_levels_are_the_networks_own(self, groups):
         """What is joined follows from its probabilities; the reference joins by true labels."""
         source = collection_of(labelled(groups))
-        network = CoordinateNetwork(16, hidden=8)
+        network = CoordinateNetwork(16, hidden=8).eval()
         with torch.no_grad():  # every edge is sure: whatever can climb does
             network.head[3].bias.copy_(torch.tensor([-9.0, 9.0]))
         lessons = policy_lessons(network, source, 9, 2, np.random.default_rng(0))
@@ -199,7 +199,7 @@ class TestTraining:
         learn, tune = (collection_of(labelled(groups, seed=seed)) for seed in (0, 0))
         fit(network, [learn], Schedule(epochs=5, learning_rate=0.1, batch=256), 0, lambda _: None)
         logits = first_logits(network, tune)
-        slope, offset = calibration([tune], [logits])
+        slope, offset = calibration([Tuning(tune, logits, np.arange(400))])
         p = (slope * logits + offset).sigmoid().detach().numpy()
         same = tune.labels[tune.neighbours[:, :9]] == tune.labels[:, None]
         assert p.mean() == pytest.approx(same.mean(), abs=0.02)
