@@ -170,7 +170,7 @@ def first_seen(url: str, after: str) -> dict[str, float]:
     """
     seen: dict[str, float] = {}
     with Client(url) as client:
-        for entry, event in client.events(COLLECTION, after):
+        for entry, event in client.events(COLLECTION, after, block_seconds=0.0):
             if event.kind is EventKind.ASSIGNED:
                 seen.setdefault(event.data["image"], int(entry.split("-", 1)[0]) / 1000)
     return seen

@@ -86,6 +86,12 @@ class CollectionContext:
         return torch.from_numpy(np.concatenate((self.numbers, self.conditions))).to(device)
 
 
+def empty_context() -> CollectionContext:
+    """What a model keeps that needs to know nothing of a collection."""
+    names = [field.name for field in fields(CollectionContext)]
+    return CollectionContext(**{name: np.zeros(0, np.float32) for name in names})
+
+
 def context_of(
     view: View,
     alive: NDArray[np.int64],

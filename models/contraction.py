@@ -5,19 +5,32 @@ import torch
 from numpy.typing import NDArray
 
 from models.edges import EdgeReader
+from models.judging import Answers
+from models.kernels import columns
 from models.levels import Score
 from models.network import HiLanderNetwork
 from models.pair_features import pair_features
 from models.pairs import Floats, Pairs
-from models.supernodes import Clusters, first_level
+from models.supernodes import Clusters, first_level, first_level_of
 from models.view import View
 
 PAIR_BLOCK = 1 << 16
 
 
-def super_nodes(view: View, reader: EdgeReader, p: torch.Tensor) -> tuple[Clusters, Pairs]:
-    """Every row a cluster of its own, with edge probabilities `p` [n, K]."""
+def super_nodes(
+    view: View, judged: EdgeReader | Answers, p: torch.Tensor
+) -> tuple[Clusters, Pairs]:
+    """Every row a cluster of its own, with what `both_rounds` gave: edge probabilities [n, K]."""
+    if isinstance(judged, Answers):
+        nodes = judged.edges.nodes
+        return first_level_of(
+            (judged.edges.i, judged.edges.j, judged.p, judged.r),
+            (view.vectors - torch.from_numpy(judged.edges.mean)).numpy(),
+            nodes[:, columns.NEAR_TEN],
+            nodes[:, columns.COHERENCE],
+        )
     every = torch.arange(len(view), device=view.device)
+    reader = judged
     parts = [reader.background.standardise(view, rows)[0] for rows in view.chunks(every)]
     return first_level(
         view.neighbours.cpu().numpy(),

@@ -12,7 +12,7 @@ from models.context import CollectionContext
 from models.edge_features import FEATURES
 from models.kernels.blocks import in_blocks
 from models.kernels.columns import COLUMNS
-from models.kernels.edges import relate_ends, write_features
+from models.kernels.edges import count_edges, find_edges, relate_ends, write_features
 from models.kernels.nodes import describe_nodes
 from models.view import View, borrow
 
@@ -33,6 +33,7 @@ class EdgeTable:
 
     ids: NDArray[np.int64]
     nodes: NDArray[np.float32]
+    neighbours: NDArray[np.int32]
     similarity: NDArray[np.float32]
     mean: NDArray[np.float32]
     quantiles: NDArray[np.float32]
@@ -46,9 +47,12 @@ class EdgeTable:
     def __len__(self) -> int:
         return len(self.i)
 
-    def features(self) -> Iterator[tuple[slice, Tensor]]:
-        """Round 1's input float32 [b, 38], by blocks of edges; each is overwritten by the next."""
-        buffer = np.empty((min(len(self), EDGES_AT_ONCE), FEATURES), np.float32)
+    def features(self, more: int = 0) -> Iterator[tuple[slice, Tensor]]:
+        """Round 1's input float32 [b, 38], by blocks of edges; each is overwritten by the next.
+
+        With `more`, there are so many further columns, which nothing is written to.
+        """
+        buffer = np.empty((min(len(self), EDGES_AT_ONCE), FEATURES + more), np.float32)
         for start in range(0, len(self), EDGES_AT_ONCE):
             stop = min(start + EDGES_AT_ONCE, len(self))
             self._write(start, stop, buffer)
@@ -83,14 +87,35 @@ def edges_of(
     target = lists[at, place].astype(np.int64)
     ids = np.unique(np.concatenate((rows, target)))
     i, j = np.searchsorted(ids, rows[at]), np.searchsorted(ids, target)
-    return _related(view, context, ids, (i, j, place))
+    ends = (i.astype(np.int32), j.astype(np.int32), place.astype(np.int8))
+    return _related(view, context, ids, ends)
+
+
+def edges_of_graph(view: View, context: CollectionContext) -> EdgeTable:
+    """All edges of a graph, each once, from the lower row if both list it."""
+    neighbours = view.neighbours.numpy()
+    counts = np.zeros(len(view), np.int64)
+    in_blocks(lambda start, stop: count_edges(neighbours, start, stop, counts), len(view))
+    last = counts.cumsum()
+    e, first = int(counts.sum()), last - counts
+    edges = (np.empty(e, np.int32), np.empty(e, np.int32), np.empty(e, np.int8))
+    in_blocks(lambda start, stop: find_edges(neighbours, start, stop, first, edges), len(view))
+    return _related(view, context, np.arange(len(view)), edges)
+
+
+def chosen_edges(view: View, context: CollectionContext, wanted: NDArray[np.int64]) -> EdgeTable:
+    """The edges `wanted` [e] of a graph, each row * K + place, rising."""
+    i, place = wanted // max(view.k, 1), wanted % max(view.k, 1)
+    j = view.neighbours.numpy().reshape(-1)[wanted]
+    ends = (i.astype(np.int32), j.astype(np.int32), place.astype(np.int8))
+    return _related(view, context, np.arange(len(view)), ends)
 
 
 def _related(
     view: View,
     context: CollectionContext,
     ids: NDArray[np.int64],
-    edges: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    edges: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]],
 ) -> EdgeTable:
     neighbours, similarity, vectors = (
         tensor.numpy() for tensor in (view.neighbours, view.similarity, view.vectors)
@@ -107,8 +132,7 @@ def _related(
         )
 
     in_blocks(describe, len(ids))
-    ends = (edges[0].astype(np.int32), edges[1].astype(np.int32))
-    e = len(ends[0])
+    ends, e = edges[:2], len(edges[0])
     found = (np.empty(e, np.int8), np.empty((e, 3), np.int8), np.empty((e, 3), np.float32))
 
     def relate(start: int, stop: int) -> None:
@@ -118,12 +142,13 @@ def _related(
     return EdgeTable(
         ids=ids,
         nodes=table,
+        neighbours=neighbours,
         similarity=similarity,
         mean=mean,
         quantiles=context.quantiles,
         i=ends[0],
         j=ends[1],
-        place=edges[2].astype(np.int8),
+        place=edges[2],
         back=found[0],
         shared=found[1],
         directions=found[2],

@@ -1,18 +1,16 @@
-"""Edge probabilities: of a whole collection, or of a few rows at a cost that n does not enter."""
+"""Edge probabilities of a whole collection, on any device."""
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from models.background import Background
 from models.context import CollectionContext
 from models.edge_features import edge_features
-from models.edge_table import edges_of
-from models.folding import Folded
+from models.edge_table import edges_of_graph
 from models.graph import Progress
+from models.judging import Answers, judge_table
 from models.network import Evidence, HiLanderNetwork, round_two_features, with_context
 from models.nodes import NodeTable, node_table
 from models.triangles import Triangles, triangles_of
@@ -98,24 +96,6 @@ def _hubness(view: View, context: CollectionContext, ids: Tensor) -> Tensor:
     return out
 
 
-@torch.no_grad()
-def first_round(
-    network: HiLanderNetwork,
-    view: View,
-    context: CollectionContext,
-    rows: NDArray[np.int64],
-    width: int,
-) -> NDArray[np.float32]:
-    """Round 1's probabilities of the first edges of `rows` [b] alone: [b, w], 0 at padding."""
-    edges = edges_of(view, context, rows, width)
-    judge = Folded.of(network.first, context.inputs(view.device))
-    p = [judge.probability(features) for _, features in edges.features()]
-    out = np.zeros((len(rows), width), np.float32)
-    if p:
-        out[view.neighbours.numpy()[rows, :width] >= 0] = torch.cat(p).numpy()
-    return out
-
-
 def _first(
     network: HiLanderNetwork, reader: EdgeReader, inputs: Tensor, rows: Tensor
 ) -> tuple[Tensor, Tensor, Triangles]:
@@ -124,14 +104,31 @@ def _first(
     return p, features, triangles
 
 
-@torch.no_grad()
 def both_rounds(
     network: HiLanderNetwork,
     view: View,
     context: CollectionContext,
     report: Progress = lambda _stage, _share: None,
+) -> tuple[Tensor, EdgeReader | Answers]:
+    """Round 2's probabilities of every edge, [n, K] with 0 at padding, and what read them.
+
+    On a CPU each edge is judged once, by kernels; elsewhere both of its directions on tensors.
+    """
+    if view.device.type != "cpu":
+        return both_rounds_on_tensors(network, view, context, report)
+    told = context.inputs(view.device)
+    answers = judge_table(network, edges_of_graph(view, context), told, report)
+    return torch.from_numpy(answers.listed), answers
+
+
+@torch.no_grad()
+def both_rounds_on_tensors(
+    network: HiLanderNetwork,
+    view: View,
+    context: CollectionContext,
+    report: Progress = lambda _stage, _share: None,
 ) -> tuple[Tensor, EdgeReader]:
-    """Round 2's probabilities of every edge, [n, K] with 0 at padding, and what read them."""
+    """`both_rounds` on any device."""
     reader = reader_of(view, context)
     inputs = context.inputs(view.device)
     chunks = view.chunks(torch.arange(len(view), device=view.device))

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from models.coordinate.model import CoordinateModel
+from models.coordinate.weights import INPUT, load_coordinate
 from models.model import Model
 from models.relational import RelationalModel
-from models.weights import load_weights
+from models.weights import SHIPPED, load_weights, read_json
 
 
 def load_model(
@@ -16,5 +18,7 @@ def load_model(
     missing, damaged or of another format, and, unless `allow_unusable`, if its training did not
     pass the gate.
     """
-    network, config = load_weights(path, allow_unusable=allow_unusable)
-    return RelationalModel(network, config, device)
+    source = SHIPPED if path is None else Path(path)
+    if read_json(source).get("input") == INPUT:
+        return CoordinateModel(*load_coordinate(source, allow_unusable=allow_unusable), device)
+    return RelationalModel(*load_weights(source, allow_unusable=allow_unusable), device)

@@ -12,9 +12,10 @@ from models.context import CollectionContext, context_of
 from models.contraction import pair_score, super_nodes
 from models.cut import best_cut, confidence
 from models.decode import predicted_density
-from models.edges import both_rounds, first_round
+from models.edges import both_rounds
 from models.errors import BadInputError
 from models.graph import KnnGraph, Progress
+from models.judging import first_round
 from models.levels import build_tree
 from models.network import HiLanderNetwork
 from models.partitions import exemplars, nested_levels
@@ -57,7 +58,7 @@ class RelationalModel:
         over the same rows, save that rows after the first 200,000 are measured when they are met.
         """
         view = view_of(vectors, graph.first(self.k))
-        alive = _alive(counts, len(view))
+        alive = alive_rows(counts, len(view))
         told = conditions(granularity, group_size)
         return context_of(view, alive, told, seed=seed, rows_known=CONTEXT_ROWS)
 
@@ -104,7 +105,7 @@ class RelationalModel:
         """
         told = conditions(granularity, group_size)
         view = view_of(vectors, graph.first(self.k), self.device)
-        alive = _alive(counts, len(view))
+        alive = alive_rows(counts, len(view))
         weight = np.ones(len(view), np.int32) if counts is None else np.asarray(counts, np.int32)
         stages = Stages(progress)
         with stages.stage("features"):
@@ -136,7 +137,8 @@ class RelationalModel:
         return result
 
 
-def _alive(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:
+def alive_rows(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:
+    """The rows that hold an image; all of `n`, if `counts` is None. Raises `BadInputError`."""
     if counts is None:
         return np.arange(n)
     if len(counts) != n:

@@ -5,6 +5,7 @@ stands in the row of one of its members, its representative; rows of the others 
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +63,19 @@ def first_level(
     `neighbours`, `probability`, `r` [n, K]; `centred` float32 [n, d] is taken over and changed;
     `density` [n] = mean R of the first 10, `coherence` [n].
     """
-    n = len(neighbours)
-    a, b, p, mean_r = undirected(neighbours, probability, r)
+    return first_level_of(undirected(neighbours, probability, r), centred, density, coherence)
+
+
+def first_level_of(
+    edges: tuple[NDArray[np.integer], NDArray[np.integer], NDArray[Any], NDArray[Any]],
+    centred: NDArray[np.float32],
+    density: NDArray[np.float32],
+    coherence: NDArray[np.float32],
+) -> tuple[Clusters, Pairs]:
+    """As `first_level`, of `edges` (i, j, p, R), each [e] and once."""
+    n = len(centred)
+    i, j, p, mean_r = edges[0], edges[1], edges[2].astype(np.float64), edges[3].astype(np.float64)
+    a, b = np.minimum(i, j).astype(np.int64), np.maximum(i, j).astype(np.int64)
     square = np.einsum("nd,nd->n", centred, centred).astype(np.float64)
     clusters = Clusters(
         size=np.ones(n),

@@ -3,7 +3,9 @@
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from torch import nn
 
 from models.conditions import CONDITIONS
 from models.context import NUMBERS
@@ -13,17 +15,48 @@ from models.graph import K
 from models.network import HiLanderNetwork
 from models.pair_features import PAIR_FEATURES
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+C = TypeVar("C", bound="DataclassInstance")
+N = TypeVar("N", bound=nn.Module)
+
 FORMAT = 1
 TENSORS = "shoal.safetensors"
 CONFIG = "config.json"
 SHIPPED = Path(__file__).parent / "weights"
 
 
+class Verdict(Protocol):
+    """What the gate of a training found on classes held out."""
+
+    @property
+    def usable(self) -> bool:
+        """Were both figures better than the plain ones?"""
+
+    @property
+    def edge_auc(self) -> float:
+        """Of the model's edges."""
+
+    @property
+    def cosine_auc(self) -> float:
+        """Of plain cosine."""
+
+    @property
+    def cluster_f(self) -> float:
+        """Mean of pairwise and BCubed F of the model's clusters."""
+
+    @property
+    def linkage_f(self) -> float:
+        """The same of average linkage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """What the tensors are for. `usable` is false unless the training gate was passed.
 
-    `edge_auc` and `cosine_auc` are the figures of that gate, on classes held out.
+    `edge_auc` and `cosine_auc`, `cluster_f` and `linkage_f` are the figures of that gate, on
+    classes held out: see `models.training.gate`.
     """
 
     hidden: int
@@ -31,6 +64,8 @@ class Config:
     edge_auc: float
     cosine_auc: float
     seed: int
+    cluster_f: float = 0.0
+    linkage_f: float = 0.0
     k: int = K
     edge_features: int = FEATURES
     pair_features: int = PAIR_FEATURES
@@ -39,7 +74,7 @@ class Config:
     format: int = FORMAT
 
 
-def save_weights(folder: str | Path, network: HiLanderNetwork, config: Config) -> None:
+def save_weights(folder: str | Path, network: nn.Module, config: "DataclassInstance") -> None:
     """Write both files into `folder`, which is made if need be."""
     from safetensors.torch import save_file
 
@@ -54,40 +89,71 @@ def save_weights(folder: str | Path, network: HiLanderNetwork, config: Config) -
 def load_weights(
     folder: str | Path | None = None, *, allow_unusable: bool = False
 ) -> tuple[HiLanderNetwork, Config]:
-    """Read a folder that `save_weights` wrote; the shipped one if None.
+    """Read a folder of a relational model that `save_weights` wrote; the shipped one if None.
 
     Raises `WeightsError` if a file is missing, damaged or of another format, and, unless
     `allow_unusable`, if its training did not pass the gate.
     """
+    source = SHIPPED if folder is None else Path(folder)
+    config = read_config(source, Config)
+    expected = Config(0, usable=True, edge_auc=0, cosine_auc=0, seed=0)
+    for name in ("format", "k", "edge_features", "pair_features", "numbers", "conditions"):
+        require_same(source, name, getattr(config, name), getattr(expected, name))
+    refuse_unusable(source, config, allow_unusable=allow_unusable)
+    return read_tensors(source, HiLanderNetwork(config.hidden)), config
+
+
+def read_config(folder: Path, kind: type[C]) -> C:
+    """`config.json` of a folder as a `kind`. Raises `WeightsError`."""
+    read = read_json(folder)
+    try:
+        return kind(
+            **{field.name: read[field.name] for field in fields(kind) if field.name in read}
+        )
+    except TypeError as error:
+        raise WeightsError(f"{folder / CONFIG} cannot be read: {error!r}") from error
+
+
+def read_json(folder: Path) -> dict[str, Any]:
+    """`config.json` of a folder. Raises `WeightsError`."""
+    try:
+        read: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder / CONFIG} cannot be read: {error!r}") from error
+    return read
+
+
+def read_tensors(folder: Path, network: N) -> N:
+    """Fill `network` with the tensors of a folder. Raises `WeightsError`."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    source = SHIPPED if folder is None else Path(folder)
-    config = _config(source / CONFIG)
-    if not config.usable and not allow_unusable:
-        raise WeightsError(
-            f"{source} holds weights that are not usable: their edge AUC on held-out classes is "
-            f"{config.edge_auc:.3f}, plain cosine has {config.cosine_auc:.3f}"
-        )
-    network = HiLanderNetwork(config.hidden)
     try:
-        network.load_state_dict(load_file(source / TENSORS))
+        network.load_state_dict(load_file(folder / TENSORS))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"{source / TENSORS} cannot be read: {error}") from error
-    return network.eval(), config
+        raise WeightsError(f"{folder / TENSORS} cannot be read: {error}") from error
+    return network.eval()
 
 
-def _config(path: Path) -> Config:
-    try:
-        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        config = Config(**{field.name: read[field.name] for field in fields(Config)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} cannot be read: {error!r}") from error
-    expected = Config(0, usable=True, edge_auc=0, cosine_auc=0, seed=0)
-    for name in ("format", "k", "edge_features", "pair_features", "numbers", "conditions"):
-        if getattr(config, name) != getattr(expected, name):
-            raise WeightsError(
-                f"{path} has {name} {getattr(config, name)}; "
-                f"this version of shoal reads {getattr(expected, name)}"
-            )
-    return config
+def refuse_unusable(folder: Path, verdict: Verdict, *, allow_unusable: bool) -> None:
+    """Raise `WeightsError` with the gate's figures unless it was passed or need not be."""
+    if not verdict.usable and not allow_unusable:
+        raise WeightsError(
+            f"{folder} holds weights that are not usable: on held-out classes {figures_of(verdict)}"
+        )
+
+
+def figures_of(verdict: Verdict) -> str:
+    """Both comparisons of the gate in words."""
+    return (
+        f"their edge AUC is {verdict.edge_auc:.3f}, plain cosine has {verdict.cosine_auc:.3f}; "
+        f"their clusters have F {verdict.cluster_f:.3f}, average linkage {verdict.linkage_f:.3f}"
+    )
+
+
+def require_same(folder: Path, name: str, found: object, expected: object) -> None:
+    """Raise `WeightsError` where weights are of another version of the features or the format."""
+    if found != expected:
+        raise WeightsError(
+            f"{folder / CONFIG} has {name} {found}; this version of shoal reads {expected}"
+        )

@@ -157,3 +157,33 @@ def quantile_of(table: Any, value: float) -> Any:
     inside = (value - low) / max(high - low, np.float32(1e-9))
     inside = min(max(inside, np.float32(0)), np.float32(1))
     return (np.float32(right - 1) + inside) / np.float32(steps)
+
+
+@compiled
+def count_edges(neighbours: Array, start: int, stop: int, counts: Array) -> None:
+    """How many edges `find_edges` finds for each of the rows `start`..`stop`, into `counts` [n]."""
+    k = neighbours.shape[1]
+    for i in range(start, stop):
+        count = 0
+        for place in range(k):
+            j = neighbours[i, place]
+            count += j >= 0 and (i < j or place_in(neighbours[j], i) == k)
+        counts[i] = count
+
+
+@compiled
+def find_edges(
+    neighbours: Array, start: int, stop: int, first: Array, edges: tuple[Array, Array, Array]
+) -> None:
+    """Each edge of the graph once, for the rows `start`..`stop`: from the lower if both list it.
+
+    Those of row i are written from `first[i]` on into `edges`: (i [e], j [e], place [e]).
+    """
+    (rows, others, places), k = edges, neighbours.shape[1]
+    for i in range(start, stop):
+        e = first[i]
+        for place in range(k):
+            j = neighbours[i, place]
+            if j >= 0 and (i < j or place_in(neighbours[j], i) == k):
+                rows[e], others[e], places[e] = i, j, place
+                e += 1

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.context import NUMBERS
-from models.edges import EdgeReader, reader_of
-from models.network import Evidence, HiLanderNetwork, round_two_features, with_context
+from models.judging import round_inputs
+from models.network import HiLanderNetwork, with_context
 from models.training.fit import READ_ONE, READ_TWO, Examples, Plan, Step, fit
 from models.training.prepared import Episode
 
@@ -51,34 +51,10 @@ def _examples(
     return Examples(np.concatenate(x), np.concatenate(target), np.concatenate(weight))
 
 
-@torch.no_grad()
 def _inputs(
     network: HiLanderNetwork, episode: Episode, edges: NDArray[np.int64], which: int
 ) -> NDArray[np.float32]:
-    """What round `which` reads at `edges` [e] (row * K + place, rising)."""
-    view, k = episode.view, episode.view.k
-    reader = reader_of(view, episode.context)
-    told = episode.context.inputs(view.device)
-    chunks = view.chunks(torch.arange(len(view)))
-    if which == 2:
-        p = torch.cat([_round_one(network, reader, told, rows) for rows in chunks])
-        evidence = Evidence.of(view.neighbours, p)
-    parts = []
-    for rows in chunks:
-        features, triangles, valid = reader.read(rows)
-        if which == 2:
-            j = torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None])
-            around = round_two_features(network.messages, triangles, evidence, rows, j)
-            features = torch.cat((features, around), dim=-1)
-        base = int(rows[0]) * k
-        start, stop = np.searchsorted(edges, (base, base + len(rows) * k))
-        inside = torch.from_numpy(edges[start:stop] - base)
-        parts.append(with_context(features, told).flatten(0, 1).index_select(0, inside))
-    return torch.cat(parts).numpy()
-
-
-def _round_one(
-    network: HiLanderNetwork, reader: EdgeReader, told: torch.Tensor, rows: torch.Tensor
-) -> torch.Tensor:
-    features, _, valid = reader.read(rows)
-    return network.first.probability(with_context(features, told)) * valid
+    """What round `which` reads at `edges` [e] (row * K + place, rising), context included."""
+    features = round_inputs(network, episode.view, episode.context, edges, which)
+    told = episode.context.inputs(torch.device("cpu"))
+    return with_context(torch.from_numpy(features), told).numpy()

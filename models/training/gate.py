@@ -1,46 +1,102 @@
-"""The gate: weights that judge edges of unseen classes no better than cosine are not usable."""
+"""The gate: weights are usable if they beat the plain ways twice on classes held out.
 
-from collections.abc import Iterable, Iterator
+Their edges must be judged better than by cosine (area under the ROC curve), and their clusters must
+be better than average linkage with the threshold that is best on the other classes (mean of
+pairwise and BCubed F). Both are means over the sets.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.edges import both_rounds
-from models.network import HiLanderNetwork
-from models.training.prepared import prepare
-from models.training.sources import LabelledSet
+from models.clustering import cluster
+from models.model import Model
+from models.peers.choose import best_parameter, worth
+from models.peers.linkage import AverageLinkage
+from models.training.sources import LabelledSet, few_rows
 
 
 @dataclass(frozen=True, slots=True)
 class GateFigure:
-    """Area under the ROC curve over the k-NN edges of one set's held-out rows."""
+    """What one set's held-out classes say; an area is NaN where edges are of one kind only."""
 
     name: str
     edge_auc: float
     cosine_auc: float
+    cluster_f: float
+    linkage_f: float
 
 
-def measure(
-    network: HiLanderNetwork, split: Iterable[tuple[LabelledSet, NDArray[np.int64]]]
-) -> Iterator[GateFigure]:
-    """Both figures of every (set, classes held out) whose edges are of both kinds.
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """Means over the sets that have a figure; 0 where none has."""
+
+    edge_auc: float
+    cosine_auc: float
+    cluster_f: float
+    linkage_f: float
+
+    @property
+    def usable(self) -> bool:
+        """Both better than the plain ways."""
+        return self.edge_auc > self.cosine_auc and self.cluster_f > self.linkage_f
+
+
+def verdict_of(figures: Sequence[GateFigure]) -> GateVerdict:
+    """The means that decide."""
+    names = ("edge_auc", "cosine_auc", "cluster_f", "linkage_f")
+    values = np.array([[getattr(figure, name) for name in names] for figure in figures])
+    known = values[~np.isnan(values).any(1)] if len(values) else values
+    means = known.mean(0).round(4) if len(known) else np.zeros(len(names))
+    return GateVerdict(*map(float, means))
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedEdges:
+    """A set's graph as a model sees it: `labels` [n]; `neighbours`, -1 at padding, `similarity`
+    and the model's `probability`, each [n, K].
+    """
+
+    labels: NDArray[np.int64]
+    neighbours: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+    probability: NDArray[np.float32]
+
+
+def judge(
+    model: Model, edges: JudgedEdges, source: LabelledSet, held_out: NDArray[np.int64]
+) -> GateFigure:
+    """Measure `model` on the classes `held_out` of `source`.
 
     The graph is that of the whole set, so that held-out rows lie among as many strangers as rows
-    do in life; the edges are those that start at a row of a held-out class.
+    do in life; the edges are those that start at a row of a held-out class. Clusters are those of
+    the rows of the held-out classes, by themselves.
     """
-    for source, classes in split:
-        episode = prepare(source, size_known=False)
-        p, _ = both_rounds(network, episode.view, episode.context)
-        judged = episode.real & np.isin(episode.labels, classes)[:, None]
-        same = episode.same[judged]
-        if same.any() and not same.all():
-            cosine = episode.view.similarity.numpy()[judged]
-            yield GateFigure(source.name, auc(p.numpy()[judged], same), auc(cosine, same))
+    real = edges.neighbours >= 0
+    judged = real & np.isin(edges.labels, held_out)[:, None]
+    same = (edges.labels[edges.neighbours] == edges.labels[:, None])[judged]
+    known, test = source.without(held_out), source.of_classes(held_out)
+    height = best_parameter(AverageLinkage(few_rows(known).unit), few_rows(known).labels)
+    linked = AverageLinkage(test.unit).labels(height)
+    found = cluster(test.unit, granularity=test.granularity, model=model).labels
+    return GateFigure(
+        name=source.name,
+        edge_auc=auc(edges.probability[judged], same),
+        cosine_auc=auc(edges.similarity[judged], same),
+        cluster_f=worth(test.labels, found),
+        linkage_f=worth(test.labels, linked),
+    )
 
 
 def auc(score: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
-    """The chance that a random true entry scores above a random false one; ties count half."""
+    """The chance that a random true entry scores above a random false one; ties count half.
+
+    NaN where all are true, or none is.
+    """
+    if truth.all() or not truth.any():
+        return float("nan")
     _, place, count = np.unique(score, return_inverse=True, return_counts=True)
     rank = (count.cumsum() - (count - 1) / 2)[place.ravel()]
     true = int(truth.sum())

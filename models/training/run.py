@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.edges import both_rounds
 from models.network import HiLanderNetwork
+from models.relational import RelationalModel
 from models.training.edges import train_edges
 from models.training.episodes import SMALL_ROWS, variation, whole
 from models.training.fit import JUDGE, PREPARE, READ_ONE, READ_TWO, WATCH, Plan
-from models.training.gate import GateFigure, measure
+from models.training.gate import GateFigure, GateVerdict, JudgedEdges, judge, verdict_of
 from models.training.pairs import train_pairs
 from models.training.prepared import Episode, prepare
 from models.training.sources import Generator, LabelledSet, held_out_classes
@@ -93,8 +95,8 @@ def train(
 ) -> Trained:
     """Meta-train on `sets`. Blocks: minutes to half an hour on two cores.
 
-    Part of each set's classes is held out; the result is usable only if its edge AUC on these,
-    averaged over the sets, is above that of plain cosine. The same sets, seed and recipe give the
+    Part of each set's classes is held out; the result is usable only if it passes the
+    gate there (`models.training.gate`). The same sets, seed and recipe give the
     same weights on the same machine. Raises `BadInputError` for a set of too few classes.
     """
     recipe = recipe or Recipe()
@@ -117,13 +119,15 @@ def train(
         network, episodes, recipe.pair_rounds, recipe.pair_plan, seed, work.step
     )
     work.stage = "gate"
+    model = RelationalModel(network, _config(recipe, seed, verdict_of([])), "cpu")
     figures = []
-    for figure in measure(network, split):
-        figures.append(figure)
+    for source, held_out in split:
+        figures.append(judge(model, _judged_edges(network, source), source, held_out))
         work.step(JUDGE)
+    config = _config(recipe, seed, verdict_of(figures))
     return Trained(
         network=network,
-        config=_judged(figures, recipe, seed),
+        config=config,
         figures=figures,
         episodes=len(episodes),
         rows=sum(len(episode.labels) for episode in episodes),
@@ -141,13 +145,24 @@ def cut_episodes(source: LabelledSet, recipe: Recipe, rng: Generator) -> list[La
     return [part for part in parts if len(part) >= SMALLEST_EPISODE and part.classes > 1]
 
 
-def _judged(figures: list[GateFigure], recipe: Recipe, seed: int) -> Config:
-    edge = float(np.mean([figure.edge_auc for figure in figures])) if figures else 0.0
-    cosine = float(np.mean([figure.cosine_auc for figure in figures])) if figures else 0.0
+def _judged_edges(network: HiLanderNetwork, source: LabelledSet) -> JudgedEdges:
+    episode = prepare(source, size_known=False)
+    p, _ = both_rounds(network, episode.view, episode.context)
+    return JudgedEdges(
+        labels=episode.labels,
+        neighbours=episode.view.neighbours.numpy(),
+        similarity=episode.view.similarity.numpy(),
+        probability=p.numpy(),
+    )
+
+
+def _config(recipe: Recipe, seed: int, verdict: GateVerdict) -> Config:
     return Config(
         hidden=recipe.hidden,
-        usable=edge > cosine,
-        edge_auc=round(edge, 4),
-        cosine_auc=round(cosine, 4),
+        usable=verdict.usable,
+        edge_auc=verdict.edge_auc,
+        cosine_auc=verdict.cosine_auc,
+        cluster_f=verdict.cluster_f,
+        linkage_f=verdict.linkage_f,
         seed=seed,
     )

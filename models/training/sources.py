@@ -18,6 +18,8 @@ HELD_OUT_SHARE = 0.1
 FEWEST_CLASSES = 4
 FEWEST_EPISODES = 4
 FEW_SETS_EPISODES = 40
+# Linkage holds all pairs: its threshold is chosen on so many rows of whole classes.
+TUNING_ROWS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +116,9 @@ def held_out_classes(source: LabelledSet, rng: Generator) -> NDArray[np.int64]:
         )
     count = max(2, round(HELD_OUT_SHARE * source.classes))
     return np.sort(rng.permutation(source.classes)[:count])
+
+
+def few_rows(source: LabelledSet) -> LabelledSet:
+    """Whole classes of about TUNING_ROWS rows in all, at least two."""
+    rows = np.bincount(source.labels).cumsum()
+    return source.of_classes(np.arange(max(2, int(np.searchsorted(rows, TUNING_ROWS)))))

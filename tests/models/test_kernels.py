@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,34 +7,31 @@ import torch
 from models import exact_knn
 from models.conditions import conditions
 from models.context import context_of
-from models.edge_features import FEATURES, quantile
-from models.edge_table import edges_of
-from models.edges import reader_of
+from models.edge_features import QUANTILES, quantile
+from models.edge_table import edges_of, edges_of_graph
+from models.edges import both_rounds, both_rounds_on_tensors, reader_of
 from models.folding import Folded
+from models.judging import round_inputs
 from models.kernels import columns
 from models.kernels.blocks import in_blocks
 from models.kernels.compiled import cache_folder
 from models.kernels.edges import quantile_of
-from models.network import Logit, with_context
+from models.network import Evidence, Logit, round_two_features, with_context
 from models.view import view_of
 
 
 @pytest.fixture(scope="module", params=[400, 9, 2], ids=["many", "few", "two"])
 def collection(request, groups):
-    """View and context of rows with full lists, with padded lists, and of a single pair."""
+    """View and context of rows with full lists, with padded lists, and of a single pair.
+
+    Few rows make steps of the quantiles, over which rounding moves a value: here they are a ramp.
+    """
     n = request.param
     x = groups(max(n // 10, 1), 10, spread=0.6)[0][:n]
     view = view_of(x, exact_knn(x, 12))
-    return view, context_of(view, np.arange(n), conditions("thing", None))
-
-
-def assert_same_features(actual, expected):
-    """Equal but for rounding, which moves a value over a step where few rows make the quantiles."""
-    steps = np.arange(33, 36)
-    rest = np.setdiff1d(np.arange(FEATURES), steps)
-    np.testing.assert_allclose(actual[:, rest], expected[:, rest], atol=5e-5)
-    if len(actual) > 1000:
-        np.testing.assert_allclose(actual[:, steps], expected[:, steps], atol=1e-3)
+    context = context_of(view, np.arange(n), conditions("thing", None))
+    ramp = np.linspace(-1, 1, QUANTILES, dtype=np.float32)
+    return view, replace(context, quantiles=np.tile(ramp, (3, 1)))
 
 
 class TestEdgeTable:
@@ -43,7 +42,7 @@ class TestEdgeTable:
         features, _, valid = reader_of(view, context).read(rows)
         edges = edges_of(view, context, rows.numpy(), view.k)
         actual = np.concatenate([block.numpy().copy() for _, block in edges.features()])
-        assert_same_features(actual, features[valid].numpy())
+        np.testing.assert_allclose(actual, features[valid].numpy(), atol=5e-5)
 
     def test_rows_are_described_as_on_tensors(self, collection):
         """The table of rows holds the columns of `NodeTable`."""
@@ -66,11 +65,51 @@ class TestEdgeTable:
         view, context = collection
         rows, half = np.arange(len(view)), len(view) // 2
         early = context_of(view, rows, context.conditions, rows_known=half)
+        early = replace(early, quantiles=context.quantiles)
         expected = reader_of(view, early, torch.from_numpy(rows[half:]), 3)
         features, _, valid = expected.read(torch.from_numpy(rows[half:]))
         edges = edges_of(view, early, rows[half:], 3)
         actual = np.concatenate([block.numpy().copy() for _, block in edges.features()])
-        assert_same_features(actual, features[valid].numpy())
+        np.testing.assert_allclose(actual, features[valid].numpy(), atol=5e-5)
+
+
+class TestBothRounds:
+    def test_answers_are_those_of_the_tensors(self, collection, model):
+        """Each edge judged once by kernels, as both of its directions are on tensors."""
+        view, context = collection
+        expected, _ = both_rounds_on_tensors(model.network, view, context)
+        actual, _ = both_rounds(model.network, view, context)
+        np.testing.assert_allclose(actual.numpy(), expected.numpy(), atol=1e-4)
+
+    @pytest.mark.parametrize("which", [1, 2])
+    def test_inputs_of_chosen_edges_are_those_of_the_tensors(self, collection, model, which):
+        """What training reads of some edges is what the tensors of all of them hold."""
+        view, context = collection
+        rows = torch.arange(len(view))
+        reader = reader_of(view, context)
+        features, triangles, valid = reader.read(rows)
+        if which == 2:
+            told = with_context(features, context.inputs(view.device))
+            p = model.network.first.probability(told) * valid
+            j = torch.where(valid, view.neighbours.long(), rows[:, None])
+            evidence = Evidence.of(view.neighbours, p)
+            around = round_two_features(model.network.messages, triangles, evidence, rows, j)
+            features = torch.cat((features, around), dim=-1)
+        wanted = np.flatnonzero(valid.numpy())[::3]
+        actual = round_inputs(model.network, view, context, wanted, which)
+        expected = features.flatten(0, 1)[torch.from_numpy(wanted)].numpy()
+        np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
+
+    def test_each_edge_is_judged_once(self, collection):
+        """The table holds every pair of rows of which one lists the other, and no pair twice."""
+        view, context = collection
+        edges = edges_of_graph(view, context)
+        rows, place = np.nonzero(view.neighbours.numpy() >= 0)
+        others = view.neighbours.numpy()[rows, place]
+        expected = {frozenset(pair) for pair in zip(rows.tolist(), others.tolist(), strict=True)}
+        actual = list(zip(edges.i.tolist(), edges.j.tolist(), strict=True))
+        assert len(actual) == len(expected)
+        assert {frozenset(pair) for pair in actual} == expected
 
 
 def test_quantiles_are_those_of_the_tensors():

@@ -1,0 +1,1 @@
+"""Other clusterings, to compare with: classic ones, and one that learns edges."""
