@@ -201,6 +201,9 @@ class Reader(Protocol):
     def clusters(self, collection: str, limit: int | None = None) -> list[ClusterState]:
         """The live clusters, largest first, then by id."""
 
+    def names(self, collection: str, clusters: Sequence[str]) -> list[str | None]:
+        """The name that a person gave each cluster, in the order asked; None where it has none."""
+
     def summary(self, collection: str) -> Summary | None:
         """The collection as a whole, None if unknown."""
 
