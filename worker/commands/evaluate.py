@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from models import Clustering, Scores
 
 Row = dict[str, Any]
-_SHOWN = ("method", "n", "classes", "clusters", "pairwise_f", "bcubed_f", "nmi", "expected_f")
+_SHOWN = ("method", "classes", "clusters", "pairwise_f", "bcubed_f", "nmi")
 _OURS = "shoal"
 
 
