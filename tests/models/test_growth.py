@@ -52,8 +52,8 @@ def test_work_grows_with_the_collection(model, copies):
 
 
 def test_memory_grows_with_the_collection(model, copies):
-    """A run over 8,000 rows takes 3 KiB a row; a single n x n array of bytes would take 8."""
-    x, graph = copies(20)
+    """A run over 4,000 rows takes 3 KiB a row; a single n x n array of bytes would take 4."""
+    x, graph = copies(10)
     work(model, x, graph)  # what is loaded once
     tracemalloc.start()
     try:
