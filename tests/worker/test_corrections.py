@@ -256,6 +256,30 @@ class TestRequests:
         photos.run()
         assert cluster(photos, "a0") != cluster(photos, "a1")
 
+    def test_while_a_run_is_taken_over(self, photos, monkeypatch):
+        """It waits until that has ended, and holds then."""
+        monkeypatch.setattr("worker.service._ADOPTED_ROWS", 3)
+        photos.cluster_all_in_one()
+        photos.send("late", [1, 1, 1, 1, 1, 1, 1, 1])
+        worker = photos.worker()
+        collection = worker._collections.get("main")
+        publish = worker._ingest.publish
+        adopting = []
+
+        def on_each_round():
+            publish()
+            adopting.append(collection.adoption is not None)
+            if adopting.count(True) == 2 and adopting[-1]:
+                worker._mailbox.send("apart", "main", "a0", "b0")
+            if adopting[-1]:
+                assert len(collection.corrections) == 0
+
+        worker._ingest.publish = on_each_round
+        worker.run()
+        photos.run()
+        assert adopting.count(True) > 5
+        assert not together(photos, "a0", "b0")
+
     def test_a_held_run_heeds_what_was_said_since(self, photos):
         """Published later, it does not undo a correction that is newer."""
         photos.cluster_all_in_one()
