@@ -1,0 +1,43 @@
+"""Which cut to publish, by rule: the one of largest expected F, or as large as groups are told."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.prospects import Prospects
+
+# The method of a cut for which average linkage found the size of groups.
+LINKED = "hi-lander sized by linkage"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The cut to publish: its `lam`, the pairwise figures expected of it, 0..1, and how it was
+    found and why.
+    """
+
+    lam: float
+    precision: float
+    recall: float
+    f: float
+    method: str = "hi-lander"
+    reason: str = ""
+
+
+# Where no two rows came near a merge, all cuts are one and leave nothing to doubt.
+NO_CHOICE = Choice(lam=0.5, precision=1.0, recall=1.0, f=1.0)
+
+
+def surest(family: Prospects) -> Choice:
+    """The cut of the largest expected pairwise F."""
+    return _at(family, int(family.f.argmax()))
+
+
+def as_large_as(family: Prospects, size: float) -> Choice:
+    """The cut in which a typical image's cluster is nearest to `size` images, by ratio."""
+    return _at(family, int(np.abs(np.log(family.seen / size)).argmin()))
+
+
+def _at(family: Prospects, place: int) -> Choice:
+    figures = (family.lam, family.precision, family.recall, family.f)
+    return Choice(*(float(column[place]) for column in figures))
