@@ -5,56 +5,79 @@ import torch
 from numpy.typing import NDArray
 
 from models.edges import EdgeReader
+from models.folding import Folded
 from models.judging import Answers
 from models.kernels import columns
+from models.kernels.blocks import in_blocks
+from models.kernels.pair_features import write_pair_features
 from models.levels import Score
 from models.network import HiLanderNetwork
-from models.pair_features import pair_features
-from models.pairs import Floats, Pairs
-from models.supernodes import Clusters, first_level, first_level_of
+from models.pair_features import PAIR_FEATURES
+from models.pairs import Floats, Pairs, undirected
+from models.supernodes import Clusters, first_level
 from models.view import View
 
-PAIR_BLOCK = 1 << 16
+# Features that exist at once: 16,384 x 41 float32 are 2.6 MiB.
+PAIRS_AT_ONCE = 16_384
 
 
 def super_nodes(
     view: View, judged: EdgeReader | Answers, p: torch.Tensor
 ) -> tuple[Clusters, Pairs]:
     """Every row a cluster of its own, with what `both_rounds` gave: edge probabilities [n, K]."""
+    vectors = view.vectors.cpu().numpy()
     if isinstance(judged, Answers):
-        nodes = judged.edges.nodes
-        return first_level_of(
-            (judged.edges.i, judged.edges.j, judged.p, judged.r),
-            (view.vectors - torch.from_numpy(judged.edges.mean)).numpy(),
+        edges, nodes = judged.edges, judged.edges.nodes
+        return first_level(
+            (edges.i, edges.j, judged.p, judged.r),
+            vectors,
+            edges.mean,
             nodes[:, columns.NEAR_TEN],
             nodes[:, columns.COHERENCE],
         )
     every = torch.arange(len(view), device=view.device)
-    reader = judged
-    parts = [reader.background.standardise(view, rows)[0] for rows in view.chunks(every)]
+    parts = [judged.background.standardise(view, rows)[0] for rows in view.chunks(every)]
+    r = torch.cat(parts).cpu().numpy()
     return first_level(
-        view.neighbours.cpu().numpy(),
-        p.cpu().numpy(),
-        torch.cat(parts).cpu().numpy(),
-        (view.vectors - reader.background.mean).cpu().numpy(),
-        reader.table.near[:, 3].cpu().numpy(),
-        reader.table.coherence.cpu().numpy(),
+        undirected(view.neighbours.cpu().numpy(), p.cpu().numpy(), r),
+        vectors,
+        judged.background.mean.cpu().numpy(),
+        judged.table.near[:, 3].cpu().numpy(),
+        judged.table.coherence.cpu().numpy(),
     )
 
 
 def pair_score(network: HiLanderNetwork, told: NDArray[np.float32]) -> Score:
     """The pair network as `build_tree` asks it, under conditions `told` [4]."""
     device = network.pair.mean.device
+    judge = Folded.of(network.pair, torch.from_numpy(told).to(device))
+    buffer = np.empty((PAIRS_AT_ONCE, PAIR_FEATURES), np.float32)
 
-    @torch.no_grad()
     def score(clusters: Clusters, pairs: Pairs) -> Floats:
-        out = np.empty(len(pairs))
-        for start in range(0, len(pairs), PAIR_BLOCK):
-            block = slice(start, start + PAIR_BLOCK)
-            features = pair_features(clusters, pairs.take(block))
-            told_each = np.broadcast_to(told, (len(features), len(told)))
-            x = torch.from_numpy(np.concatenate((features, told_each), axis=1))
-            out[block] = network.pair.probability(x.to(device)).cpu().numpy()
+        out = np.empty(len(pairs), np.float32)
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            stop = min(start + PAIRS_AT_ONCE, len(pairs))
+            x = buffer[: stop - start]
+            write_features(clusters, pairs, start, x)
+            out[start:stop] = judge.probability(torch.from_numpy(x).to(device)).cpu().numpy()
         return out
 
     return score
+
+
+def write_features(clusters: Clusters, pairs: Pairs, first: int, out: NDArray[np.float32]) -> None:
+    """`pair_features` of the pairs from `first` on that fit into `out` [b, 41]."""
+    vectors = (clusters.vectors, clusters.mean, clusters.slot, clusters.merged, clusters.free)
+
+    def write(start: int, stop: int) -> None:
+        write_pair_features(
+            pairs.ends,
+            pairs.sums,
+            first + start,
+            first + stop,
+            clusters.lines,
+            vectors,
+            out[start:],
+        )
+
+    in_blocks(write, len(out))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from models.kernels.levels import find_best, find_due, find_mutual, merge_pairs
 from models.pairs import Floats, Pairs, Rows
 from models.supernodes import Clusters
 from models.tree import MergeTree
@@ -17,8 +18,10 @@ from models.tree import MergeTree
 # No merge less likely than this is worth a place in the tree.
 FLOOR = 0.03
 MAX_LEVELS = 200
-# Ties are broken by a hash that is smaller than any difference of probabilities that matters.
-TIE = 1e-7
+# Pairs of which no edge is as likely as this are asked only while an end of theirs has no better
+# one. If p is their likeliest edge, they themselves are thought to be below BOUND[0] + BOUND[1] p.
+LIKELY = 0.3
+BOUND = (0.15, 2.0)
 
 Score = Callable[[Clusters, Pairs], Floats]
 """The expected share of matching image pairs of each pair [e]."""
@@ -35,33 +38,30 @@ def build_tree(
     floor: float = FLOOR,
     observe: Observer | None = None,
 ) -> MergeTree:
-    """Merge until no pair is above `floor`. Changes `clusters` in place."""
+    """Merge until no pair is above `floor`. Changes `clusters` and `pairs` in place."""
     n = len(clusters.size)
     node = np.arange(n)  # tree node of every representative
-    representative = np.arange(n)
+    representative: Rows = np.arange(n)
+    root = np.arange(n, dtype=np.int32)
+    where = np.full(n, -1, np.int32)
     made: list[tuple[Rows, Rows, Floats]] = []
     rounds = [0]
+    fresh = slice(0, len(pairs))
     for _ in range(MAX_LEVELS):
-        if not len(pairs):
-            break
-        ask = np.isnan(pairs.q)
-        pairs.q[ask] = score(clusters, pairs.take(ask))
-        value = pairs.q + TIE * tie_hash(pairs.a, pairs.b)
-        best = best_of(value, pairs, n)
-        best_a, best_b = value == best[pairs.a], value == best[pairs.b]
+        best = _ask(clusters, pairs, fresh, score)
         if observe is not None:
-            observe(clusters, pairs, best_a | best_b, representative)
-        mutual = best_a & best_b & (pairs.q > floor)
-        if not mutual.any():
+            of_an_end = np.zeros(len(pairs), np.bool_)
+            of_an_end[best[best >= 0]] = True
+            representative = root[representative]
+            observe(clusters, pairs, of_an_end, representative)
+        joined = _mutual(pairs, best, floor)
+        if not len(joined):
             break
-        joined = pairs.take(mutual)
-        made.append((node[joined.a], node[joined.b], joined.q))
+        made.append((node[joined.a], node[joined.b], joined.q.astype(np.float64)))
         node[joined.a] = n + rounds[-1] + np.arange(len(joined))
         rounds.append(rounds[-1] + len(joined))
-        clusters.absorb(joined.a, joined.b, joined)
-        root, grown = _renaming(joined, n)
-        pairs = pairs.take(~mutual).renamed(root, grown)
-        representative = root[representative]
+        clusters.absorb(joined)
+        pairs, fresh = _renamed(pairs, joined, root, where)
     left, right, probability = (
         np.concatenate([part[column] for part in made]) if made else np.zeros(0, kind)
         for column, kind in enumerate((np.int64, np.int64, np.float64))
@@ -69,28 +69,49 @@ def build_tree(
     return MergeTree(n, left, right, probability, np.array(rounds))
 
 
-def _renaming(joined: Pairs, n: int) -> tuple[Rows, NDArray[np.bool_]]:
-    """What every row's cluster is called now [n], and which clusters grew [n]."""
-    root = np.arange(n)
+def _ask(clusters: Clusters, pairs: Pairs, fresh: slice, score: Score) -> NDArray[np.int32]:
+    """Ask all pairs that might be the best of an end; returns the best of each cluster [n].
+
+    `fresh` pairs are new or have changed. Of these and of those that were left out before, pairs of
+    unlikely edges are left out while both their ends have better ones.
+    """
+    n = len(clusters.size)
+    pairs.q[fresh] = np.nan
+    likely = fresh.start + np.flatnonzero(pairs.p_max[fresh] >= LIKELY)
+    pairs.q[likely] = score(clusters, pairs.take(likely))
+    best, value = best_pairs(pairs, n)
+    due = np.empty(len(pairs), np.int32)
+    due = due[: find_due(pairs.ends, pairs.sums, pairs.q, value, BOUND, due)]
+    if not len(due):
+        return best
+    pairs.q[due] = score(clusters, pairs.take(due))
+    return best_pairs(pairs, n)[0]
+
+
+def best_pairs(pairs: Pairs, n: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The likeliest pair of each of n clusters and how likely it is, both -1 for none.
+
+    Pairs that were not asked (q is NaN) do not count. A hash decides between equals.
+    """
+    best, value = np.empty(n, np.int32), np.empty(n)
+    find_best(pairs.ends, pairs.q, best, value)
+    return best, value
+
+
+def _mutual(pairs: Pairs, best: NDArray[np.int32], floor: float) -> Pairs:
+    """Those pairs above `floor` that are the best of both their ends."""
+    found = np.empty(len(best), np.int32)
+    return pairs.take(found[: find_mutual(pairs.ends, pairs.q, best, floor, found)])
+
+
+def _renamed(pairs: Pairs, joined: Pairs, root: Rows, where: Rows) -> tuple[Pairs, slice]:
+    """The pairs after `joined` have merged, in their memory, and which are to be asked again.
+
+    `root` [n] is changed: what every row's cluster is called now.
+    """
+    root[:] = np.arange(len(root))
     root[joined.b] = joined.a
-    grown = np.zeros(n, np.bool_)
+    grown = np.zeros(len(root), np.bool_)
     grown[joined.a] = True
-    return root, grown
-
-
-def best_of(value: Floats, pairs: Pairs, n: int) -> Floats:
-    """The largest value among each cluster's pairs [n], -1 for none."""
-    best = np.full(n, -1.0)
-    np.maximum.at(best, pairs.a, value)
-    np.maximum.at(best, pairs.b, value)
-    return best
-
-
-def tie_hash(a: Rows, b: Rows) -> Floats:
-    """A number in [0, 1) for each pair, the same in every run, with no pattern in it."""
-    with np.errstate(over="ignore"):
-        x = a.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + b.astype(np.uint64)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    return (x >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+    still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, root, grown, where)
+    return pairs.take(slice(0, count)), slice(still, count)

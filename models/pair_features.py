@@ -1,16 +1,17 @@
-"""What is known of a pair of clusters: 41 numbers, the smaller cluster's before the larger's."""
+"""What is known of a pair of clusters: 41 numbers, the smaller cluster's before the larger's.
+
+This is the definition; `models.kernels.pair_features` is what a run reads millions of pairs with.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.pairs import Floats, Pairs
+from models.kernels import columns
+from models.kernels.constants import NOTHING_INSIDE, VISIBLE
+from models.pairs import Floats, Pairs, Rows
 from models.supernodes import Clusters
 
 PAIR_FEATURES = 41
-# Stands for "no edge inside", which no share can equal.
-NOTHING_INSIDE = -0.2
-# A k-NN graph of 30 shows each member of the smaller cluster at most so many of the larger.
-VISIBLE = 30
 
 
 def pair_features(clusters: Clusters, pairs: Pairs) -> NDArray[np.float32]:
@@ -18,12 +19,13 @@ def pair_features(clusters: Clusters, pairs: Pairs) -> NDArray[np.float32]:
     swap = clusters.size[pairs.a] > clusters.size[pairs.b]
     a, b = np.where(swap, pairs.b, pairs.a), np.where(swap, pairs.a, pairs.b)
     one, two = _Side(clusters, a), _Side(clusters, b)
-    dot = np.einsum("ed,ed->e", clusters.total[a], clusters.total[b]).astype(np.float64)
+    dot = np.einsum("ed,ed->e", clusters.total(a), clusters.total(b)).astype(np.float64)
     possible = one.size * two.size
     visible = one.size * np.minimum(two.size, VISIBLE)
-    p = pairs.p / pairs.count  # mean p of the cross edges
+    p = pairs.p.astype(np.float64) / pairs.count  # mean p of the cross edges
     r = pairs.r / pairs.count
-    spread = np.sqrt(np.maximum(pairs.pp / pairs.count - p * p, 0))
+    spread = np.sqrt(np.maximum(pairs.pp.astype(np.float64) / pairs.count - p * p, 0))
+    spread[pairs.count == 1] = 0
     cross = dot / possible / (one.norm * two.norm)
     cosine = dot / np.sqrt(one.total_square * two.total_square + 1e-12)
     evidence = [
@@ -69,24 +71,25 @@ def pair_features(clusters: Clusters, pairs: Pairs) -> NDArray[np.float32]:
 class _Side:
     """What each of the clusters `rows` [e] is by itself."""
 
-    def __init__(self, clusters: Clusters, rows: NDArray[np.int64]) -> None:
-        size = clusters.size[rows]
-        inner, inner_p = clusters.inner[rows], clusters.inner_p[rows]
+    def __init__(self, clusters: Clusters, rows: Rows) -> None:
+        own = clusters.sums[rows].T
+        size, inner, inner_p = own[columns.SIZE], own[columns.INNER], own[columns.INNER_P]
+        mass = own[columns.MASS]
         ordered_pairs = size * (size - 1)
         self.size = size
-        self.norm = np.maximum(clusters.norm[rows] / size, 1e-6)
-        self.density = clusters.density[rows] / size
-        self.coherence = clusters.coherence[rows] / size
-        self.total_square = clusters.total_square[rows]
+        self.norm = np.maximum(own[columns.CLUSTER_NORM] / size, 1e-6)
+        self.density = own[columns.DENSITY] / size
+        self.coherence = own[columns.CLUSTER_COHERENCE] / size
+        self.total_square = own[columns.TOTAL_SQUARE]
         # Mean cosine between members, drawn towards the density by two made-up members.
-        among = (self.total_square - clusters.square[rows]) / self.norm**2
+        among = (self.total_square - own[columns.SQUARE]) / self.norm**2
         self.within = (np.where(size > 1, among, 0) + 2 * self.density) / (ordered_pairs + 2)
-        self.outgoing_p = np.maximum(clusters.mass[rows] - 2 * inner_p, 1e-3)
-        self.outgoing = np.maximum(clusters.degree[rows] - 2 * inner, 1)
-        self.mass = clusters.mass[rows] / size
+        self.outgoing_p = np.maximum(mass - 2 * inner_p, 1e-3)
+        self.outgoing = np.maximum(own[columns.DEGREE] - 2 * inner, 1)
+        self.mass = mass / size
         has = inner > 0
         self.inner_p = _share(inner_p, inner, has, NOTHING_INSIDE)
-        self.inner_r = _share(clusters.inner_r[rows], inner, has, self.density)
+        self.inner_r = _share(own[columns.INNER_R], inner, has, self.density)
         self.filled = _share(2 * inner_p, ordered_pairs, size > 1, NOTHING_INSIDE)
 
 

@@ -1,79 +1,82 @@
 """Pairs of clusters that edges of the k-NN graph join, as sums over those edges."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
+Rows = NDArray[np.integer[Any]]
+
+SUMS = 6
 
 
 @dataclass(slots=True)
 class Pairs:
-    """Per pair of clusters (a < b by row) [e]: what its cross edges sum up to.
+    """Per pair of clusters [e] what its cross edges sum up to.
 
-    `count` edges, `p` = sum p, `pp` = sum p^2, `r` = sum R; `p_max`, `r_max`. `q` is the pair
-    network's answer, NaN while it has not been asked.
+    `ends` int32 [e, 2]: their rows a < b. `sums` float32 [e, 6]: `count` edges, `p` = sum p, `pp` =
+    sum p^2, `r` = sum R; `p_max`, `r_max`. `q` float32 [e] is the pair network's answer.
     """
 
-    a: Rows
-    b: Rows
-    count: Floats
-    p: Floats
-    pp: Floats
-    r: Floats
-    p_max: Floats
-    r_max: Floats
-    q: Floats
+    ends: NDArray[np.int32]
+    sums: NDArray[np.float32]
+    q: NDArray[np.float32]
 
     def __len__(self) -> int:
-        return len(self.a)
+        return len(self.q)
+
+    @property
+    def a(self) -> Rows:
+        """The lower row of each."""
+        return self.ends[:, 0]
+
+    @property
+    def b(self) -> Rows:
+        """The higher row of each."""
+        return self.ends[:, 1]
+
+    @property
+    def count(self) -> Floats:
+        """Number of cross edges."""
+        return self.sums[:, 0]
+
+    @property
+    def p(self) -> Floats:
+        """Sum of their p."""
+        return self.sums[:, 1]
+
+    @property
+    def pp(self) -> Floats:
+        """Sum of their p^2."""
+        return self.sums[:, 2]
+
+    @property
+    def r(self) -> Floats:
+        """Sum of their R."""
+        return self.sums[:, 3]
+
+    @property
+    def p_max(self) -> Floats:
+        """The largest p."""
+        return self.sums[:, 4]
+
+    @property
+    def r_max(self) -> Floats:
+        """The largest R."""
+        return self.sums[:, 5]
 
     def take(self, index: NDArray[np.bool_] | Rows | slice) -> "Pairs":
-        """The pairs at `index`."""
-        return Pairs(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    def renamed(self, root: Rows, changed: NDArray[np.bool_]) -> "Pairs":
-        """The pairs after every cluster c became `root[c]`; equal ones are added together.
-
-        `changed` [n] marks the clusters that grew: only their pairs can meet, and must be asked
-        again.
-        """
-        a, b = root[self.a], root[self.b]
-        touched = changed[a] | changed[b]
-        still = self.take(~touched)
-        moved = self.take(touched)
-        moved.a, moved.b = np.minimum(a[touched], b[touched]), np.maximum(a[touched], b[touched])
-        met = _add_equal(moved, len(root))
-        return Pairs(
-            *(np.concatenate((getattr(still, f.name), getattr(met, f.name))) for f in fields(self))
-        )
+        """The pairs at `index`; with a slice they share memory."""
+        return Pairs(self.ends[index], self.sums[index], self.q[index])
 
 
-def _add_equal(pairs: Pairs, n: int) -> Pairs:
-    """One row per distinct (a, b), in their order."""
-    if not len(pairs):
-        return pairs
-    key = pairs.a * n + pairs.b
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    start = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-
-    def added(value: Floats) -> Floats:
-        return np.add.reduceat(value[order], start)
-
-    return Pairs(
-        a=key[start] // n,
-        b=key[start] % n,
-        count=added(pairs.count),
-        p=added(pairs.p),
-        pp=added(pairs.pp),
-        r=added(pairs.r),
-        p_max=np.maximum.reduceat(pairs.p_max[order], start),
-        r_max=np.maximum.reduceat(pairs.r_max[order], start),
-        q=np.full(len(start), np.nan),
-    )
+def pairs_of(a: Rows, b: Rows, p: Floats, r: Floats) -> Pairs:
+    """Single edges as pairs [e]."""
+    sums = np.stack((np.ones_like(p), p, p * p, r, p, r), axis=1, dtype=np.float32)
+    ends = np.stack((a, b), axis=1, dtype=np.int32)
+    return Pairs(ends, sums, np.full(len(p), np.nan, np.float32))
 
 
 def undirected(

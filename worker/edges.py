@@ -1,5 +1,7 @@
 """Edge probabilities for new rows: what step 5 asks of the model."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,10 +12,14 @@ from index import CollectionIndex
 from worker.assignments import Rows
 
 if TYPE_CHECKING:
-    from models import CollectionContext, Model
+    from models import CollectionContext, KnnGraph, Model
 
 # The statistics of a collection are measured again when it has grown by this factor.
 _GROWTH = 2.0
+
+# From so many rows on that takes long enough to be done on a thread of its own, from a copy.
+_ASIDE_ROWS = 20_000
+_ASIDE = ThreadPoolExecutor(1, "statistics")
 
 # Rows that came since are measured, and in-degrees counted, when it has grown by this one: quickly
 # done for all at once, slowly for some of them in every batch.
@@ -43,6 +49,7 @@ class ModelEdges:
         self._granularity = granularity
         self._group_size = group_size
         self._context: CollectionContext | None = None
+        self._measured: Future[CollectionContext] | None = None
         self._rows = self._counted = 0
 
     def probabilities(self, index: CollectionIndex, rows: Rows) -> NDArray[np.float32]:
@@ -50,26 +57,38 @@ class ModelEdges:
         from models import KnnGraph
 
         graph = KnnGraph(index.neighbours, index.similarity)
-        if self._context is None or index.rows > _GROWTH * self._rows:
-            self._context = self._model.context(
-                index.vectors,
-                graph,
-                index.counts,
-                granularity=self._granularity,
-                group_size=self._group_size,
-            )
-            self._rows = self._counted = index.rows
+        context = self._measure(index, graph)
         if index.rows > _COUNTED_GROWTH * self._counted:
-            self._context = self._context.grown(index.vectors, index.neighbours)
+            context = context.grown(index.vectors, index.neighbours)
             self._counted = index.rows
-        return self._model.edge_probabilities(
-            index.vectors, graph, rows, self._context, first=_JUDGED
+        self._context = context
+        return self._model.edge_probabilities(index.vectors, graph, rows, context, first=_JUDGED)
+
+    def _measure(self, index: CollectionIndex, graph: "KnnGraph") -> "CollectionContext":
+        """The statistics; measured anew where the collection has grown enough."""
+        if self._measured is not None and self._measured.done():
+            self._context, self._measured = self._measured.result(), None
+            self._counted = self._rows
+        if self._context is not None and (
+            self._measured is not None or index.rows <= _GROWTH * self._rows
+        ):
+            return self._context
+        self._rows = index.rows
+        measure = partial(
+            self._model.context, granularity=self._granularity, group_size=self._group_size
         )
+        if self._context is not None and index.rows >= _ASIDE_ROWS:
+            still = type(graph)(graph.neighbours.copy(), graph.similarity.copy())
+            self._measured = _ASIDE.submit(measure, index.vectors, still, index.counts.copy())
+            return self._context
+        self._counted = index.rows
+        return measure(index.vectors, graph, index.counts)
 
     def renew(self, index: CollectionIndex, context: Path) -> None:
         """Take over the statistics that a full run measured."""
         from models import CollectionContext
 
+        self._measured = None
         self._context = CollectionContext.load(context).grown(index.vectors, index.neighbours)
         self._rows = self._counted = index.rows
 

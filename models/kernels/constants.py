@@ -12,3 +12,7 @@ NEIGHBOURHOOD = 10
 FEW, WIDE = 5, 10
 # A row's first and last R count as no nearer than this.
 MIN_RANGE = 1e-3
+# What the share of edges inside a cluster is where there are none: a number that no share can be.
+NOTHING_INSIDE = -0.2
+# A k-NN graph of 30 shows each member of the smaller cluster at most so many of the larger.
+VISIBLE = 30

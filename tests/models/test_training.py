@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models import BadInputError, WeightsError, cluster, evaluate, load_model
-from models.pairs import Pairs
+from models.pairs import pairs_of
 from models.relational import RelationalModel
 from models.training.card import CARD, save_trained
 from models.training.episodes import variation, whole
@@ -178,7 +178,7 @@ def test_auc_counts_ties_half():
 def test_matching_share_is_that_of_all_image_pairs():
     """Between clusters {0, 1} and {2, 3, 4}: every pair of images counted."""
     one = np.ones(1)
-    pairs = Pairs(np.array([0]), np.array([2]), one, one, one, one, one, one, one)
+    pairs = pairs_of(np.array([0]), np.array([2]), one, one)
     labels = np.array([0, 1, 0, 0, 1])
     share = matching_share(pairs, labels, np.array([0, 0, 2, 2, 2]))
     assert share.tolist() == [3 / 6]

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from index import CollectionIndex
+from index import CollectionIndex, IndexSettings, NewImage
 from index import live as live_module
+from models import load_model
+from worker import edges as edges_module
 
 
 @pytest.mark.parametrize("records", [1, 3, 50])
@@ -71,3 +73,33 @@ def test_nobody_sees_an_image_before_it_has_a_cluster(bench, axis):
     worker._ingest.publish = count
     worker.run()
     assert seen[:3] == [0, 4, 8]
+
+
+def test_statistics_are_measured_aside(tmp_path, monkeypatch):
+    """While the statistics of a grown collection are measured, edges are judged by the old ones."""
+    monkeypatch.setattr(edges_module, "_ASIDE_ROWS", 100)
+    model = load_model()
+    measured = []
+
+    class Watched:
+        def context(self, vectors, graph, counts, **said):
+            measured.append(len(vectors))
+            return model.context(vectors, graph, counts, **said)
+
+        def edge_probabilities(self, *arguments, **said):
+            return model.edge_probabilities(*arguments, **said)
+
+    index = CollectionIndex.open(tmp_path / "c", settings=IndexSettings(), dimension=16)
+    judge = edges_module.ModelEdges(Watched())
+    vectors = np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for start in range(0, 400, 80):
+        part = vectors[start : start + 80]
+        logged = index.log([NewImage(f"i{start + j}", v) for j, v in enumerate(part)], {})
+        index.insert(logged.new_rows)
+        found = judge.probabilities(index, logged.new_rows)
+        assert found.shape == (80, 30)
+        assert ((found >= 0) & (found <= 1)).all()
+    assert measured[0] == 80
+    assert measured[-1] >= 240
+    index.close()

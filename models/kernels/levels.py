@@ -1,0 +1,134 @@
+"""One level of merging: who is whose best, and which pairs become one."""
+
+from typing import Any
+
+import numpy as np
+
+from models.kernels.compiled import Array, compiled
+
+_TIE = 1e-7
+
+
+@compiled
+def tie_hash(a: Any, b: Any) -> Any:
+    """A number in [0, 1) for each pair, the same in every run, with no pattern in it."""
+    x = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return np.float64(x >> np.uint64(11)) / 9007199254740992.0
+
+
+@compiled
+def find_due(
+    ends: Array, sums: Array, q: Array, value: Array, bound: tuple[float, float], due: Array
+) -> Any:
+    """Pairs not asked yet (q is NaN) that might be the best of an end, into `due`; how many.
+
+    A pair whose likeliest edge has p is thought to be no likelier than bound[0] + bound[1] p.
+    """
+    count = 0
+    for e in range(len(q)):
+        if np.isnan(q[e]):
+            most = bound[0] + bound[1] * sums[e, 4]
+            if value[ends[e, 0]] < most or value[ends[e, 1]] < most:
+                due[count] = e
+                count += 1
+    return count
+
+
+@compiled
+def find_best(ends: Array, q: Array, best: Array, value: Array) -> None:
+    """The likeliest pair of every cluster, into `best` int32 [n], and how likely, `value` [n].
+
+    -1 where none was asked. Ties are broken by a hash that is smaller than any difference of
+    probabilities that matters.
+    """
+    best[:] = -1
+    value[:] = -1.0
+    for e in range(len(q)):
+        likely = np.float64(q[e]) + _TIE * tie_hash(ends[e, 0], ends[e, 1])
+        for end in ends[e]:
+            if likely > value[end]:
+                value[end] = likely
+                best[end] = e
+
+
+@compiled
+def find_mutual(ends: Array, q: Array, best: Array, floor: float, out: Array) -> Any:
+    """Pairs above `floor` that are the best of both ends, by first end; returns how many."""
+    count = 0
+    for a in range(len(best)):
+        e = best[a]
+        if e >= 0 and ends[e, 0] == a and best[ends[e, 1]] == e and q[e] > floor:
+            out[count] = e
+            count += 1
+    return count
+
+
+@compiled
+def merge_pairs(ends: Array, sums: Array, q: Array, root: Array, grown: Array, where: Array) -> Any:
+    """Rename every cluster c to `root[c]` int32 [n] and add together pairs that have become one.
+
+    In place: pairs of clusters that have not `grown` bool [n] move up in their order, after them
+    come the others, which are to be asked again, by first end. Returns how many pairs there are
+    of the first kind, and of both. `where` int32 [n] is used.
+    """
+    first, moved = _count_moved(ends, root, grown)
+    moved_ends, moved_sums = np.empty((moved, 2), np.int32), np.empty((moved, 6), np.float32)
+    still = 0
+    for e in range(len(q)):
+        a, b = root[ends[e, 0]], root[ends[e, 1]]
+        if a == b:
+            continue
+        if grown[a] or grown[b]:
+            at = first[min(a, b)]
+            first[min(a, b)] += 1
+            moved_ends[at, 0], moved_ends[at, 1] = min(a, b), max(a, b)
+            _copy(sums[e], moved_sums[at])
+        else:
+            ends[still, 0], ends[still, 1], q[still] = a, b, q[e]
+            _copy(sums[e], sums[still])
+            still += 1
+    return still, _add_equal(moved_ends, moved_sums, still, ends, sums, where)
+
+
+@compiled
+def _count_moved(ends: Any, root: Any, grown: Any) -> Any:
+    """Where the renamed pairs of each first end begin [n], and how many are renamed."""
+    first = np.zeros(len(root) + 1, np.int32)
+    for e in range(len(ends)):
+        a, b = root[ends[e, 0]], root[ends[e, 1]]
+        if a != b and (grown[a] or grown[b]):
+            first[min(a, b) + 1] += 1
+    for c in range(len(root)):
+        first[c + 1] += first[c]
+    return first, first[len(root)]
+
+
+@compiled
+def _add_equal(moved_ends: Any, moved_sums: Any, end: int, ends: Any, sums: Any, where: Any) -> Any:
+    """Append pairs sorted by first end after the first `end`, equal ones added together."""
+    begin, last = end, -1
+    for m in range(len(moved_ends)):
+        a, b = moved_ends[m, 0], moved_ends[m, 1]
+        if a != last:
+            begin, last = end, a
+        at = where[b]
+        if begin <= at < end and ends[at, 1] == b:
+            for c in range(4):
+                sums[at, c] += moved_sums[m, c]
+            sums[at, 4] = max(sums[at, 4], moved_sums[m, 4])
+            sums[at, 5] = max(sums[at, 5], moved_sums[m, 5])
+        else:
+            where[b] = end
+            ends[end, 0], ends[end, 1] = a, b
+            _copy(moved_sums[m], sums[end])
+            end += 1
+    return end
+
+
+@compiled
+def _copy(source: Any, target: Any) -> None:
+    for c in range(len(source)):
+        target[c] = source[c]
