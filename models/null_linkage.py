@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.levels import build_tree
-from models.pairs import Floats, Pairs
+from models.pairs import Floats, Pairs, undirected
 from models.supernodes import Clusters, first_level
 from models.view import View
 
@@ -17,6 +17,7 @@ from models.view import View
 DEVIATIONS = 2.0
 RANDOM_PAIRS = 20_000
 EPSILON = 1e-6
+BLOCK_PAIRS = 1 << 16
 
 
 def linked_size(
@@ -27,9 +28,12 @@ def linked_size(
     centred /= np.linalg.norm(centred, axis=1, keepdims=True) + EPSILON
     threshold = DEVIATIONS * _spread_of_strangers(centred[counts > 0], seed)
     neighbours = view.neighbours.cpu().numpy()
-    known = np.where(neighbours >= 0, np.float32(0.5), np.float32(0))
-    nothing = np.zeros(len(centred), np.float32)
-    clusters, pairs = first_level(neighbours, known, known, centred, nothing, nothing)
+    nothing = np.zeros(neighbours.shape, np.float32)
+    i, j, _, r = undirected(neighbours, nothing, nothing)
+    alike = np.ones(len(i), np.float32)  # every edge is worth a look
+    none = np.zeros(len(centred), np.float32)
+    edges = (i, j, alike, r.astype(np.float32))
+    clusters, pairs = first_level(edges, centred, np.zeros_like(mean), none, none)
     tree = build_tree(clusters, pairs, _mean_cosine, floor=(1 + threshold) / 2)
     sizes = tree.sizes(counts)
     inside = np.zeros(len(sizes), np.bool_)
@@ -39,9 +43,13 @@ def linked_size(
 
 def _mean_cosine(clusters: Clusters, pairs: Pairs) -> Floats:
     """Mean cosine between the members of each pair [e], as a share: (1 + cos) / 2."""
-    dot = np.einsum("ed,ed->e", clusters.total[pairs.a], clusters.total[pairs.b])
-    cosine = dot.astype(np.float64) / (clusters.size[pairs.a] * clusters.size[pairs.b])
-    return np.asarray((1 + cosine) / 2)
+    out = np.empty(len(pairs))
+    for start in range(0, len(out), BLOCK_PAIRS):
+        block = slice(start, start + BLOCK_PAIRS)
+        a, b = pairs.a[block], pairs.b[block]
+        dot = np.einsum("ed,ed->e", clusters.total(a), clusters.total(b)).astype(np.float64)
+        out[block] = (1 + dot / (clusters.size[a] * clusters.size[b])) / 2
+    return out
 
 
 def _spread_of_strangers(unit: NDArray[np.float32], seed: int) -> float:
