@@ -1,6 +1,7 @@
 """R6 and R8: a run's clusters become the collection's, in slices between batches.
 
-`begin` decides everything and writes it down: the labels of all rows go into a generation file,
+`begin` decides everything, heeds what people said since the run began (R5, `worker.amend`), and
+writes it down: the labels of all rows go into a generation file,
 new clusters and retirements into the catalog, and `state.adopting` says that slices are due. `step`
 then moves a slice of the changed rows or of the events into the outbox, so that ingestion never
 waits for a large run. A process that dies in between goes on from `resume`, for which the result
@@ -8,7 +9,7 @@ folder is kept until the end.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import reach_fault
+from worker.amend import amend, rows_of, told
 from worker.assignments import NONE, Labels, Rows
 from worker.collection import Collection
 from worker.recluster import generations
@@ -72,12 +74,13 @@ def begin(collection: Collection, result: RunResult, now: float) -> None:
     with collection.index.transaction(durable=True) as connection:
         numbers = _create(collection, connection, result, now)
         target, confidence = _target(collection, result, numbers)
+        retired = amend(collection, connection, target, now)
         generations.save(
             collection.index.directory,
             result.generation,
             target,
             confidence,
-            {"n": result.n, "time": now},
+            {"n": result.n, "time": now, "retired": list(retired)},
         )
         reach_fault("R6")
         _record(collection, connection, result, numbers, target)
@@ -87,7 +90,7 @@ def begin(collection: Collection, result: RunResult, now: float) -> None:
             adopting_first=numbers.start,
             adopting_events=0,
         )
-    _switch(collection, result, target, confidence)
+    _switch(collection, result, target, confidence, retired)
 
 
 def resume(collection: Collection, path: Path) -> None:
@@ -110,7 +113,7 @@ def resume(collection: Collection, path: Path) -> None:
     taken = np.flatnonzero(~chosen[:rows])
     target[taken], confidence[taken] = saved.labels[taken], saved.confidence[taken]
     target[collection.index.counts == 0] = NONE
-    _switch(collection, result, target, confidence)
+    _switch(collection, result, target, confidence, saved.meta.get("retired", ()))
 
 
 def _give_back(collection: Collection, path: Path) -> None:
@@ -194,13 +197,15 @@ def _record(
     retired = {
         old: _number(code, numbers) for old, code in result.retired.items() if old not in held
     }
-    table.revive(connection, result.revived)
+    # A correction of a moment ago may have retired what the run has, or the other way round.
+    revived = held.intersection(n for n in held if table[n].retired)
+    table.revive(connection, revived)
     table.retire(connection, retired)
     clusters = resolve(result.clusters, numbers)
-    moved = table.set_exemplars(
-        connection, dict(zip(clusters.tolist(), result.exemplars.tolist(), strict=True))
-    )
-    outbox.add_clusters(connection, {*numbers, *result.revived, *moved})
+    inside = target[result.exemplars] == clusters
+    exemplars = zip(clusters[inside].tolist(), result.exemplars[inside].tolist(), strict=True)
+    moved = table.set_exemplars(connection, dict(exemplars))
+    outbox.add_clusters(connection, {*numbers, *revived, *moved})
 
 
 def _announce(
@@ -209,32 +214,22 @@ def _announce(
     adoption: Adoption,
     events: Sequence[Lineage],
 ) -> None:
-    told = (
-        _event(collection, lineage, adoption.numbers)
+    announced = (
+        told(collection, lineage, adoption.numbers)
         for lineage in events
         if lineage.kind is not EventKind.RETIRED or collection.clusters[lineage.cluster].retired
     )
-    collection.outbox.add_events(connection, told)
+    collection.outbox.add_events(connection, announced)
     done = collection.state.adopting_events + len(events)
     collection.set_state(connection, adopting_events=done)
 
 
-def _event(collection: Collection, lineage: Lineage, numbers: range) -> Event:
-    def ids(codes: Iterable[int]) -> str:
-        named = (collection.clusters.id(_number(code, numbers)) for code in codes)
-        return ",".join(id_ for id_ in named if id_ is not None)
-
-    data = {
-        "cluster": ids([lineage.cluster]),
-        "others": ids(lineage.others),
-        "before": str(lineage.before),
-        "images": str(lineage.images),
-    }
-    return Event(lineage.kind, data)
-
-
 def _switch(
-    collection: Collection, result: RunResult, target: Labels, confidence: NDArray[np.float32]
+    collection: Collection,
+    result: RunResult,
+    target: Labels,
+    confidence: NDArray[np.float32],
+    also_retired: Sequence[int],
 ) -> None:
     """Change the arrays at once; what readers see follows slice by slice."""
     assigned = collection.assignments
@@ -252,9 +247,12 @@ def _switch(
         np.full(len(rows), result.generation, np.int32),
     )
     late = np.flatnonzero(~confirmed & (target != NONE))
+    # Where people put an image, it does not choose again.
+    late = np.setdiff1d(late, rows_of(collection))
     first = collection.state.adopting_first
     numbers = range(first, first + result.new_clusters)
-    retired = [number for number in result.retired if collection.clusters[number].retired]
+    dropped = {*result.retired, *also_retired}
+    retired = [number for number in dropped if collection.clusters[number].retired]
     collection.adoption = Adoption(
         result.generation, result.events, numbers, retired, rows, before, changed, late
     )

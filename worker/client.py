@@ -39,6 +39,10 @@ class Client:
         """As `Reader.clusters`."""
         return self._run(self._queries.clusters(collection, limit))
 
+    def names(self, collection: str, clusters: Sequence[str]) -> list[str | None]:
+        """As `Reader.names`."""
+        return self._run(self._queries.names(collection, clusters))
+
     def summary(self, collection: str) -> Summary | None:
         """As `Reader.summary`."""
         return self._run(self._queries.summary(collection))
@@ -112,6 +116,10 @@ class AsyncClient:
     async def clusters(self, collection: str, limit: int | None = None) -> list[ClusterState]:
         """As `Reader.clusters`."""
         return await self._run(self._queries.clusters(collection, limit))
+
+    async def names(self, collection: str, clusters: Sequence[str]) -> list[str | None]:
+        """As `Reader.names`."""
+        return await self._run(self._queries.names(collection, clusters))
 
     async def summary(self, collection: str) -> Summary | None:
         """As `Reader.summary`."""

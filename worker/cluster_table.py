@@ -49,6 +49,23 @@ class ClusterTable:
         """The id of cluster `number`; None for None or -1."""
         return None if number is None or number < 0 else self._clusters[number].id
 
+    def find(self, id_: str) -> int | None:
+        """The number of the cluster that `id_` stands for: the one of that id, or while it is
+        retired its heir; None if there is none.
+        """
+        number = next((c.number for c in self._clusters if c.id == id_), None)
+        return None if number is None else self.heir(number)
+
+    def heir(self, number: int) -> int | None:
+        """`number` while it is live, otherwise the live cluster in its place, if there is one."""
+        passed: set[int] = set()
+        heir: int | None = number
+        while heir is not None and self._clusters[heir].retired:
+            passed.add(heir)
+            successor = self._clusters[heir].successor
+            heir = None if successor in passed else successor
+        return heir
+
     @property
     def pinned(self) -> frozenset[int]:
         """Numbers of live clusters that a person named."""
@@ -94,6 +111,11 @@ class ClusterTable:
         for number in numbers:
             self._clusters[number].retired = False
             self._clusters[number].successor = None
+
+    def name(self, connection: sqlite3.Connection, number: int, name: str | None) -> None:
+        """Give a cluster a name, or take it away."""
+        connection.execute("UPDATE cluster SET name = ? WHERE number = ?", (name, number))
+        self._clusters[number].name = name
 
     def set_exemplars(self, connection: sqlite3.Connection, rows: Mapping[int, int]) -> list[int]:
         """Give clusters a new exemplar row; returns the numbers of those that changed."""

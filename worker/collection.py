@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import CollectionIndex, Erasure, Logged, NewImage, Outcome, reach_fault
+from worker.amend import hold
 from worker.assign import Plan, assign
 from worker.assignments import NONE, Assignments, Labels, Rows
 from worker.clock import Clock
 from worker.cluster_table import ClusterTable
+from worker.corrections import Corrections
 from worker.edges import Edges
 from worker.outbox import Outbox
 from worker.records import Record, Upsert
@@ -62,6 +64,7 @@ class Collection:
             self.clusters = ClusterTable(connection, clock)
             self.assignments = Assignments(connection, index.rows)
             self.outbox = Outbox(connection)
+            self.corrections = Corrections(connection)
 
     def recover(self) -> None:
         """Assign what was logged but not assigned when the process ended (steps 4 and 5)."""
@@ -110,6 +113,9 @@ class Collection:
             reach_fault("5")
             logged = self._inserted.popleft()
             self._assign(logged.new_rows, logged.dead_rows)
+            # A corrected image with a new embedding is where people said, and not where it points.
+            if self.corrections.images.intersection(write.id for write in logged.writes):
+                hold(self, self._clock.time())
 
     def settle(self) -> None:
         """Steps 4 and 5 to their end, so that every live row has neighbours and a cluster."""
@@ -149,6 +155,9 @@ class Collection:
         changed = [write for write in logged.writes if write.outcome in _CHANGED]
         self.outbox.add_images(
             connection, ((write.id, self.visible(write.old_row)) for write in changed)
+        )
+        self.corrections.forget(
+            connection, (write.id for write in changed if write.outcome is Outcome.ERASED)
         )
         outcomes = [write.outcome for write in changed]
         self.set_state(

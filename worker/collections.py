@@ -8,6 +8,7 @@ import structlog
 
 from index import CollectionIndex, IndexSettings, SnapshotError, reach_fault, sync_folder
 from worker import adopt
+from worker.amend import hold
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.edges import Edges
@@ -100,6 +101,7 @@ class Collections:
             # First, so that what recovery assigns joins the clusters of that run.
             adopt.resume(collection, directory / RUNS / ADOPTING)
             collection.recover()
+            hold(collection, self._clock.time())
             self._publisher.renew(collection)
         except RetryError as error:
             log.warning("no lease yet", collection=name, error=str(error))

@@ -115,17 +115,17 @@ def _cross(
     old: NDArray[np.int32], cluster: NDArray[np.int32], images: Ints, rows: NDArray[np.bool_]
 ) -> Overlap:
     before, numbers = dense(old, rows)
-    after, codes = dense(_as_index(cluster), rows)
+    after, codes = dense(as_groups(cluster), rows)
     return overlap(before, after, images, (len(numbers), len(codes)))
 
 
 def _sizes(cluster: NDArray[np.int32], images: Ints, alive: NDArray[np.bool_]) -> Ints:
-    index, codes = dense(_as_index(cluster), alive)
+    index, codes = dense(as_groups(cluster), alive)
     return total(index, images, len(codes))
 
 
-def _as_index(cluster: NDArray[np.int32]) -> Ints:
-    """Encoded clusters, of which new ones are below -1, as distinct values >= -1."""
+def as_groups(cluster: NDArray[np.int32]) -> Ints:
+    """Encoded clusters, int64 [n]: numbers stay, new ones (below -1) lie above all numbers."""
     return np.where(cluster < -1, np.int64(2**31) - cluster, cluster).astype(np.int64)
 
 

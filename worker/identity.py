@@ -38,6 +38,7 @@ def match(
     pinned: Collection[int] = frozenset(),
     history: Sequence[NDArray[np.int32]] = (),
     live: Collection[int] = (),
+    said: Mapping[int, int] | None = None,
 ) -> Matching:
     """Give each cluster of `new` the number of the old cluster it shares most images with.
 
@@ -48,11 +49,13 @@ def match(
     numbers go before all others, so a pinned number is lost only when every cluster that
     holds an image of it goes to another pinned one. `history` holds former labels [<= n],
     newest first: clusters that return from there (see `find_returns`) take their retired
-    numbers again. `live` names further live numbers, that may have no image left.
+    numbers again. `live` names further live numbers, that may have no image left. `said` maps
+    labels of `new` to the number that each must get, before all others.
 
     A pure function that depends on the names in `new` in no way. Takes about two seconds for a
     million rows.
     """
+    said = said or {}
     alive = (counts > 0) & (new >= 0)
     images = np.where(alive, counts, 0).astype(np.int64)
     group, labels = _by_first_row(new, alive)
@@ -61,7 +64,8 @@ def match(
     table = overlap(index, group, images, (len(numbers), len(labels)))
     former = [_pad(generation, len(old)) for generation in history]
     returns = find_returns(former, index, group, images, numbers)
-    owner = _owners(table, numbers, frozenset(pinned), returns)
+    fixed = {place: said[name] for place, name in enumerate(labels.tolist()) if name in said}
+    owner = _owners(table, numbers, frozenset(pinned), returns, fixed)
     codes = _encode(owner)
     retired = _retired(table, numbers, codes, live)
     change = Change(table, numbers, codes, sizes, retired)
@@ -97,11 +101,18 @@ def _pad(labels: NDArray[np.int32], n: int) -> NDArray[np.int32]:
 
 
 def _owners(
-    table: Overlap, numbers: Ints, pinned: frozenset[int], returns: Mapping[int, int]
+    table: Overlap,
+    numbers: Ints,
+    pinned: frozenset[int],
+    returns: Mapping[int, int],
+    fixed: Mapping[int, int],
 ) -> Ints:
-    """The number each new cluster takes, -1 for none: pinned ones, returns, then the others."""
+    """The number each new cluster takes, -1 for none: what is fixed, then pinned ones, returns,
+    and the others.
+    """
     owner = np.full(len(table.right_size), -1, np.int64)
-    placed: set[int] = set()
+    owner[list(fixed)] = list(fixed.values())
+    placed = set(fixed.values())
     number, group = numbers[table.left], table.right
     is_pinned = np.isin(number, np.fromiter(pinned, np.int64))
     # A pinned cluster takes one that returns from history only where it has no other image left.

@@ -16,9 +16,10 @@ from prometheus_client.registry import Collector
 from worker.errors import Reason
 
 STEPS = ("poll", "decode", "log", "index", "assign", "publish", "commit")
-STAGES = ("view", "graph", "features", "edges", "levels", "cut", "match", "total")
+STAGES = ("view", "graph", "features", "edges", "levels", "cut", "match", "correct", "total")
 TRIGGERS = ("first", "images", "period", "demand")
 OUTCOMES = ("added", "unchanged", "replaced", "erased", "absent")
+CORRECTION_KINDS = ("same", "apart", "belongs", "name", "uncorrect")
 RECLUSTER_RESULTS = ("published", "held", "failed", "discarded")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -58,6 +59,7 @@ class Metrics:
         self._ingest()
         self._state()
         self._recluster()
+        self._corrections()
         self._publish()
         self._drift()
 
@@ -157,6 +159,17 @@ class Metrics:
         self.expected_f = self._gauge(
             "shoal_expected_f_ratio",
             "The last run's own estimate of its pairwise F, 0 to 1. Low: the model is unsure.",
+        )
+
+    def _corrections(self) -> None:
+        self.corrections = self._counter(
+            "shoal_corrections_total", "What people said of images and clusters, by kind.", "kind"
+        )
+        for kind in CORRECTION_KINDS:
+            self.corrections.labels(kind)
+        self.contradicted = self._gauge(
+            "shoal_contradicted_corrections",
+            "Corrections that the last run left out because newer ones contradict them.",
         )
 
     def _publish(self) -> None:

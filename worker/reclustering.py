@@ -1,7 +1,8 @@
 """Reclustering as the ingest thread sees it: start, watch, judge, adopt; it never waits.
 
 R1 view  R2 cluster and R3 result (a child process)  R4 match and R7 drift (in the child as well)
-R6 re-assign and R8 publish (`worker.adopt`). R5, corrections, has its place between R4 and R6.
+R5 corrections (in the child; what people say between two runs holds at once, `worker.amend`)
+R6 re-assign and R8 publish (`worker.adopt`)
 """
 
 import shutil
@@ -13,6 +14,7 @@ import structlog
 
 from index import reach_fault, sync_folder
 from worker import adopt
+from worker.amend import hold, table_of
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import ADOPTING, RUNS, Collections
@@ -122,6 +124,7 @@ class Reclustering:
             if collection.adoption is not None and adopt.step(collection, rows):
                 # Not needed any more; the next start would read all of it for nothing.
                 shutil.rmtree(self._folder(collection) / ADOPTING, ignore_errors=True)
+                hold(collection, self._clock.time())
                 self._ended[collection.name] = "published"
                 self._metrics.reclusterings.labels("published").inc()
                 self._metrics.last_recluster.set(self._clock.time())
@@ -248,6 +251,7 @@ class Reclustering:
             labels=collection.assignments.labels,
             provisional=collection.assignments.provisional,
             pinned=collection.clusters.pinned,
+            corrections=table_of(collection, index.rows),
             live=frozenset(collection.clusters.live),
             history=tuple(generation.labels for generation in former),
             weights=settings.weights,
@@ -292,6 +296,14 @@ class Reclustering:
             return
         self._waiting[name] = replace(self._waiting[name], failures=0)
         self._observe(result)
+        if result.corrections or result.contradicted:
+            log.info(
+                "corrections applied",
+                collection=name,
+                run=result.generation,
+                applied=result.corrections,
+                contradicted=list(result.contradicted),
+            )
         if result.verdict.held:
             self._hold(collection, path, result)
         else:
@@ -336,6 +348,7 @@ class Reclustering:
             metrics.recluster_seconds.labels(stage).observe(seconds)
         if result.expected_f is not None:
             metrics.expected_f.set(result.expected_f)
+        metrics.contradicted.set(len(result.contradicted))
         metrics.changed_ratio.set(drift.changed_share)
         metrics.merged_ratio.set(drift.merge_mass)
         metrics.split_ratio.set(drift.split_mass)

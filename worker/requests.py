@@ -17,7 +17,8 @@ from typing import Literal, get_args
 
 from worker.message import COLLECTION_PATTERN
 
-Verb = Literal["recluster", "publish", "discard"]
+Saying = Literal["name", "same", "apart", "belongs", "uncorrect", "corrections"]
+Verb = Literal["recluster", "publish", "discard", Saying]
 
 _FOLDER = "requests"
 _POLL_SECONDS = 0.1
@@ -26,11 +27,12 @@ _ANSWER_SECONDS = 24 * 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing asked. `id` is given by `send`."""
+    """One thing asked, and the words that go with the verb. `id` is given by `send`."""
 
     verb: Verb
     collection: str
     id: str = ""
+    words: tuple[str, ...] = ()
 
 
 class Mailbox:
@@ -40,10 +42,10 @@ class Mailbox:
         self._folder = data_dir / _FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def send(self, verb: Verb, collection: str) -> str:
+    def send(self, verb: Verb, collection: str, *words: str) -> str:
         """Ask; returns the id to wait for."""
         id_ = f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
-        self._write(f"{id_}.json", json.dumps(asdict(Request(verb, collection, id_))))
+        self._write(f"{id_}.json", json.dumps(asdict(Request(verb, collection, id_, words))))
         return id_
 
     def pending(self) -> Iterator[Request]:
@@ -97,6 +99,10 @@ def _parse(id_: str, text: bytes) -> Request | None:
         return None
     verb = next((verb for verb in get_args(Verb) if verb == fields.get("verb")), None)
     collection = fields.get("collection")
+    words = fields.get("words", [])
     if verb is None or not isinstance(collection, str):
         return None
-    return Request(verb, collection, id_) if re.fullmatch(COLLECTION_PATTERN, collection) else None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return None
+    named = re.fullmatch(COLLECTION_PATTERN, collection)
+    return Request(verb, collection, id_, tuple(words)) if named else None

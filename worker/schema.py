@@ -6,6 +6,7 @@
   under which readers see them now (NULL: they do not see them). Filled in the same durable
   transaction that logs an image (step 3), emptied after step 6.
 * `cluster_outbox`, `event_outbox`: clusters and lineage events still to be published.
+* `correction`: what people said of images, see `worker.corrections`.
 * `state`: single values, by name.
 """
 
@@ -30,6 +31,10 @@ CREATE TABLE IF NOT EXISTS outbox (image TEXT PRIMARY KEY, old INTEGER) WITHOUT 
 CREATE TABLE IF NOT EXISTS cluster_outbox (number INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS event_outbox (
   sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, data TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS correction (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, image TEXT NOT NULL, other TEXT,
+  cluster INTEGER, at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """

@@ -1,6 +1,7 @@
 """The worker: one thread that ingests, and between batches does everything else in slices."""
 
 import threading
+from collections.abc import Sequence
 
 import structlog
 
@@ -21,7 +22,8 @@ from worker.positions import Positions
 from worker.publish import Publisher
 from worker.recluster.result import RunResult
 from worker.reclustering import Reclustering
-from worker.requests import Mailbox, Request
+from worker.requests import Mailbox, Request, Saying
+from worker.saying import SAYINGS, SayingError, say
 from worker.settings import Settings
 from worker.sources.base import Source
 from worker.status import measure, status
@@ -153,6 +155,32 @@ class Worker:
         finally:
             self._abandon()
 
+    def say(self, name: str, saying: Saying, words: Sequence[str]) -> str:
+        """What a person says of one collection, without reading anything; the answer.
+
+        Publishes it and closes everything. Raises as `recluster` does.
+        """
+        try:
+            collection = self._existing(name)
+            while collection.adoption is not None:
+                self._reclustering.adopt(_ADOPTED_ROWS)
+            answer = self._say(collection, saying, words)
+        except BaseException:
+            self._abandon()
+            raise
+        self._close()
+        return answer
+
+    def _say(self, collection: Collection, saying: Saying, words: Sequence[str]) -> str:
+        try:
+            answer = say(collection, saying, words, self._clock.time())
+        except SayingError as error:
+            return f"failed: {error}"
+        if saying != "corrections":
+            self._metrics.corrections.labels(saying).inc()
+            log.info("said", collection=collection.name, saying=saying, answer=answer)
+        return answer
+
     def _recluster(self, collection: Collection) -> str:
         self._reclustering.request(collection)
         while self._reclustering.outcome(collection.name) is None and not self._stopping.is_set():
@@ -265,6 +293,13 @@ class Worker:
         collection = self._collections.find(request.collection)
         if collection is None:
             self._mailbox.answer(request, "failed: no such collection")
+            return False
+        saying = next((known for known in SAYINGS if known == request.verb), None)
+        if saying is not None:
+            # It waits in the mailbox while a run is being adopted.
+            if collection.adoption is None:
+                answer = self._say(collection, saying, request.words)
+                self._mailbox.answer(request, answer)
             return False
         if request.verb == "recluster":
             self._reclustering.request(collection)

@@ -14,6 +14,7 @@ from kafka.admin import KafkaAdminClient
 from worker.client import Client
 from worker.embedded.kafka import EmbeddedKafka
 from worker.embedded.valkey import EmbeddedValkey
+from worker.requests import Mailbox
 from worker.sources.kafka_client import client_options
 
 
@@ -215,6 +216,7 @@ class Tools:
 
     eventually = staticmethod(process.eventually)
     Stream = streams.Stream
+    Mailbox = Mailbox
     groups = staticmethod(streams.groups)
     eventful = staticmethod(streams.eventful)
     near = staticmethod(streams.near)

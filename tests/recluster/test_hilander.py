@@ -39,7 +39,15 @@ def test_four_groups(tmp_path, make_view):
     result = read_result(tmp_path / "result")
     assert result.cluster.tolist() == labels.tolist()
     assert result.context_path is not None
-    assert {"features", "edges", "levels", "cut", "match", "total"} == result.seconds.keys()
+    assert {
+        "features",
+        "edges",
+        "levels",
+        "cut",
+        "match",
+        "correct",
+        "total",
+    } == result.seconds.keys()
     assert 0 <= result.expected_f <= 1
 
 

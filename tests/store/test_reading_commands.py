@@ -58,10 +58,12 @@ class TestGet:
     def test_json(self, shoal):
         """One object an id, in the order asked; null where the id is unknown."""
         expected = [
-            {"id": "a2", "cluster": "c2", "confidence": 0.8, "provisional": False, "generation": 3},
+            {"id": "a2", "cluster": "c2", "confidence": 0.8, "provisional": False, "generation": 3}
+            | {"name": "[pier]"},
             {"id": "z", "cluster": None, "confidence": None, "provisional": None}
-            | {"generation": None},
-            {"id": "å1", "cluster": "c1", "confidence": 0.9, "provisional": True, "generation": 4},
+            | {"generation": None, "name": None},
+            {"id": "å1", "cluster": "c1", "confidence": 0.9, "provisional": True, "generation": 4}
+            | {"name": None},
         ]
         found = objects(shoal("get", "a2", "z", "å1", "--json"))
         assert expected == found

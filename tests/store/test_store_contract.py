@@ -185,6 +185,10 @@ class TestApplying:
         assert expected == collection.reader.clusters("main")
         assert expected == [collection.reader.cluster("main", c) for c in ("c1", "c2", "c3")]
         assert collection.reader.cluster("main", "c4") is None
+        names = collection.reader.names("main", ["c2", "c4", "c3", "c1", "c2"])
+        assert names == ["Zoë", None, None, "pier", "Zoë"]
+        assert collection.reader.names("main", []) == []
+        assert collection.reader.names("nobody", ["c1"]) == [None]
 
     def test_info_first(self, collection):
         """What is said of a cluster before its first image comes, or while it is empty, is kept."""

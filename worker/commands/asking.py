@@ -16,10 +16,14 @@ def ask(settings: Settings, verb: Verb, timeout_seconds: float, as_json: bool) -
         raise SettingsError(
             f"data_dir: {settings.data_dir}: no worker runs on it, and {verb} asks a running one"
         )
+    tell(settings.collection, answered(settings, verb, timeout_seconds), as_json)
+
+
+def answered(settings: Settings, verb: Verb, timeout_seconds: float, *words: str) -> str:
+    """Ask the running worker and wait for its answer."""
     mailbox = Mailbox(settings.data_dir)
-    answer = mailbox.wait(mailbox.send(verb, settings.collection), timeout_seconds)
-    late = f"failed: no answer within {timeout_seconds:g} s; the request stands"
-    tell(settings.collection, answer or late, as_json)
+    answer = mailbox.wait(mailbox.send(verb, settings.collection, *words), timeout_seconds)
+    return answer or f"failed: no answer within {timeout_seconds:g} s; the request stands"
 
 
 def tell(collection: str, answer: str, as_json: bool) -> None:

@@ -1,7 +1,7 @@
 """`shoal get`: the cluster of an image."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +20,7 @@ from worker.commands.reading import (
 if TYPE_CHECKING:
     from worker.store.base import ImageState
 
-_FIELDS = ["id", "cluster", "confidence", "provisional", "generation"]
+_FIELDS = ["id", "cluster", "confidence", "provisional", "generation", "name"]
 _IDS_PER_REQUEST = 1_000
 
 
@@ -40,11 +40,15 @@ def get(
     rows: list[tuple[object, ...]] = []
     with Client(redis_url, prefix) as client:
         for part in chunks(_wanted(ids), _IDS_PER_REQUEST):
-            for image, state in zip(part, client.get(collection, part), strict=True):
+            states = client.get(collection, part)
+            clusters = list(dict.fromkeys(state.cluster for state in states if state))
+            names = dict(zip(clusters, client.names(collection, clusters), strict=True))
+            for image, state in zip(part, states, strict=True):
+                found = _as_json(image, state, names)
                 if json:
-                    print_object(_as_json(image, state))
+                    print_object(found)
                 else:
-                    rows.append(tuple(_as_json(image, state).values()))
+                    rows.append(tuple(found.values()))
     if not json:
         print_table(f"images of {collection}", _FIELDS, rows)
 
@@ -56,5 +60,9 @@ def _wanted(ids: list[str]) -> Iterable[str]:
     return (line for line in lines if line)
 
 
-def _as_json(image: str, state: "ImageState | None") -> dict[str, Any]:
-    return {"id": image} | {name: getattr(state, name, None) for name in _FIELDS[1:]}
+def _as_json(
+    image: str, state: "ImageState | None", names: Mapping[str, str | None]
+) -> dict[str, Any]:
+    name = names[state.cluster] if state else None
+    fields = {field: getattr(state, field, None) for field in _FIELDS[1:-1]}
+    return {"id": image} | fields | {"name": name}

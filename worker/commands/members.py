@@ -44,7 +44,8 @@ def members(
             }
         )
         return
-    title = f"cluster {cluster}, {len(images)} images"
+    named = f" ({state.name})" if state.name else ""
+    title = f"cluster {cluster}{named}, {len(images)} images"
     if state.retired:
         title += f", retired; its successor is {state.successor or 'nobody'}"
     print_table(title, ["image"], [(image,) for image in images])

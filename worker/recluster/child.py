@@ -1,4 +1,4 @@
-"""R2 to R4 and R7 in a process of their own: `python -m worker.recluster.child VIEW RESULT`.
+"""R2 to R5 and R7 in a process of their own: `python -m worker.recluster.child VIEW RESULT`.
 
 Standard output carries one JSON object a line: `{"stage": "edges", "progress": 0.25}`, or last
 `{"error": "..."}` with exit status 1. The result is there when the exit status is 0.
@@ -16,8 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from worker.drift import measure
+from worker.agreement import BELONGS, Table
+from worker.correct import correct
+from worker.drift import as_groups, measure
 from worker.gate import decide
 from worker.identity import Matching, match
 from worker.recluster.clusterer import Clusterer, Clustering, Progress, check
@@ -47,7 +50,9 @@ class Reporter:
 
 
 def run(view_directory: Path, result_directory: Path, cluster: Clusterer, report: Progress) -> None:
-    """Cluster the view, match identities, measure drift, judge, and write the result. Blocks."""
+    """Cluster the view, match identities, apply corrections, measure drift, judge, and write the
+    result. Blocks.
+    """
     started = time.perf_counter()
     view = read_view(view_directory)
     clustering = cluster(view, report)
@@ -56,13 +61,16 @@ def run(view_directory: Path, result_directory: Path, cluster: Clusterer, report
     matching_started = time.perf_counter()
     new = clustering.labels.astype(np.int64)
     matching = match(view.labels, new, view.counts, view.pinned, view.history, view.live)
+    correcting_started = time.perf_counter()
+    matching, holds = _correct(view, clustering, matching)
     ended = time.perf_counter()
     seconds = {
         **clustering.seconds,
-        "match": ended - matching_started,
+        "match": correcting_started - matching_started,
+        "correct": ended - correcting_started,
         "total": ended - started,
     }
-    result = _result(view, clustering, matching, seconds)
+    result = _result(view, clustering, matching, holds, seconds)
     write_result(result_directory, result, clustering.context.save)
     report("match", 1.0)
 
@@ -110,8 +118,42 @@ def hilander(view: View, progress: Progress) -> Clustering:
     )
 
 
+def _correct(
+    view: View, clustering: Clustering, matching: Matching
+) -> tuple[Matching, NDArray[np.bool_]]:
+    """R5; the clusters are matched once more where it changed any."""
+    groups = as_groups(matching.cluster)
+    table = _of_now(view.corrections, matching)
+    corrected = correct(groups, table, view.labels, view.vectors(), clustering.levels)
+    if not np.array_equal(corrected.groups, groups):
+        matching = match(
+            view.labels,
+            corrected.groups,
+            view.counts,
+            view.pinned,
+            view.history,
+            view.live,
+            corrected.numbers,
+        )
+    return matching, corrected.holds
+
+
+def _of_now(table: Table, matching: Matching) -> Table:
+    """`table` with the groups that the clusters it names have become."""
+    table = table.copy()
+    for place in np.flatnonzero(table[:, 1] == BELONGS).tolist():
+        heir = matching.retired.get(int(table[place, 3]))
+        if heir is not None:
+            table[place, 3] = as_groups(np.array([heir], np.int32))[0]
+    return table
+
+
 def _result(
-    view: View, clustering: Clustering, matching: Matching, seconds: dict[str, float]
+    view: View,
+    clustering: Clustering,
+    matching: Matching,
+    holds: NDArray[np.bool_],
+    seconds: dict[str, float],
 ) -> RunResult:
     drift = measure(
         view.labels, matching.cluster, view.counts, view.provisional, clustering.confidence
@@ -122,7 +164,7 @@ def _result(
         cluster=matching.cluster,
         confidence=clustering.confidence.astype(np.float32),
         clusters=matching.codes,
-        exemplars=clustering.exemplars[matching.labels].astype(np.int64),
+        exemplars=_exemplars(view, clustering, matching),
         retired=matching.retired,
         revived=matching.revived,
         events=matching.events,
@@ -130,8 +172,24 @@ def _result(
         drift=drift,
         verdict=decide(drift, view.gate),
         seconds=seconds,
+        corrections=int(holds.sum()),
+        contradicted=tuple(view.corrections[~holds, 0].tolist()),
         expected_f=float(clustering.expected_f),
     )
+
+
+def _exemplars(view: View, clustering: Clustering, matching: Matching) -> NDArray[np.int64]:
+    """The most typical row of each cluster, int64 [clusters]: of the largest one of the clusterer's
+    whose own is in it, or the row it is surest of.
+    """
+    sizes = np.bincount(clustering.labels[view.counts > 0], minlength=len(clustering.exemplars))
+    rows = clustering.exemplars[np.argsort(sizes[: len(clustering.exemplars)], kind="stable")]
+    rows = rows.astype(np.int64)
+    found = dict(zip(matching.cluster[rows].tolist(), rows.tolist(), strict=True))
+    for code in set(matching.codes.tolist()) - set(found):
+        members = np.flatnonzero(matching.cluster == code)
+        found[code] = members[np.argmax(clustering.confidence[members])]
+    return np.array([found[code] for code in matching.codes.tolist()], np.int64)
 
 
 def _die_with(parent: int) -> None:

@@ -31,6 +31,8 @@ class RunResult:
     * `retired`: live numbers in use no more, with successor. `revived`: retired numbers in use
       again. `events`: see `Lineage`.
     * `levels`: int32 [n] group of each row at every level of the hierarchy, finest first.
+    * `corrections`: how many of the view's corrections hold; `contradicted`: the numbers of the
+      others, which newer ones contradict.
     * `seconds` by stage. `expected_f`: the model's own estimate of its pairwise F, if any.
     * `context_path`: the clusterer's context file, if it wrote one.
     """
@@ -48,6 +50,8 @@ class RunResult:
     drift: Drift
     verdict: Verdict
     seconds: Mapping[str, float]
+    corrections: int = 0
+    contradicted: tuple[int, ...] = ()
     expected_f: float | None = None
     context_path: Path | None = None
 
@@ -89,6 +93,8 @@ def write_result(
         "drift": asdict(result.drift),
         "verdict": asdict(result.verdict),
         "seconds": dict(result.seconds),
+        "corrections": result.corrections,
+        "contradicted": result.contradicted,
         "expected_f": result.expected_f,
     }
     attachments = {_CONTEXT: save_context} if save_context else {}
@@ -114,6 +120,9 @@ def read_result(directory: Path) -> RunResult:
         drift=Drift(**meta["drift"]),
         verdict=Verdict(meta["verdict"]["held"], tuple(meta["verdict"]["reasons"])),
         seconds=meta["seconds"],
+        # A run that was held by a version without corrections has none.
+        corrections=meta.get("corrections", 0),
+        contradicted=tuple(meta.get("contradicted", ())),
         expected_f=meta["expected_f"],
         context_path=next(directory.glob(f"{_CONTEXT}*"), None),
     )

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.agreement import NO_CORRECTIONS, Table
 from worker.gate import GateSettings
 from worker.recluster.folder import read_folder, write_folder
 
 _MAPPED = frozenset({"neighbours", "similarity"})
 _ROWS = ("neighbours", "similarity", "counts", "labels", "provisional")
+_ARRAYS = (*_ROWS, "corrections")
 _PLAIN = ("collection", "generation", "n", "dimension", "k", "granularity", "group_size")
 
 
@@ -27,6 +29,7 @@ class View:
     * `counts` int32 [n]: images of each row, 0: dead. `labels` int32 [n]: cluster numbers, -1:
       none. `provisional` bool [n]: no full run has placed this row yet.
     * `pinned`: numbers that must not be lost. `live`: numbers of all live clusters.
+    * `corrections` int64 [m, 4]: what people said, see `worker.agreement`.
     * `history`: labels of up to three former generations, newest first, each [<= n].
     * `granularity`, `group_size`, `weights`: handed to the clusterer. `gate`: the limits.
     """
@@ -49,6 +52,7 @@ class View:
     history: Sequence[NDArray[np.int32]] = ()
     weights: Path | None = None
     gate: GateSettings = field(default_factory=GateSettings)
+    corrections: Table = field(default_factory=NO_CORRECTIONS.copy)
 
     def __post_init__(self) -> None:
         for name in _ROWS:
@@ -72,7 +76,7 @@ def write_view(directory: Path, view: View) -> None:
     30 neighbours, by how busy memory is. Nothing is synced: a view that a power cut loses is
     taken again.
     """
-    arrays: dict[str, NDArray[Any]] = {name: getattr(view, name) for name in _ROWS}
+    arrays: dict[str, NDArray[Any]] = {name: getattr(view, name) for name in _ARRAYS}
     arrays |= {f"history-{age}": labels for age, labels in enumerate(view.history)}
     meta = {
         **{name: getattr(view, name) for name in _PLAIN},
@@ -94,7 +98,7 @@ def read_view(directory: Path) -> View:
     folder = read_folder(directory, mapped=_MAPPED)
     meta = folder.meta
     fields: dict[str, Any] = {name: meta[name] for name in _PLAIN}
-    fields |= {name: folder.arrays[name] for name in _ROWS}
+    fields |= {name: folder.arrays[name] for name in _ARRAYS}
     return View(
         **fields,
         vectors_path=Path(meta["vectors_path"]),

@@ -53,6 +53,9 @@ class EventKind(StrEnum):
     GROWN = "grown"
     RETIRED = "retired"
     GENERATION = "generation"
+    NAMED = "named"
+    CORRECTED = "corrected"
+    UNCORRECTED = "uncorrected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,9 @@ class Reader(Protocol):
 
     def clusters(self, collection: str, limit: int | None = None) -> list[ClusterState]:
         """The live clusters, largest first, then by id."""
+
+    def names(self, collection: str, clusters: Sequence[str]) -> list[str | None]:
+        """The name that a person gave each cluster, in the order asked; None where it has none."""
 
     def summary(self, collection: str) -> Summary | None:
         """The collection as a whole, None if unknown."""

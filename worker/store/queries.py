@@ -106,6 +106,16 @@ class Queries:
             for cluster, info in zip(ids, infos, strict=True)
         ]
 
+    def names(self, collection: str, clusters: Sequence[str]) -> Query[list[str | None]]:
+        """See `Reader.names`."""
+        if not clusters:
+            return []
+        _, replies = yield from self._in_live_space(
+            collection, lambda space: [("HMGET", space.info, *clusters)]
+        )
+        infos = replies[0] if replies else [None] * len(clusters)
+        return [decode_info(c, info).name for c, info in zip(clusters, infos, strict=True)]
+
     def summary(self, collection: str) -> Query[Summary | None]:
         """See `Reader.summary`."""
         keys = Keys(self._prefix, collection)

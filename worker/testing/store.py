@@ -145,6 +145,11 @@ class MemoryStore:
         states = [state for c in published.live if (state := published.cluster(c))]
         return sorted(states, key=lambda state: (-state.size, state.id))[:limit]
 
+    def names(self, collection: str, clusters: Sequence[str]) -> list[str | None]:
+        """As `Reader.names`."""
+        states = (self.cluster(collection, cluster) for cluster in clusters)
+        return [state.name if state else None for state in states]
+
     def summary(self, collection: str) -> Summary | None:
         """As `Reader.summary`."""
         published = self._published(collection)

@@ -1,0 +1,28 @@
+"""`shoal same`: say that two images are of one cluster."""
+
+from typing import Annotated
+
+import typer
+
+from worker.commands.saying import OMITTED, AsJson, Timeout, say
+from worker.options import with_settings
+from worker.settings import Settings
+
+
+@with_settings(*OMITTED)
+def same(
+    settings: Settings,
+    first: Annotated[
+        str, typer.Argument(help="An image id, or a cluster id for its most typical image.")
+    ],
+    second: Annotated[
+        str, typer.Argument(help="An image id, or a cluster id for its most typical image.")
+    ],
+    timeout: Timeout = 600.0,
+    as_json: AsJson = False,
+) -> None:
+    """Say that two images are of one cluster, which unites their clusters.
+
+    The one with a name keeps its id, otherwise the larger one.
+    """
+    say(settings, "same", timeout, as_json, first, second)
