@@ -39,5 +39,9 @@ def as_large_as(family: Prospects, size: float) -> Choice:
 
 
 def _at(family: Prospects, place: int) -> Choice:
-    figures = (family.lam, family.precision, family.recall, family.f)
-    return Choice(*(float(column[place]) for column in figures))
+    return Choice(
+        lam=float(family.lam[place]),
+        precision=float(family.precision[place]),
+        recall=float(family.recall[place]),
+        f=float(family.f[place]),
+    )

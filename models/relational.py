@@ -30,7 +30,7 @@ from models.weights import Config
 # A context without a run measures no more rows than this at once.
 CONTEXT_ROWS = 200_000
 # Below this expected pairwise F the cut is not trusted: docs/decisions/0107.
-LOST_BELOW = 0.35
+LOST_BELOW = 0.3
 LINKAGE_SEED = 0
 LOST = "expected F of {f:.2f} only: groups as large as average linkage finds them, {size:.0f}"
 
