@@ -1,4 +1,4 @@
-"""Which cut to publish, by rule: the one of largest expected F, or as large as groups are told."""
+"""Which cut to publish, by rule: the one of largest expected F, near the size that is told."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,8 @@ import numpy as np
 
 from models.prospects import Prospects
 
+# What it costs in F, in the choice of a cut, to be a factor of e off the size told.
+OFF_COST = 0.2
 # The method of a cut for which average linkage found the size of groups.
 LINKED = "hi-lander sized by linkage"
 
@@ -31,6 +33,15 @@ NO_CHOICE = Choice(lam=0.5, precision=1.0, recall=1.0, f=1.0)
 def surest(family: Prospects) -> Choice:
     """The cut of the largest expected pairwise F."""
     return _at(family, int(family.f.argmax()))
+
+
+def near_size(family: Prospects, size: float) -> Choice:
+    """The cut of the largest expected F, less what its clusters are off the `size` told.
+
+    A typical image's cluster should have `size` images; a factor of e costs OFF_COST.
+    """
+    off = np.log(family.seen / size)
+    return _at(family, int((family.f - OFF_COST * off**2).argmax()))
 
 
 def as_large_as(family: Prospects, size: float) -> Choice:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, surest
+from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, near_size, surest
 from models.clustering import Clustering
 from models.conditions import UNKNOWN_SIZE, conditions
 from models.context import CollectionContext, context_of
@@ -148,14 +148,14 @@ class RelationalModel:
 
 
 def _choose(hierarchy: Hierarchy, view: View, context: CollectionContext) -> Choice:
-    """The cut of the size that is told; if none is, of the largest expected F; where that is low,
-    of the size that average linkage finds.
+    """The cut of the largest expected F, near the size that is told; if none is told and little
+    expected, of the size that average linkage finds.
     """
     if not len(hierarchy.tree.left):
         return NO_CHOICE
     family, told = prospects(hierarchy.tree, hierarchy.counts), float(context.conditions[0])
     if told != UNKNOWN_SIZE:
-        return as_large_as(family, float(np.exp(told)))
+        return near_size(family, float(np.exp(told)))
     choice = surest(family)
     if choice.f >= LOST_BELOW:
         return choice

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import cluster
-from models.choice import LINKED, as_large_as, surest
+from models.choice import LINKED, as_large_as, near_size, surest
 from models.prospects import prospects
 from models.tree import MergeTree
 
@@ -59,6 +59,16 @@ class TestChoice:
         for size in (1.0, 1.5, 4.0):
             place = int(np.flatnonzero(family.lam == as_large_as(family, size).lam)[0])
             assert family.seen[place] == pytest.approx(size)
+
+    def test_a_told_size_draws_the_cut(self):
+        """Towards small clusters or large ones, from what is expected to be best."""
+        family = prospects(TREE, ONES)
+        seen = [
+            family.seen[int(np.flatnonzero(family.lam == choice.lam)[0])]
+            for choice in (near_size(family, 1.0), surest(family), near_size(family, 100.0))
+        ]
+        assert seen == sorted(seen)
+        assert seen[0] < seen[-1]
 
 
 class TestWhereLittleIsExpected:
