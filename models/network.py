@@ -31,6 +31,7 @@ class Logit(nn.Module):
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
         self.mlp = MLP([features, hidden, hidden, 1], act="gelu", norm=None)
+        self.history: list[float] = []  # the loss along the last fit
 
     def forward(self, x: Tensor) -> Tensor:
         """[e, f] -> [e]."""

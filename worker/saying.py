@@ -48,7 +48,7 @@ def say(collection: Collection, saying: Saying, words: Sequence[str], now: float
     if saying == "name":
         return _name(collection, words[0], words[1].strip())
     collection.settle()
-    before = _contradicted(collection)
+    before = _idle(collection)
     if saying == "uncorrect":
         answer = _take_back(collection, words[0])
     else:
@@ -57,13 +57,13 @@ def say(collection: Collection, saying: Saying, words: Sequence[str], now: float
     reach_fault("R5")
     hold(collection, now)
     reach_fault("R5b")
-    aside = sorted(_contradicted(collection) - before)
+    aside = sorted(_idle(collection) - before)
     return answer + (f"; sets aside {', '.join(map(str, aside))}" if aside else "")
 
 
 def listed(collection: Collection) -> list[dict[str, object]]:
     """The corrections, oldest first, as `shoal corrections --json` prints them."""
-    contradicted = _contradicted(collection)
+    idle = _idle(collection)
     return [
         {
             "number": record.number,
@@ -72,7 +72,7 @@ def listed(collection: Collection) -> list[dict[str, object]]:
             "other": record.other,
             "cluster": _cluster_id(collection, record),
             "at": record.at,
-            "holds": record.number not in contradicted,
+            "holds": record.number not in idle,
         }
         for record in collection.corrections
     ]
@@ -162,9 +162,12 @@ def _image(collection: Collection, word: str) -> str:
     return collection.index.ids_of([int(row)])[0][0]
 
 
-def _contradicted(collection: Collection) -> set[int]:
+def _idle(collection: Collection) -> set[int]:
+    """Corrections that cannot hold: contradicted by newer ones, or of a cluster that is gone."""
     table = table_of(collection, len(collection.assignments))
-    return set(table[~agree(table).holds, 0].tolist())
+    return {record.number for record in collection.corrections} - set(
+        table[agree(table).holds, 0].tolist()
+    )
 
 
 def _fields(collection: Collection, record: Correction) -> dict[str, str]:

@@ -99,7 +99,7 @@ def train_coordinate(
     report("gate", 0.97)
     model = CoordinateModel(network, config, "cpu")
     figures = [
-        judge(model, _judged_edges(network, source), source, split.held_out)
+        judge(model, _judged_edges(network, config, source), source, split.held_out)
         for source, split in zip(sets, splits, strict=True)
     ]
     verdict = verdict_of(figures)
@@ -143,11 +143,14 @@ def _dimension(sets: Sequence[LabelledSet]) -> int:
     return int(first.unit.shape[1])
 
 
-def _judged_edges(network: CoordinateNetwork, source: LabelledSet) -> JudgedEdges:
+def _judged_edges(
+    network: CoordinateNetwork, config: CoordinateConfig, source: LabelledSet
+) -> JudgedEdges:
     whole = collection_of(source)
+    logit = config.slope * first_logits(network, whole) + config.offset
     return JudgedEdges(
         labels=whole.labels,
         neighbours=whole.neighbours[:, :NEIGHBOURS].numpy(),
         similarity=whole.similarity[:, :NEIGHBOURS].numpy(),
-        probability=first_logits(network, whole).sigmoid().numpy(),
+        probability=logit.sigmoid().numpy(),
     )

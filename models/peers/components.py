@@ -39,6 +39,8 @@ class Components:
 
     def parameters(self) -> list[float]:
         """The cosines worth trying."""
+        if not len(self._cosine):
+            return [1.0]
         return [float(value) for value in np.quantile(self._cosine, np.linspace(0, 1, GRID))]
 
     def labels(self, cosine: float) -> Labels:

@@ -50,11 +50,11 @@ def fast_hdbscan(size: int | None) -> Any:
     return HDBSCAN(**_given(min_cluster_size=size))
 
 
-def evoc(size: int | None) -> Any:
+def evoc(size: int | None, seed: int = 0) -> Any:
     """EVoC, made for embeddings."""
     from evoc import EVoC
 
-    return EVoC(**_given(base_min_cluster_size=size), random_state=0)
+    return EVoC(**_given(base_min_cluster_size=size), random_state=seed)
 
 
 def _given(**options: int | None) -> dict[str, int]:

@@ -1,62 +1,142 @@
-"""MODEL_CARD.md: what a weights folder was made from and what it is worth."""
+"""MODEL_CARD.md: what a weights folder was made from and what it is worth; pictures beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
+from torch import nn
+
+from models.coordinate.train import TrainedCoordinate
+from models.training.gate import GateFigure
+from models.training.pictures import draw_training, missing
 from models.training.run import Trained
 from models.training.sources import LabelledSet
-from models.weights import save_weights
+from models.weights import Verdict, figures_of, save_weights
 
 CARD = "MODEL_CARD.md"
+RELATIONAL = """\
+Relational: every input is a number that no rotation of the embedding space can change, so the
+weights are not bound to an encoder or a dimension. See docs/models.md."""
+RELATIONAL_LIMITS = """\
+How large groups are meant to be is not in embeddings: where the guess is wrong, say `group_size` or
+answer some pairs. Where nearest neighbours are mostly wrong, no merging of theirs helps. Groups of
+people say nothing of who they are; do not take them for proof of identity."""
+COORDINATE = """\
+Coordinates (the paper's input): bound to one encoder of {dimension} dimensions, which must be the
+one of the sets below. See docs/decisions/0104-coordinates-for-one-encoder.md."""
+COORDINATE_LIMITS = """\
+Embeddings of any other encoder, also of another version of the same one, give nonsense without an
+error if their dimension is right. What a group is was learnt from the classes below; `granularity`
+and `group_size` change nothing."""
+
+
+class Judged(Protocol):
+    """What every training gives."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The weights."""
+
+    @property
+    def figures(self) -> list[GateFigure]:
+        """What the gate found on each set."""
 
 
 def save_trained(
-    folder: str | Path, trained: Trained, sets: Sequence[LabelledSet], extra: str = ""
-) -> None:
-    """Write weights, config and card; `extra` is markdown that ends the card."""
+    folder: str | Path,
+    trained: Trained | TrainedCoordinate,
+    sets: Sequence[LabelledSet],
+    extra: str = "",
+    licences: Mapping[str, str] | None = None,
+) -> str | None:
+    """Write weights, config, card and pictures; `extra` is markdown that ends the card.
+
+    `licences` names the licence of each set. Returns what to tell where pictures cannot be drawn.
+    """
     save_weights(folder, trained.network, trained.config)
-    text = model_card(trained, sets) + (f"\n{extra.strip()}\n" if extra else "")
+    text = model_card(trained, sets, licences) + (f"\n{extra.strip()}\n" if extra else "")
     (Path(folder) / CARD).write_text(text, encoding="utf-8")
+    if (message := missing()) is not None:
+        return message
+    draw_training(Path(folder), losses_of(trained), trained.figures)
+    return None
 
 
-def model_card(trained: Trained, sets: Sequence[LabelledSet]) -> str:
+def losses_of(trained: Trained | TrainedCoordinate) -> dict[str, list[float]]:
+    """The loss of each network along its training."""
+    if isinstance(trained, TrainedCoordinate):
+        return {"coordinate": trained.losses}
+    network = trained.network
+    names = {"round 1": network.first, "round 2": network.second, "pairs": network.pair}
+    return {name: part.history for name, part in names.items()}
+
+
+def model_card(
+    trained: Trained | TrainedCoordinate,
+    sets: Sequence[LabelledSet],
+    licences: Mapping[str, str] | None = None,
+) -> str:
     """The card as markdown."""
-    config = trained.config
-    verdict = "usable" if config.usable else "NOT usable: plain cosine is as good"
-    lines = [
+    config: Verdict = trained.config
+    verdict = "usable" if config.usable else "NOT usable"
+    about, limits, made = _of_kind(trained)
+    parts = [
         "# Hi-LANDER weights",
-        "",
-        "Relational: every input is a number that no rotation of the embedding space can change,",
-        "so the weights are not bound to an encoder or a dimension. See docs/models.md.",
-        "",
-        f"* Verdict of the gate: **{verdict}**.",
+        about,
         (
-            f"* Edge AUC on held-out classes {config.edge_auc:.3f}, "
-            f"plain cosine {config.cosine_auc:.3f} (mean over the sets below)."
+            f"* Verdict of the gate: **{verdict}**.\n"
+            f"* On held-out classes (means over the sets below) {figures_of(config)}.\n"
+            f"* Seed {trained.config.seed}, hidden width {trained.config.hidden}, "
+            f"{_parameters(trained):,} parameters.\n"
+            f"* {made}"
         ),
-        f"* Seed {config.seed}, hidden width {config.hidden}, {_parameters(trained):,} parameters.",
-        (
-            f"* {trained.episodes} episodes of {trained.rows:,} rows; last losses: edges "
-            f"{trained.edge_loss:.4f}, pairs {trained.pair_loss:.4f}."
-        ),
-        "",
         "## Trained on",
-        "",
-        "A tenth of each set's classes was held out; the figures are of those.",
-        "",
-        "| set | classes are | rows | classes | edge AUC | cosine AUC |",
-        "|---|---|---|---|---|---|",
+        (
+            "A tenth of each set's classes was held out; the figures are of those. F is the mean "
+            "of pairwise and BCubed F."
+        ),
+        _table(trained.figures, sets, licences or {}),
+        "## Limits",
+        limits,
     ]
-    figures = {figure.name: figure for figure in trained.figures}
+    return "\n\n".join(parts) + "\n"
+
+
+def _of_kind(trained: Trained | TrainedCoordinate) -> tuple[str, str, str]:
+    """What the model is, its limits, how it was made."""
+    if isinstance(trained, TrainedCoordinate):
+        config = trained.config
+        made = (
+            f"{len(trained.losses)} epochs, last loss {trained.losses[-1]:.4f}; convolution "
+            f"{config.convolution}; thresholds {config.tau} and {config.tau_above}."
+        )
+        return COORDINATE.format(dimension=config.dimension), COORDINATE_LIMITS, made
+    made = (
+        f"{trained.episodes} episodes of {trained.rows:,} rows; last losses: edges "
+        f"{trained.edge_loss:.4f}, pairs {trained.pair_loss:.4f}."
+    )
+    return RELATIONAL, RELATIONAL_LIMITS, made
+
+
+def _table(
+    figures: Sequence[GateFigure], sets: Sequence[LabelledSet], licences: Mapping[str, str]
+) -> str:
+    found = {figure.name: figure for figure in figures}
+    head = "set | classes are | rows | classes | edge AUC | cosine | F | linkage's F | licence"
+    lines = [f"| {head} |", "|" + "---|" * 9]
     for source in sets:
-        figure = figures.get(source.name)
-        gate = f"{figure.edge_auc:.3f} | {figure.cosine_auc:.3f}" if figure else "- | -"
+        gate = "- | - | - | -"
+        if (figure := found.get(source.name)) is not None:
+            gate = (
+                f"{figure.edge_auc:.3f} | {figure.cosine_auc:.3f} | "
+                f"{figure.cluster_f:.3f} | {figure.linkage_f:.3f}"
+            )
         lines.append(
             f"| {source.name} | {source.granularity or 'mixed'} | {len(source):,} | "
-            f"{source.classes:,} | {gate} |"
+            f"{source.classes:,} | {gate} | {licences.get(source.name, 'not stated')} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
-def _parameters(trained: Trained) -> int:
+def _parameters(trained: Judged) -> int:
     return sum(weight.numel() for weight in trained.network.parameters())

@@ -19,6 +19,9 @@ Step = Callable[[int], None]
 # 1, read for round 2, its hierarchy built and watched, its edges judged.
 PREPARE, READ_ONE, READ_TWO, WATCH, JUDGE = 20, 10, 25, 60, 40
 
+# About so many losses are kept of a fit.
+HISTORY = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -71,6 +74,7 @@ def fit(
         optimiser, plan.learning_rate, total_steps=plan.steps, pct_start=0.1
     )
     running = 0.0
+    network.history = []
     for count in range(plan.steps):
         chosen = torch.randint(len(x), (plan.batch,))
         logit = network(_blurred(x[chosen], network, numbers, plan))
@@ -81,6 +85,8 @@ def fit(
         optimiser.step()
         schedule.step()
         running = loss.item() if count == 0 else 0.99 * running + 0.01 * loss.item()
+        if count % max(1, plan.steps // HISTORY) == 0:
+            network.history.append(running)
         step(1)
     network.eval()
     return running

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import BadInputError
+from models.training.gate import GateFigure, calibration_error
 
-BINS = 10
 KINDS = (".svg", ".png")
+# More curves than these have no names.
+LEGEND = 12
 
 
 def missing() -> str | None:
@@ -32,20 +34,15 @@ def require(file: Path) -> None:
         raise BadInputError(f"{file}: {message}")
 
 
-def reliability(
-    probability: NDArray[np.float32], truth: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], float]:
-    """Rows (mean probability, share of true, count) of ten bins, and the calibration error.
-
-    The expected calibration error is the mean of |probability - share| over all edges.
-    """
-    bins = np.minimum((probability * BINS).astype(int), BINS - 1)
-    count = np.bincount(bins, minlength=BINS).astype(np.float64)
-    said = np.bincount(bins, probability, BINS) / np.maximum(count, 1)
-    true = np.bincount(bins, truth, BINS) / np.maximum(count, 1)
-    error = float((np.abs(said - true) * count).sum() / max(count.sum(), 1))
-    kept = count > 0
-    return np.stack((said, true, count), axis=1)[kept], error
+def draw_training(
+    folder: Path, losses: Mapping[str, Sequence[float]], figures: Sequence[GateFigure]
+) -> None:
+    """The files losses.svg, reliability.svg and levels.svg."""
+    draw_losses(folder / "losses.svg", losses)
+    if figures:
+        bins = np.sum([figure.bins for figure in figures], axis=0)
+        draw_reliability(folder / "reliability.svg", bins)
+        draw_levels(folder / "levels.svg", {figure.name: figure.levels for figure in figures})
 
 
 def draw_losses(file: Path, losses: Mapping[str, Sequence[float]]) -> None:
@@ -58,12 +55,13 @@ def draw_losses(file: Path, losses: Mapping[str, Sequence[float]]) -> None:
     _save(figure, file)
 
 
-def draw_reliability(file: Path, bins: NDArray[np.float64], error: float) -> None:
-    """What was said against what was true, on classes held out."""
+def draw_reliability(file: Path, bins: NDArray[np.float64]) -> None:
+    """What was said against what was true, on classes held out; `bins` as `reliability_bins`."""
+    kept = bins[bins[:, 2] > 0]
     figure, axes = _axes()
     axes.plot((0, 1), (0, 1), color="grey", linewidth=1)
-    axes.plot(bins[:, 0], bins[:, 1], marker="o")
-    title = f"Edges of held-out classes, calibration error {error:.3f}"
+    axes.plot(kept[:, 0] / kept[:, 2], kept[:, 1] / kept[:, 2], marker="o")
+    title = f"Edges of held-out classes, calibration error {calibration_error(bins):.3f}"
     axes.set(xlabel="probability of an edge", ylabel="share of true edges", title=title)
     _save(figure, file)
 
@@ -76,7 +74,8 @@ def draw_levels(file: Path, curves: Mapping[str, Sequence[tuple[int, float]]]) -
         axes.plot(clusters, f, marker="o", label=name)
     axes.set(xscale="log", xlabel="clusters", ylabel="mean of pairwise and BCubed F", ylim=(0, 1))
     axes.set_title("F over levels")
-    axes.legend(fontsize="x-small")
+    if len(curves) <= LEGEND:
+        axes.legend(fontsize="x-small")
     _save(figure, file)
 
 

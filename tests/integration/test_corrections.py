@@ -21,7 +21,9 @@ def stream(stage, tools):
 
 def say(stage, *words):
     """Say something; exit status and answer."""
-    done, [answer] = stage.shoal(*words, "--json")
+    done, answers = stage.shoal(*words, "--json")
+    assert len(answers) == 1, done.stderr
+    [answer] = answers
     return done.returncode, answer["answer"]
 
 
@@ -64,8 +66,7 @@ def test_at_once_and_for_good(own_valkey: EmbeddedValkey, make_stage, tools):
         "failed: there is no image and no cluster 'nobody'",
     )
 
-    done, [answer] = stage.shoal("recluster", "--json")
-    assert answer["answer"] == "published"
+    assert say(stage, "recluster") == (0, "published")
     assert now(stage, stream) == before
     own_valkey.restart()
     tools.eventually(lambda: stage.client.summary("main") is not None, 20)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from models.coordinate.fit import Schedule
 from models.training.fit import Plan
 from models.training.run import Recipe
 from worker.cli import main
@@ -107,6 +108,25 @@ class TestEvaluate:
         _, out, _ = shoal("evaluate", file, file)
         assert "pairwise_f" in out
 
+    def test_sets_peers_beside_it(self, shoal, file, tmp_path):
+        """Classic clusterings on the same rows, those tuned on the labels marked; and a picture."""
+        picture = tmp_path / "f.svg"
+        status, out, _ = shoal("evaluate", file, "--peers", "--json", "--picture", picture)
+        assert status == 0
+        rows = {row["method"]: row for row in map(json.loads, out.splitlines())}
+        tuned = {"average linkage*", "components*", "finch*"}
+        assert {"shoal", "hdbscan"} | tuned <= set(rows)
+        assert all(rows[name]["bcubed_f"] > 0.8 for name in tuned)
+        assert picture.read_text().startswith("<?xml")
+
+    def test_draws_f_over_levels(self, shoal, file, tmp_path):
+        """As PNG too; another kind of file is refused before anything is computed."""
+        status, _, _ = shoal("evaluate", file, "--picture", tmp_path / "f.png")
+        assert status == 0
+        assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+        status, _, err = shoal("evaluate", file, "--picture", tmp_path / "f.pdf")
+        assert (status, "must end with one of .svg, .png" in err) == (2, True)
+
 
 class TestTrain:
     def test_refuses_weights_that_are_not_better_than_cosine(
@@ -124,7 +144,38 @@ class TestTrain:
         config = json.loads((tmp_path / "w" / "config.json").read_text())
         assert (status, config["usable"]) == (1, False)
         assert "NOT usable" in out
-        assert "| kind |" in (tmp_path / "w" / "MODEL_CARD.md").read_text()
+        assert "edge AUC" in out
+        assert "average linkage" in out
+        card = (tmp_path / "w" / "MODEL_CARD.md").read_text()
+        assert "| kind |" in card
+        assert "| not stated |" in card
+        for picture in ("losses.svg", "reliability.svg", "levels.svg"):
+            assert (tmp_path / "w" / picture).read_text().startswith("<?xml")
+
+    def test_trains_coordinates_of_one_encoder(self, shoal, file, tmp_path, monkeypatch):
+        """The same files come out, with the licence that was named; gat is the other variant."""
+        schedule = Schedule(epochs=2, batch=100)
+        monkeypatch.setattr("models.coordinate.train.QUICK_SCHEDULE", schedule)
+        status, out, _ = shoal(
+            "train", file, "--output", tmp_path / "c", "--quick", "--input", "coordinate",
+            "--convolution", "gat", "--licence", f"{file}=CC0",
+        )  # fmt: skip
+        config = json.loads((tmp_path / "c" / "config.json").read_text())
+        assert (config["input"], config["convolution"]) == ("coordinate", "gat")
+        assert (status, "NOT usable" in out) == ((0, False) if config["usable"] else (1, True))
+        assert "| CC0 |" in (tmp_path / "c" / "MODEL_CARD.md").read_text()
+        assert (tmp_path / "c" / "losses.svg").exists()
+
+    def test_says_what_to_install_for_pictures(self, shoal, file, tmp_path, monkeypatch):
+        """Weights and card are there without them."""
+        schedule = Schedule(epochs=1, batch=100)
+        monkeypatch.setattr("models.coordinate.train.QUICK_SCHEDULE", schedule)
+        monkeypatch.setattr("models.training.pictures.find_spec", lambda _: None)
+        _, _, err = shoal(
+            "train", file, "--output", tmp_path / "c", "--quick", "--input", "coordinate"
+        )
+        assert "pip install 'shoal[plots]'" in err
+        assert (tmp_path / "c" / "MODEL_CARD.md").exists()
 
     @pytest.mark.parametrize("option", ["kind", "other.npz=kind", "{file}=person"])
     def test_refuses_words_it_does_not_know(self, shoal, file, tmp_path, option):

@@ -16,7 +16,7 @@ _FIELDS = ["number", "correction", "image", "other", "cluster", "at", "holds"]
 def corrections(settings: Settings, timeout: Timeout = 600.0, as_json: AsJson = False) -> None:
     """Print the corrections, oldest first; with --json one object a line.
 
-    One that does not hold is contradicted by a newer one.
+    One that does not hold is contradicted by a newer one, or its cluster is gone.
     """
     answer = said(settings, "corrections", timeout)
     if answer.startswith("failed"):
@@ -31,5 +31,4 @@ def corrections(settings: Settings, timeout: Timeout = 600.0, as_json: AsJson = 
 
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
-    holds = "yes" if record["holds"] else "no: contradicted by a newer one"
-    return record | {"at": utc(record["at"]), "holds": holds}
+    return record | {"at": utc(record["at"]), "holds": "yes" if record["holds"] else "no"}

@@ -1,7 +1,8 @@
 """`shoal evaluate`: score the clusterings of labelled files."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +10,10 @@ from worker.commands.granularity import Granularity
 
 if TYPE_CHECKING:
     from models import Clustering, Scores
+
+Row = dict[str, Any]
+_SHOWN = ("method", "classes", "clusters", "pairwise_f", "bcubed_f", "nmi")
+_OURS = "shoal"
 
 
 def evaluate(
@@ -22,21 +27,36 @@ def evaluate(
         float | None,
         typer.Option(help="Images in the group of a typical image, if that is known."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of weights; default: the shipped ones.")
+    ] = None,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers",
+            help="Other clusterings too; * is tuned on the very labels. Some thousands of rows.",
+        ),
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="SVG or PNG to draw: F over levels, or beside the peers'.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per clustering.")] = False,
 ) -> None:
     """Cluster labelled files and score the result against their labels; -1 is left out.
 
-    One file is always answered with a JSON object; several with a table, unless --json is given.
+    One file alone is answered with a JSON object; more with a table, unless --json is given.
     """
-    import numpy as np
-
     from models import cluster, load_model
     from models import evaluate as score
+    from models.training.pictures import require
     from models.training.sources import read_labelled
     from worker.commands.model_progress import stages
 
-    model = load_model()
-    rows = []
+    if picture is not None:
+        require(picture)
+    model = load_model(weights)
+    rows: list[Row] = []
+    curves = {}
     for file in files:
         features, labels = read_labelled(file)
         with stages(shown=not json) as progress:
@@ -47,31 +67,66 @@ def evaluate(
                 model=model,
                 progress=progress,
             )
-        rows.append(_figures(file, result, score(np.asarray(labels), result.labels)))
+        rows.append(_figures(file, _OURS, score(labels, result.labels)) | _of_run(result))
+        curves[file.stem] = _curve(labels, result)
+        if peers:
+            rows += _peers(file, features, labels)
+    if picture is not None:
+        _draw(picture, rows, curves, peers=peers)
     _print(rows, as_json=json or len(rows) == 1)
 
 
-def _figures(file: Path, result: "Clustering", scores: "Scores") -> dict[str, str | int | float]:
-    """One file's figures, by the names that scripts see."""
+def _peers(file: Path, features: Any, labels: Any) -> list[Row]:
+    from models import evaluate as score
+    from models.peers.survey import survey
+    from models.vectors import unit_rows
+
+    known = labels >= 0
+    unit, truth = unit_rows(features[known]), labels[known]
+    return [_figures(file, name, score(truth, found)) for name, found in survey(unit, truth)]
+
+
+def _figures(file: Path, method: str, scores: "Scores") -> Row:
+    """One clustering's figures, by the names that scripts see."""
+    named = {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in asdict(scores).items()
+    }
+    labelled = named.pop("images")
+    return {"file": str(file), "method": method, "labelled": labelled} | named
+
+
+def _of_run(result: "Clustering") -> Row:
     return {
-        "file": str(file),
         "n": len(result.labels),
-        "labelled": scores.images,
-        "classes": scores.classes,
-        "clusters": scores.clusters,
-        "pairwise_f": round(scores.pairwise_f, 4),
-        "pairwise_precision": round(scores.pairwise_precision, 4),
-        "pairwise_recall": round(scores.pairwise_recall, 4),
-        "bcubed_f": round(scores.bcubed_f, 4),
-        "bcubed_precision": round(scores.bcubed_precision, 4),
-        "bcubed_recall": round(scores.bcubed_recall, 4),
-        "nmi": round(scores.nmi, 4),
         "expected_f": round(result.expected_f, 4),
         "seconds": round(sum(result.seconds.values()), 3),
     }
 
 
-def _print(rows: list[dict[str, str | int | float]], *, as_json: bool) -> None:
+def _curve(labels: Any, result: "Clustering") -> list[tuple[int, float]]:
+    """Clusters and F of every level of a run."""
+    from models.peers.choose import worth
+
+    return [(int(level.max(initial=-1)) + 1, worth(labels, level)) for level in result.levels]
+
+
+def _draw(
+    picture: Path, rows: list[Row], curves: dict[str, list[tuple[int, float]]], *, peers: bool
+) -> None:
+    from models.training.pictures import draw_levels, draw_scores
+
+    if not peers:
+        draw_levels(picture, curves)
+        return
+    scores: dict[str, dict[str, float]] = {}
+    for row in rows:
+        mean = (row["pairwise_f"] + row["bcubed_f"]) / 2
+        scores.setdefault(Path(row["file"]).stem, {})[row["method"]] = mean
+    draw_scores(picture, scores)
+
+
+def _print(rows: list[Row], *, as_json: bool) -> None:
     import json
 
     from rich.console import Console
@@ -81,8 +136,7 @@ def _print(rows: list[dict[str, str | int | float]], *, as_json: bool) -> None:
         for row in rows:
             print(json.dumps(row))
         return
-    shown = ("file", "n", "classes", "clusters", "pairwise_f", "bcubed_f", "nmi")
-    table = Table(*shown)
+    table = Table("file", *_SHOWN)
     for row in rows:
-        table.add_row(*(str(row[name]) for name in shown))
+        table.add_row(Path(row["file"]).stem, *(str(row.get(name, "")) for name in _SHOWN))
     Console().print(table)

@@ -1,22 +1,54 @@
 """`shoal train`: meta-train the model on labelled files."""
 
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from models.coordinate.train import TrainedCoordinate
+    from models.training.run import Trained
+    from models.training.sources import LabelledSet
+
+
+class Input(StrEnum):
+    """What the networks read."""
+
+    RELATIONAL = "relational"
+    COORDINATE = "coordinate"
+
+
+class Convolution(StrEnum):
+    """The graph convolution of the coordinate input."""
+
+    GRAPHCONV = "graphconv"
+    GAT = "gat"
 
 
 def train(
     files: Annotated[
         list[Path], typer.Argument(help="npz files with features [n, d] and labels [n].")
     ],
-    output: Annotated[Path, typer.Option("--output", help="Folder for weights and model card.")],
+    output: Annotated[Path, typer.Option("--output", help="Folder for weights, card, pictures.")],
+    input: Annotated[  # noqa: A002  the option's name
+        Input, typer.Option(help="What the networks read: relations, or one encoder's coordinates.")
+    ] = Input.RELATIONAL,
+    convolution: Annotated[
+        Convolution, typer.Option(help="Of --input coordinate: the paper's for faces or species.")
+    ] = Convolution.GRAPHCONV,
     granularity: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE=WORD",
             help="What the classes of a file are: shot, thing (the default), kind or mixed.",
         ),
+    ] = None,
+    licence: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE=TEXT", help="The licence of a file, for the model card."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
     quick: Annotated[
@@ -25,40 +57,70 @@ def train(
 ) -> None:
     """Train on labelled files, one encoder each; classes are split and held out by itself.
 
-    Exits with 1, and marks the weights unusable, if plain cosine judges edges of the held-out
-    classes as well as they do.
+    Exits with 1, and marks the weights unusable, unless they beat plain cosine (edges) and average
+    linkage (clusters) on the held-out classes.
     """
     from models.training.card import save_trained
-    from models.training.run import QUICK, Recipe
-    from models.training.run import train as meta_train
     from models.training.sources import episodes_for, read_set
+    from models.weights import figures_of
     from worker.commands.model_progress import stages
 
     words = _words(granularity or [], files)
+    licences = {file.stem: text for file, text in _pairs("--licence", licence or [], files)}
     episodes = episodes_for(len(files))
     sets = [read_set(file, words.get(file, "thing"), episodes) for file in files]
     with stages(shown=True) as progress:
-        trained = meta_train(
-            sets, seed=seed, recipe=QUICK if quick else Recipe(), progress=progress
-        )
-    save_trained(output, trained, sets)
-    config = trained.config
+        trained = _train(sets, input, convolution, seed, progress, quick=quick)
+    note = save_trained(output, trained, sets, licences=licences)
+    if note is not None:
+        print(note, file=sys.stderr)
+    usable = trained.config.usable
     print(
-        f"{output}: edge AUC on held-out classes {config.edge_auc:.3f}, "
-        f"plain cosine {config.cosine_auc:.3f}: {'usable' if config.usable else 'NOT usable'}"
+        f"{output}: {'usable' if usable else 'NOT usable'}; on held-out classes "
+        f"{figures_of(trained.config)}"
     )
-    if not config.usable:
+    if not usable:
         raise typer.Exit(1)
 
 
-def _words(pairs: list[str], files: list[Path]) -> dict[Path, str | None]:
+def _train(
+    sets: "list[LabelledSet]",
+    kind: Input,
+    convolution: Convolution,
+    seed: int,
+    progress: Callable[[str, float], None],
+    *,
+    quick: bool,
+) -> "Trained | TrainedCoordinate":
+    from models.coordinate import train as coordinate
+    from models.training import run as relational
+
+    if kind is Input.COORDINATE:
+        return coordinate.train_coordinate(
+            sets,
+            convolution=convolution.value,
+            schedule=coordinate.QUICK_SCHEDULE if quick else None,
+            seed=seed,
+            progress=progress,
+        )
+    recipe = relational.QUICK if quick else relational.Recipe()
+    return relational.train(sets, seed=seed, recipe=recipe, progress=progress)
+
+
+def _words(options: list[str], files: list[Path]) -> dict[Path, str | None]:
     """FILE=WORD options as a mapping; "mixed" is no word."""
     words: dict[Path, str | None] = {}
-    for pair in pairs:
-        name, sign, word = pair.rpartition("=")
-        if not sign or Path(name) not in files:
-            raise typer.BadParameter(f"--granularity {pair!r} must be FILE=WORD, FILE one of those")
+    for file, word in _pairs("--granularity", options, files):
         if word not in {"shot", "thing", "kind", "mixed"}:
             raise typer.BadParameter(f"{word!r} must be one of shot, thing, kind, mixed")
-        words[Path(name)] = None if word == "mixed" else word
+        words[file] = None if word == "mixed" else word
     return words
+
+
+def _pairs(name: str, options: list[str], files: list[Path]) -> Iterator[tuple[Path, str]]:
+    """FILE=TEXT options, of files that are trained on."""
+    for option in options:
+        file = next((file for file in files if option.startswith(f"{file}=")), None)
+        if file is None:
+            raise typer.BadParameter(f"{name} {option!r} must be FILE=..., FILE one of those")
+        yield file, option.removeprefix(f"{file}=")
