@@ -41,6 +41,10 @@ PATIENCE_SECONDS = 1_800.0
 FLOAT32 = [("content-type", b"application/x-float32")]
 NEVER = "1000000000"
 
+# Images that come after the load, in times of those before: enough for a reclustering that has to
+# make do with the time that ingestion leaves it.
+LATE = 4
+
 # After the load the worker tidies up (refreshes neighbours, lays out Redis anew).
 SETTLE_SECONDS = 20.0
 
@@ -207,7 +211,7 @@ def main() -> None:
     parser.add_argument("--format", choices=["json", "float32"], default="float32")
     parser.add_argument("--quiet-seconds", type=float, default=20.0)
     options = parser.parse_args()
-    late = options.images
+    late = LATE * options.images
     vectors, _ = look_alikes(options.images + late, options.dimension, 0)
     vectors, late_vectors = vectors[: options.images], vectors[options.images :]
     console.print("bare hnswlib")
