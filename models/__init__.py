@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from models.clustering import Clustering, cluster
     from models.context import CollectionContext
     from models.errors import BadInputError, ModelError, WeightsError
+    from models.facts import ask, calibrated
     from models.graph import KnnGraph, exact_knn
     from models.hilander import HiLander
     from models.loading import load_model
@@ -28,7 +29,9 @@ __all__ = [
     "ModelError",
     "Scores",
     "WeightsError",
+    "ask",
     "bcubed_f",
+    "calibrated",
     "cluster",
     "evaluate",
     "exact_knn",
@@ -47,7 +50,9 @@ _HOME = {
     "ModelError": "models.errors",
     "Scores": "models.metrics",
     "WeightsError": "models.errors",
+    "ask": "models.facts",
     "bcubed_f": "models.metrics",
+    "calibrated": "models.facts",
     "cluster": "models.clustering",
     "evaluate": "models.metrics",
     "exact_knn": "models.graph",

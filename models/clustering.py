@@ -13,6 +13,7 @@ from models.errors import BadInputError
 if TYPE_CHECKING:
     from models.context import CollectionContext
     from models.graph import KnnGraph, Progress
+    from models.hierarchy import Hierarchy
     from models.hilander import HiLander
     from models.model import Model
 
@@ -22,11 +23,19 @@ class Clustering:
     """The result of one run over n rows.
 
     `labels` int64 [n]: 0..clusters-1 in the order of first rows, -1 for dead rows. `confidence`
-    float32 [n]: how likely the row belongs to its cluster, 0..1. `levels`: nested label arrays
-    [n] from fine to coarse, of which `levels[level]` is `labels`. `exemplars` int64 [clusters]:
-    the most typical row of each. `expected_f`: the pairwise F that the model expects of itself.
-    `seconds` by stage. `context` serves `Model.edge_probabilities`; its rows are the rows of
-    the run, which for `models.cluster` are the distinct features.
+    float32 [n]: the probability that another image of the row's cluster matches it, or, for a row
+    alone, that nothing does. `levels`: nested label arrays [n] from fine to coarse,
+    of which `levels[level]` is `labels`. `exemplars` int64 [clusters]: the most typical row of
+    each.
+
+    `expected_precision`, `expected_recall`, `expected_f`: the pairwise figures that the run
+    expects of itself. `method` is how the clusters were made and `reason` why: "hi-lander"; where
+    little was expected of that, "hi-lander sized by linkage".
+
+    `context` serves `Model.edge_probabilities`; its rows are those of the run, which for
+    `models.cluster` are the distinct features. `hierarchy` is what `models.ask` and
+    `models.calibrated` need. `seconds` by stage. A model of the coordinate input
+    knows neither `hierarchy` nor what is expected of it beyond `expected_f`: None.
     """
 
     labels: NDArray[np.int64]
@@ -38,6 +47,22 @@ class Clustering:
     method: str
     seconds: dict[str, float]
     context: "CollectionContext"
+    reason: str = ""
+    expected_precision: float | None = None
+    expected_recall: float | None = None
+    hierarchy: "Hierarchy | None" = None
+
+    def spread(self, row: NDArray[np.int64]) -> "Clustering":
+        """The same over images [n], of which image i is at row `row[i]` of this result."""
+        _, first = np.unique(row, return_index=True)
+        return replace(
+            self,
+            labels=self.labels[row],
+            confidence=self.confidence[row],
+            levels=[labels[row] for labels in self.levels],
+            exemplars=first[self.exemplars],
+            hierarchy=self.hierarchy and replace(self.hierarchy, row=self.hierarchy.row[row]),
+        )
 
 
 def cluster(
@@ -87,12 +112,4 @@ def cluster(
     knn = nearest(distinct.unit, judge.k, device=judge.device, progress=progress)
     seconds = {"graph": time.perf_counter() - start}
     result = run(distinct.unit, knn, distinct.counts)
-    _, first = np.unique(distinct.row, return_index=True)
-    return replace(
-        result,
-        labels=result.labels[distinct.row],
-        confidence=result.confidence[distinct.row],
-        levels=[labels[distinct.row] for labels in result.levels],
-        exemplars=first[result.exemplars],
-        seconds=seconds | result.seconds,
-    )
+    return replace(result.spread(distinct.row), seconds=seconds | result.seconds)

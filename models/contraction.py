@@ -1,5 +1,7 @@
 """From edge probabilities to super-nodes, and the network that scores pairs of them."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from models.view import View
 
 # Features that exist at once: 16,384 x 41 float32 are 2.6 MiB.
 PAIRS_AT_ONCE = 16_384
+# Centred cosines up to this are those of strangers, rounding included.
+NOT_ALIKE = 1e-5
 
 
 def super_nodes(
@@ -29,7 +33,7 @@ def super_nodes(
     if isinstance(judged, Answers):
         edges, nodes = judged.edges, judged.edges.nodes
         return first_level(
-            (edges.i, edges.j, judged.p, judged.r),
+            (edges.i, edges.j, _links(judged.p, judged.r), judged.r),
             vectors,
             edges.mean,
             nodes[:, columns.NEAR_TEN],
@@ -38,13 +42,22 @@ def super_nodes(
     every = torch.arange(len(view), device=view.device)
     parts = [judged.background.standardise(view, rows)[0] for rows in view.chunks(every)]
     r = torch.cat(parts).cpu().numpy()
+    i, j, mean_p, mean_r = undirected(view.neighbours.cpu().numpy(), p.cpu().numpy(), r)
     return first_level(
-        undirected(view.neighbours.cpu().numpy(), p.cpu().numpy(), r),
+        (i, j, _links(mean_p, mean_r), mean_r),
         vectors,
         judged.background.mean.cpu().numpy(),
         judged.table.near[:, 3].cpu().numpy(),
         judged.table.coherence.cpu().numpy(),
     )
+
+
+def _links(p: NDArray[Any], r: NDArray[Any]) -> NDArray[Any]:
+    """`p` [e]; zeros where no edge is between rows that have anything in common, by R [e].
+
+    Orthogonal rows are all nearest neighbours of each other, which looks like one dense cluster.
+    """
+    return p if (r > NOT_ALIKE).any() else np.zeros_like(p)
 
 
 def pair_score(network: HiLanderNetwork, told: NDArray[np.float32]) -> Score:

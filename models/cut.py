@@ -1,10 +1,10 @@
-"""Which clusters of the merge tree to publish: those of the largest expected pairwise F.
+"""Cuts through the merge tree: which of its clusters to publish.
 
 A merge of sizes s and t with probability q puts w = s t image pairs together, w q of them rightly.
-Merges kept: true pairs TP = sum w q, pairs PP = sum w; all true pairs there are, T = sum of w q
-over the whole tree. F = 2 TP / (PP + T) is largest where sum w (q - F / 2) is (Dinkelbach), and
-for a fixed lambda = F / 2 the best antichain follows bottom-up: keep a node whole if that is worth
-no less than the best of its two halves.
+For a fixed lambda the antichain of largest sum w (q - lambda) follows bottom-up: keep a node
+whole if that is worth no less than the best of its two halves. At lambda = F / 2 it is the one of
+largest expected pairwise F = 2 TP / (PP + T) (Dinkelbach); which lambda is best in truth, the
+dial says (`models.dial`).
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.kernels.cuts import best_antichain, matches_below
 from models.tree import MergeTree
-
-FIRST_LAMBDA = 0.25
-MAX_ITERATIONS = 15
-CLOSE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,6 @@ class Cut:
 
     top: NDArray[np.int64]
     lam: float
-    expected_f: float
 
     def labels(self, tree: MergeTree, alive: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Cluster numbers [leaves] in the order of first rows; -1 where not `alive`."""
@@ -41,50 +37,15 @@ class Cut:
 
 def cut_at(tree: MergeTree, sizes: NDArray[np.float64], lam: float) -> NDArray[np.int64]:
     """`Cut.top` of the antichain that maximises sum w (q - lam). Finer for larger `lam`."""
-    n = tree.leaves
     gain = sizes[tree.left] * sizes[tree.right] * (tree.probability - lam)
-    whole, best = np.zeros(len(sizes)), np.zeros(len(sizes))
-    keep = np.zeros(len(sizes), np.bool_)
-    keep[:n] = True
-    for level in tree.levels():
-        left, right = tree.left[level], tree.right[level]
-        made = slice(n + level.start, n + level.stop)
-        whole[made] = whole[left] + whole[right] + gain[level]
-        split = best[left] + best[right]
-        keep[made] = whole[made] >= split
-        best[made] = np.maximum(whole[made], split)
-    top = np.full(len(sizes), -1, np.int64)
-    for level in reversed(tree.levels()):
-        nodes = np.arange(n + level.start, n + level.stop)
-        top[nodes] = np.where((top[nodes] < 0) & keep[nodes], nodes, top[nodes])
-        top[tree.left[level]] = top[tree.right[level]] = top[nodes]
-    rows = np.arange(n)
-    top[:n] = np.where(top[:n] < 0, rows, top[:n])
-    return top
+    return best_antichain(tree.left, tree.right, gain, tree.leaves)
 
 
-def best_cut(tree: MergeTree, counts: NDArray[np.int32]) -> Cut:
-    """The cut of the largest expected pairwise F over images, `counts[i]` of them in row i."""
-    sizes = tree.sizes(counts)
-    cut = Cut(np.zeros(0, np.int64), 0.0, 2 * FIRST_LAMBDA)
-    for _ in range(MAX_ITERATIONS):
-        lam = cut.expected_f / 2
-        top = cut_at(tree, sizes, lam)
-        cut = Cut(top, lam, expected_f(tree, sizes, top))
-        if abs(cut.expected_f / 2 - lam) < CLOSE:
-            break
-    return cut
-
-
-def expected_f(tree: MergeTree, sizes: NDArray[np.float64], top: NDArray[np.int64]) -> float:
-    """Expected pairwise F of a cut; 0 where there is no pair. Copies in one row always match."""
-    copies = float((sizes[: tree.leaves] * (sizes[: tree.leaves] - 1)).clip(0).sum() / 2)
-    weight = sizes[tree.left] * sizes[tree.right]
-    kept = top[tree.leaves :] >= 0
-    true = float((weight * tree.probability)[kept].sum()) + copies
-    together = float(weight[kept].sum()) + copies
-    total = float((weight * tree.probability).sum()) + copies
-    return 2 * true / (together + total) if together + total > 0 else 0.0
+def expected_matches(
+    tree: MergeTree, sizes: NDArray[np.float64], top: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """How many images of other rows each row's image is expected to match within its cluster."""
+    return matches_below(tree.left, tree.right, tree.probability, sizes, top)
 
 
 def confidence(

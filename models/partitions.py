@@ -22,7 +22,7 @@ def nested_levels(
         if lam == cut.lam:
             labels = published
         else:
-            labels = Cut(cut_at(tree, sizes, lam), lam, 0.0).labels(tree, alive)
+            labels = Cut(cut_at(tree, sizes, lam), lam).labels(tree, alive)
         if not found or labels.max(initial=-1) < found[-1].max(initial=-1):
             found.append(labels)
         if lam == cut.lam:

@@ -1,30 +1,38 @@
 """The shipped kind of model: it reads relations between vectors, so any encoder will do."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, near_size, surest
 from models.clustering import Clustering
-from models.conditions import conditions
+from models.conditions import UNKNOWN_SIZE, conditions
 from models.context import CollectionContext, context_of
 from models.contraction import pair_score, super_nodes
-from models.cut import best_cut, confidence
 from models.decode import predicted_density
 from models.edges import both_rounds
 from models.errors import BadInputError
 from models.graph import KnnGraph, Progress
+from models.hierarchy import Hierarchy
 from models.judging import first_round
 from models.levels import build_tree
 from models.network import HiLanderNetwork
-from models.partitions import exemplars, nested_levels
+from models.null_linkage import linked_size
+from models.prospects import prospects
+from models.publishing import published
 from models.stages import Stages
-from models.view import view_of
+from models.view import View, view_of
 from models.weights import Config
 
 # A context without a run measures no more rows than this at once.
 CONTEXT_ROWS = 200_000
+# Below this expected pairwise F the cut is not trusted: docs/decisions/0107.
+LOST_BELOW = 0.3
+LINKAGE_SEED = 0
+LOST = "expected F of {f:.2f} only: groups as large as average linkage finds them, {size:.0f}"
 
 
 class RelationalModel:
@@ -116,25 +124,44 @@ class RelationalModel:
             clusters, pairs = super_nodes(view, reader, p)
             tree = build_tree(clusters, pairs, pair_score(self.network, told))
         with stages.stage("cut"):
-            is_alive = np.zeros(len(view), np.bool_)
-            is_alive[alive] = True
-            cut = best_cut(tree, weight)
-            labels = cut.labels(tree, is_alive)
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
-            levels, level = nested_levels(tree, weight, cut, is_alive)
+            hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)))
+            choice = _choose(hierarchy, view, context)
+            parts = published(hierarchy, choice.lam)
             result = Clustering(
-                labels=labels,
-                confidence=np.where(is_alive, confidence(tree, weight, cut.top), 0),
-                levels=levels,
-                level=level,
-                exemplars=exemplars(labels, density),
-                expected_f=cut.expected_f,
-                method="hi-lander",
+                labels=parts.labels,
+                confidence=parts.raw,
+                levels=parts.levels,
+                level=parts.level,
+                exemplars=parts.exemplars,
+                expected_f=choice.f,
+                method=choice.method,
                 seconds=stages.seconds,
                 context=context,
+                reason=choice.reason,
+                expected_precision=choice.precision,
+                expected_recall=choice.recall,
+                hierarchy=hierarchy,
             )
         stages.report("cut", 1.0)
         return result
+
+
+def _choose(hierarchy: Hierarchy, view: View, context: CollectionContext) -> Choice:
+    """The cut of the largest expected F, near the size that is told; if none is told and little
+    expected, of the size that average linkage finds.
+    """
+    if not len(hierarchy.tree.left):
+        return NO_CHOICE
+    family, told = prospects(hierarchy.tree, hierarchy.counts), float(context.conditions[0])
+    if told != UNKNOWN_SIZE:
+        return near_size(family, float(np.exp(told)))
+    choice = surest(family)
+    if choice.f >= LOST_BELOW:
+        return choice
+    size = linked_size(view, context.mean, hierarchy.counts, LINKAGE_SEED)
+    reason = LOST.format(f=choice.f, size=size)
+    return replace(as_large_as(family, size), method=LINKED, reason=reason)
 
 
 def alive_rows(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:

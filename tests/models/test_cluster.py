@@ -30,6 +30,12 @@ class TestSizes:
         assert len(result.labels) == 200
         assert result.expected_f < 0.5
 
+    @pytest.mark.parametrize("n", [2, 5, 16, 32, 64])
+    def test_orthogonal_images_stay_alone(self, model, n):
+        """They have nothing in common, whatever the graph looks like."""
+        result = cluster(np.eye(n, 100), model=model)
+        assert result.labels.tolist() == list(range(n))
+
 
 class TestQuality:
     def test_separated_groups_are_found(self, model, groups):

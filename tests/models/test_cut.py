@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cut import best_cut, confidence, cut_at, expected_f
+from models.cut import Cut, confidence, cut_at
 from models.tree import MergeTree
 
 
@@ -41,16 +41,7 @@ def antichains(tree):
             yield inside, top
 
 
-class TestBestCut:
-    @given(st.integers(1, 7), st.integers(0, 10_000))
-    def test_no_other_cut_has_a_larger_expected_f(self, leaves, seed):
-        """Against every antichain of small trees, copies included."""
-        tree = random_tree(leaves, seed)
-        counts = np.random.default_rng(seed).integers(1, 4, leaves).astype(np.int32)
-        sizes = tree.sizes(counts)
-        best = max(expected_f(tree, sizes, top) for _, top in antichains(tree))
-        assert best_cut(tree, counts).expected_f == pytest.approx(best, abs=1e-3)
-
+class TestCutAt:
     @given(st.integers(2, 7), st.integers(0, 10_000), st.floats(0.01, 0.99))
     def test_each_lambda_is_cut_optimally(self, leaves, seed, lam):
         """The kept merges maximise sum w (q - lambda) over all antichains."""
@@ -79,11 +70,11 @@ class TestBestCut:
             np.array([0.9, 0.8, 0.1]),
             np.array([0, 2, 3]),
         )
-        cut = best_cut(tree, np.ones(4, np.int32))
+        top = cut_at(tree, tree.sizes(np.ones(4, np.int32)), 0.5)
         alive = np.ones(4, np.bool_)
-        assert cut.labels(tree, alive).tolist() == [0, 0, 1, 1]
+        assert Cut(top, 0.5).labels(tree, alive).tolist() == [0, 0, 1, 1]
         np.testing.assert_allclose(
-            confidence(tree, np.ones(4, np.int32), cut.top), [0.9, 0.9, 0.8, 0.8], rtol=1e-6
+            confidence(tree, np.ones(4, np.int32), top), [0.9, 0.9, 0.8, 0.8], rtol=1e-6
         )
 
 

@@ -1,0 +1,58 @@
+"""Which cut to publish, by rule: the one of largest expected F, near the size that is told."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.prospects import Prospects
+
+# What it costs in F, in the choice of a cut, to be a factor of e off the size told.
+OFF_COST = 0.2
+# The method of a cut for which average linkage found the size of groups.
+LINKED = "hi-lander sized by linkage"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The cut to publish: its `lam`, the pairwise figures expected of it, 0..1, and how it was
+    found and why.
+    """
+
+    lam: float
+    precision: float
+    recall: float
+    f: float
+    method: str = "hi-lander"
+    reason: str = ""
+
+
+# Where no two rows came near a merge, all cuts are one and leave nothing to doubt.
+NO_CHOICE = Choice(lam=0.5, precision=1.0, recall=1.0, f=1.0)
+
+
+def surest(family: Prospects) -> Choice:
+    """The cut of the largest expected pairwise F."""
+    return _at(family, int(family.f.argmax()))
+
+
+def near_size(family: Prospects, size: float) -> Choice:
+    """The cut of the largest expected F, less what its clusters are off the `size` told.
+
+    A typical image's cluster should have `size` images; a factor of e costs OFF_COST.
+    """
+    off = np.log(family.seen / size)
+    return _at(family, int((family.f - OFF_COST * off**2).argmax()))
+
+
+def as_large_as(family: Prospects, size: float) -> Choice:
+    """The cut in which a typical image's cluster is nearest to `size` images, by ratio."""
+    return _at(family, int(np.abs(np.log(family.seen / size)).argmin()))
+
+
+def _at(family: Prospects, place: int) -> Choice:
+    return Choice(
+        lam=float(family.lam[place]),
+        precision=float(family.precision[place]),
+        recall=float(family.recall[place]),
+        f=float(family.f[place]),
+    )
