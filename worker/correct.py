@@ -8,6 +8,7 @@ is nearer to the one and what is nearer to the other.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -51,15 +52,16 @@ def correct(
     """
     agreement = agree(table[_placed(groups, table)])
     groups = groups.copy()
-    keepers: dict[int, int] = {}
     for row, cluster in agreement.moves.items():
         groups[row] = cluster
-        keepers[cluster] = row
+    movers = {cluster: row for row, cluster in agreement.moves.items()}
     _unite(groups, agreement)
-    _cut(groups, agreement, keepers, old, vectors, levels)
+    keepers = _cut(groups, agreement, old, vectors, levels)
+    keepers = {number: row for number, row in keepers.items() if number not in movers}
     holds = np.ones(len(table), np.bool_)
     holds[_placed(groups, table)] = agreement.holds
-    return Corrected(groups, _numbers(groups, keepers), holds)
+    # Where an image was moved to a cluster, that is what its group must be.
+    return Corrected(groups, _numbers(groups, keepers) | _numbers(groups, movers), holds)
 
 
 def _placed(groups: Ints, table: Table) -> NDArray[np.bool_]:
@@ -91,15 +93,15 @@ def _unite(groups: Ints, agreement: Agreement) -> None:
 def _cut(
     groups: Ints,
     agreement: Agreement,
-    keepers: dict[int, int],
     old: NDArray[np.int32],
     vectors: Vectors,
     levels: Sequence[NDArray[Any]],
-) -> None:
-    """Cut until no two sets of rows share a group that must not."""
+) -> dict[int, int]:
+    """Cut until no two sets of rows share a group that must not; the row that keeps each number."""
+    keepers: dict[int, int] = {}
     sets = [some.rows for some in agreement.together]
     fresh = int(groups.max(initial=-1)) + 1
-    for one, other in agreement.apart:
+    for one, other in (*agreement.apart, *_named(groups, agreement)):
         group = groups[sets[one][0]]
         if groups[sets[other][0]] != group:
             continue
@@ -112,6 +114,16 @@ def _cut(
         fresh += 1
         if old[sets[one][0]] == old[sets[other][0]] == group:
             keepers.setdefault(int(group), int(sets[one][0]))
+    return keepers
+
+
+def _named(groups: Ints, agreement: Agreement) -> list[tuple[int, int]]:
+    """Pairs of places of rows that share a group and belong to two different clusters."""
+    shared: dict[int, list[int]] = {}
+    for place, some in enumerate(agreement.together):
+        if some.cluster is not None:
+            shared.setdefault(int(groups[some.rows[0]]), []).append(place)
+    return [pair for places in shared.values() for pair in combinations(places, 2)]
 
 
 def _inside(groups: Ints, sets: Sequence[Ints], group: int) -> Iterator[Ints]:

@@ -60,6 +60,18 @@ class TestFourKinds:
         assert found.groups.tolist() == [A, C, B, B, C, C]
         assert found.numbers == {C: C}
 
+    def test_belongs_says_which_number(self):
+        """Also where the cluster that is cut would leave its own behind."""
+        found = corrected("aaa", (APART, 0, 2), (BELONGS, 0, B), (SAME, 0, 1))
+        assert parts(found.groups) == "aab"
+        assert found.numbers == {int(found.groups[0]): B}
+
+    def test_what_belongs_to_two_clusters_is_parted(self):
+        """Also where other corrections unite those clusters."""
+        found = corrected("aaab", (BELONGS, 0, A), (APART, 0, 1), (BELONGS, 2, B), (SAME, 1, 3))
+        assert found.groups[0] != found.groups[2]
+        assert found.numbers == {int(found.groups[0]): A, int(found.groups[2]): B}
+
     def test_belongs_takes_along_what_was_the_same(self):
         """Their old cluster is not united with the new one, but what is said to be the same
         afterwards unites the clusters.
