@@ -278,6 +278,8 @@ class Ingest:
                 now = self._clock.time()
                 for image in produced.keys() & set(images):
                     self._metrics.visible_seconds.observe(max(0.0, now - produced.pop(image)))
+                if not images:
+                    break  # only clusters or events wait, and batches come first
             if not collection.outbox:
                 produced.clear()
             self._grown.add(collection.name)
