@@ -30,8 +30,10 @@ from worker.status import measure, status
 
 log = structlog.get_logger()
 
-# Rows of a finished run that are published between two batches.
-_ADOPTED_ROWS = 500
+# Rows of a finished run that are published between two batches: few while images come, since they
+# wait for it.
+_ADOPTED_ROWS = 1_000
+_ADOPTED_ROWS_BESIDE = 200
 
 # Rows of the k-NN graph that an idle round searches again.
 _REFRESHED_ROWS = 500
@@ -91,6 +93,7 @@ class Worker:
         self._snapshot_at = 0.0
         self._told: dict[str, dict[str, object]] = {}
         self._finishing = False
+        self._idle = True
         ingest.meanwhile = self._while_waiting
 
     def stop(self) -> None:
@@ -118,7 +121,8 @@ class Worker:
             while not self._stopping.is_set():
                 self._beat = self._clock.monotonic()
                 self._between_batches()
-                if not self._ingest.batch(self._poll_seconds()):
+                self._idle = not self._ingest.batch(self._poll_seconds())
+                if self._idle:
                     self._tidy()
                 self._pause_or_resume()
                 if self._done():
@@ -253,7 +257,7 @@ class Worker:
         self._keep_leases()
         self._requests()
         self._reclustering.tick()
-        self._reclustering.adopt(_ADOPTED_ROWS)
+        self._reclustering.adopt(_ADOPTED_ROWS if self._idle else _ADOPTED_ROWS_BESIDE)
         self._snapshots()
         self._collections.shrink(self._may_close)
         self._show()
