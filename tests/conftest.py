@@ -2,8 +2,13 @@ import os
 import uuid
 
 import pytest
+from hypothesis import settings
 
 from worker.embedded.kafka import EmbeddedKafka
+
+# No test is decided by a clock: a machine may be busy.
+settings.register_profile("shoal", deadline=None)
+settings.load_profile("shoal")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """R5 as a pure function: what people said holds, of two contradictions the newest."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.agreement import NO_CORRECTIONS, agree
@@ -162,7 +162,6 @@ def check(groups, table):
 
 
 class TestAlways:
-    @settings(deadline=None)  # a machine may be busy
     @given(cases())
     def test_what_holds_is_so(self, case):
         """Pairs that are the same are together, those apart are apart; rows are neither lost nor
@@ -176,7 +175,6 @@ class TestAlways:
         again = correct(found.groups, rest, groups, vectors, levels)
         assert parts(again.groups) == parts(found.groups)
 
-    @settings(deadline=None)  # a machine may be busy
     @given(cases())
     def test_the_newest_always_holds(self, case):
         """Whatever was said before."""
@@ -184,7 +182,6 @@ class TestAlways:
         newest = agree(table).holds[-1:]
         assert newest.all() or (table[-1, 1] == APART and table[-1, 2] == table[-1, 3])
 
-    @settings(deadline=None)
     @given(cases(), st.sets(st.integers(0, 4)))
     def test_at_once(self, case, pinned):
         """Between runs the same holds; ids of named clusters stay but where two became one; what

@@ -213,7 +213,7 @@ class TestRefusals:
         elsewhere = {Reason.WRONG_DIMENSION, Reason.OTHER_MODEL}
         assert set(Reason) - elsewhere == {reason for _, reason, _ in REFUSALS.values()}
 
-    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(st.binary(max_size=60), st.sampled_from(["application/json", FLOAT32, FLOAT16]))
     def test_any_bytes_are_decoded_or_refused(self, value, kind):
         """No value makes the decoder fail in another way."""
@@ -223,7 +223,7 @@ class TestRefusals:
             return
         assert np.isclose(1, np.linalg.norm(record.embedding))
 
-    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.dictionaries(
             st.sampled_from(["embedding", "id", "model", "collection", "group", "uri", "time"]),
