@@ -2,7 +2,6 @@
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,14 +35,6 @@ Found = list[tuple[Rows, Rows, Similarity]]
 _BACKGROUND = ThreadPoolExecutor(1, "hnsw")
 
 
-@dataclass(frozen=True)
-class Insertion:
-    """A batch on its way into HNSW."""
-
-    rows: Rows
-    found: Future[Found]
-
-
 class LiveIndex:
     """HNSW and graph, always of the same rows; `present` says which.
 
@@ -57,7 +48,7 @@ class LiveIndex:
         self.graph = NeighbourGraph(settings.k)
         self._present = GrowingArray(np.bool_, fill=False)
         self._searched_at = GrowingArray(np.int32, 0)  # live rows at a row's last search
-        self._insertions: deque[Insertion] = deque()
+        self._insertions: deque[Future[Found]] = deque()
         # HNSW finds these anyway; the more rows hear of a new one, the better the older lists are.
         self._width = max(settings.ef_search, settings.k + 1)
 
@@ -110,8 +101,9 @@ class LiveIndex:
         self._searched_at.view[slice(None) if is_exact(live) else rows] = live
         reach = self._common_reach()
         # Copies: the log may wipe rows and the arrays may move while the search goes on.
-        job = _BACKGROUND.submit(self._add, vectors, rows, self.present.copy(), reach)
-        self._insertions.append(Insertion(rows, job))
+        self._insertions.append(
+            _BACKGROUND.submit(self._add, vectors, rows, self.present.copy(), reach)
+        )
 
     def end_insert(self) -> None:
         """Take the batch that was begun first into the graph; blocks until HNSW is done with it.
@@ -120,8 +112,7 @@ class LiveIndex:
         """
         if not self._insertions:
             return
-        insertion = self._insertions.popleft()
-        found = insertion.found.result()
+        found = self._insertions.popleft().result()
         for part, labels, similarity in found:
             self.graph.put(part, *best(labels, similarity, self.graph.k + 1))
         for part, labels, similarity in found:
@@ -133,7 +124,7 @@ class LiveIndex:
             self.end_insert()
 
     def _wait(self) -> None:
-        wait([insertion.found for insertion in self._insertions])
+        wait(self._insertions)
 
     def close(self) -> None:
         """Leave HNSW alone from now on: wait for a batch that it takes in, and forget it."""

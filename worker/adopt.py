@@ -263,15 +263,7 @@ def _enqueue(
 ) -> None:
     alive = rows[collection.index.counts[rows] > 0]
     collection.assignments.write(connection, alive)
-    images = collection.index.ids_of(alive.tolist())
-    collection.outbox.add_images(
-        connection,
-        (
-            (image, collection.visible(row))
-            for row, ids in zip(alive.tolist(), images, strict=True)
-            for image in ids
-        ),
-    )
+    collection.note_changed(connection, alive)
     adoption.waiting[rows] = False
 
 

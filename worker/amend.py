@@ -153,15 +153,7 @@ def hold(collection: "Collection", now: float) -> None:
     with collection.index.transaction(durable=True) as connection:
         retired = amend(collection, connection, labels, now)
         rows = np.flatnonzero(labels != assigned.labels)
-        images = collection.index.ids_of(rows.tolist())
-        collection.outbox.add_images(
-            connection,
-            (
-                (image, collection.visible(row))
-                for row, ids in zip(rows.tolist(), images, strict=True)
-                for image in ids
-            ),
-        )
+        collection.note_changed(connection, rows)
         assigned.set(
             rows,
             labels[rows],

@@ -139,6 +139,21 @@ class Collection:
         label = int(self.assignments.labels[row])
         return None if label == NONE else label
 
+    def note_changed(self, connection: sqlite3.Connection, rows: Rows) -> None:
+        """Put the images of `rows` into the outbox, with what is `visible` of them now.
+
+        Within the caller's transaction.
+        """
+        images = self.index.ids_of(rows.tolist())
+        self.outbox.add_images(
+            connection,
+            (
+                (image, self.visible(row))
+                for row, ids in zip(rows.tolist(), images, strict=True)
+                for image in ids
+            ),
+        )
+
     def set_state(self, connection: sqlite3.Connection, **changes: float) -> None:
         """Change single values, within the caller's transaction."""
         new = replace(self.state, **changes)  # type: ignore[arg-type]
@@ -178,15 +193,7 @@ class Collection:
         moves = (plan.labels >= 0) & (plan.labels != current)
         rows, labels = rows[moves], plan.labels[moves]
         with self.index.transaction(durable=False) as connection:
-            images = self.index.ids_of(rows.tolist())
-            self.outbox.add_images(
-                connection,
-                (
-                    (image, self.visible(row))
-                    for row, ids in zip(rows.tolist(), images, strict=True)
-                    for image in ids
-                ),
-            )
+            self.note_changed(connection, rows)
             self._set_provisional(connection, rows, labels, plan.confidence[moves])
         return dict(zip(current[moves].tolist(), labels.tolist(), strict=True))
 

@@ -1,10 +1,7 @@
 """`shoal apart`: say that two images are not of one cluster."""
 
-from typing import Annotated
-
-import typer
-
-from worker.commands.saying import OMITTED, AsJson, Timeout, say
+from worker.commands.asking import AsJson, Timeout
+from worker.commands.saying import OMITTED, EitherId, say
 from worker.options import with_settings
 from worker.settings import Settings
 
@@ -12,12 +9,8 @@ from worker.settings import Settings
 @with_settings(*OMITTED)
 def apart(
     settings: Settings,
-    first: Annotated[
-        str, typer.Argument(help="An image id, or a cluster id for its most typical image.")
-    ],
-    second: Annotated[
-        str, typer.Argument(help="An image id, or a cluster id for its most typical image.")
-    ],
+    first: EitherId,
+    second: EitherId,
     timeout: Timeout = 600.0,
     as_json: AsJson = False,
 ) -> None:

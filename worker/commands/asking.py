@@ -1,13 +1,23 @@
-"""What the commands that ask a running worker share."""
+"""What the commands that ask a running worker share, or do without one."""
 
 import json
+from typing import Annotated
 
 import typer
 
+from worker import logs
+from worker.compose import make_store, make_worker
+from worker.dead_letters.no_letters import NoDeadLetters
 from worker.errors import SettingsError
 from worker.lock import is_locked
+from worker.metrics import Metrics
 from worker.requests import Mailbox, Verb
+from worker.service import Worker
 from worker.settings import Settings
+from worker.sources.no_source import NoSource
+
+Timeout = Annotated[float, typer.Option(help="Seconds to wait for the worker.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def ask(settings: Settings, verb: Verb, timeout_seconds: float, as_json: bool) -> None:
@@ -24,6 +34,12 @@ def answered(settings: Settings, verb: Verb, timeout_seconds: float, *words: str
     mailbox = Mailbox(settings.data_dir)
     answer = mailbox.wait(mailbox.send(verb, settings.collection, *words), timeout_seconds)
     return answer or f"failed: no answer within {timeout_seconds:g} s; the request stands"
+
+
+def worker_alone(settings: Settings) -> Worker:
+    """A worker that reads nothing, for where none runs on the data directory."""
+    logs.configure(settings.log_format, "warning")
+    return make_worker(settings, NoSource(), NoDeadLetters(), make_store(settings), Metrics())
 
 
 def tell(collection: str, answer: str, as_json: bool) -> None:

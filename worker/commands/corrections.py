@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from worker.commands.asking import tell
+from worker.commands.asking import AsJson, Timeout, tell
 from worker.commands.reading import print_object, print_table, utc
-from worker.commands.saying import OMITTED, AsJson, Timeout, said
+from worker.commands.saying import OMITTED, said
 from worker.options import with_settings
 from worker.settings import Settings
 

@@ -6,18 +6,13 @@ from typing import Annotated
 
 import typer
 
-from worker import logs
-from worker.commands.asking import ask, tell
-from worker.compose import make_store, make_worker
-from worker.dead_letters.no_letters import NoDeadLetters
+from worker.commands.asking import AsJson, Timeout, ask, tell, worker_alone
 from worker.errors import FatalError, RetryError, SettingsError, StoreUnavailableError
 from worker.lock import is_locked
-from worker.metrics import Metrics
 from worker.options import with_settings
 from worker.recluster.result import RunResult
 from worker.service import Worker
 from worker.settings import Settings
-from worker.sources.no_source import NoSource
 
 
 @with_settings("source", "files", "once", "http_host", "http_port")
@@ -26,8 +21,8 @@ def recluster(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the worker.")] = 3_600.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    timeout: Timeout = 3_600.0,
+    as_json: AsJson = False,
 ) -> None:
     """Recluster a collection now.
 
@@ -38,8 +33,7 @@ def recluster(
             raise SettingsError("dry_run: a worker runs on this data directory; stop it first")
         ask(settings, "recluster", timeout, as_json)
         return
-    logs.configure(settings.log_format, "warning")
-    alone = make_worker(settings, NoSource(), NoDeadLetters(), make_store(settings), Metrics())
+    alone = worker_alone(settings)
     if not dry_run:
         tell(settings.collection, alone.recluster(settings.collection), as_json)
         return

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from worker.commands.saying import OMITTED, AsJson, Timeout, say
+from worker.commands.asking import AsJson, Timeout
+from worker.commands.saying import OMITTED, say
 from worker.options import with_settings
 from worker.settings import Settings
 
