@@ -35,7 +35,7 @@ def test_killed_in_a_run(stage, tools, fault):
 def test_killed_while_a_large_run_is_published(stage, tools):
     """Killed between two slices of a run, then with images logged but not assigned."""
     stage.create_topic()
-    stream = tools.groups(12, 100)
+    stream = tools.groups(12, 200)
     stage.send(stream)
     worker = stage.start(**tools.NO_RUNS).ready()
     stage.published(stream)
