@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.dead_letters.base import DeadLetters
 from worker.decode import FieldNames
+from worker.errors import SettingsError
 from worker.settings import Settings
 from worker.sources.base import Source
 from worker.store.base import Store
@@ -14,8 +15,10 @@ _CONNECT_SECONDS = 10.0
 
 
 def make_source(settings: Settings) -> Source:
-    """The source that the settings name."""
+    """The source that the settings name. Raises `SettingsError` where no file is named."""
     if settings.source == "files":
+        if not settings.files:
+            raise SettingsError("files: () must name at least one file when source is 'files'")
         from worker.sources.file_source import FileSource
 
         return FileSource(
@@ -52,7 +55,7 @@ def make_dead_letters(settings: Settings) -> DeadLetters:
 
     return KafkaDeadLetters(
         settings.kafka_bootstrap,
-        settings.kafka_dead_letter_topic or f"{settings.kafka_topic}.dead",
+        settings.dead_letter_topic,
         security=kafka_security(settings),
     )
 
