@@ -1,11 +1,9 @@
 """What a worker reads from and writes to, as the settings name it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from worker.dead_letters.base import DeadLetters
 from worker.decode import FieldNames
 from worker.errors import SettingsError
+from worker.kafka_security import kafka_security
 from worker.settings import Settings
 from worker.sources.base import Source
 from worker.store.base import Store
@@ -70,25 +68,6 @@ def make_store(settings: Settings) -> Store:
         lease_seconds=settings.lease_seconds,
         events_kept=settings.events_kept,
     )
-
-
-def kafka_security(settings: Settings) -> Mapping[str, Any]:
-    """kafka-python's security options."""
-    password = settings.kafka_password
-    options = {
-        "security_protocol": settings.kafka_security_protocol,
-        "sasl_mechanism": settings.kafka_sasl_mechanism,
-        "sasl_plain_username": settings.kafka_username,
-        "sasl_plain_password": None if password is None else password.get_secret_value(),
-        "ssl_cafile": _text(settings.kafka_ca_file),
-        "ssl_certfile": _text(settings.kafka_certificate_file),
-        "ssl_keyfile": _text(settings.kafka_key_file),
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _text(path: object) -> str | None:
-    return None if path is None else str(path)
 
 
 def field_names(settings: Settings) -> FieldNames:

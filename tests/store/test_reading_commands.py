@@ -96,6 +96,13 @@ class TestGet:
         assert "c2" in result.stdout
         assert "0.8" in result.stdout
 
+    def test_long_ids_stay_in_one_piece(self, shoal):
+        """However narrow the terminal is, an id can be copied."""
+        long = "x" * 200
+        shown = shoal("get", long, "a2", environment={"COLUMNS": "40"}).stdout
+        assert any(line.lstrip().startswith(long) for line in shown.splitlines())
+        assert any("c2 " in line and "False" in line for line in shown.splitlines())
+
     def test_unknown_collection(self, shoal):
         """In a collection that is not there every id is unknown."""
         assert objects(shoal("get", "a2", "--json", "--collection", "x"))[0]["cluster"] is None

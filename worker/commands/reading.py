@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -35,6 +36,10 @@ Config = Annotated[
     typer.Option("--config", envvar="SHOAL_CONFIG", help="TOML file of settings.", metavar="FILE"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+# Wider than any table; a table is only as wide as it must be.
+_ANY_WIDTH = 100_000
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,11 @@ def print_object(fields: Mapping[str, Any]) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: Sequence[tuple[object, ...]]) -> None:
-    """Print a table; ids are folded, never cut off. None is left blank."""
-    table = Table()
+    """Print a table as wide as it is, so that ids can be copied. None is left blank."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=any(columns))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
-    console = Console()
-    console.print(title, markup=False, highlight=False, soft_wrap=True)
-    console.print(table)
+    print(title)
+    Console(width=_ANY_WIDTH).print(table)

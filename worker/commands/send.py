@@ -66,7 +66,7 @@ def send(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from worker.connections import kafka_security
+    from worker.kafka_security import kafka_security
     from worker.settings import load
     from worker.sources.file_source import FileSource
 

@@ -41,8 +41,6 @@ class KafkaSettings:
     fetch_bytes: int = 50 * 2**20
 
     def __post_init__(self) -> None:
-        if not self.bootstrap.strip():
-            raise SettingsError("kafka_bootstrap: '' must name brokers as host:port, by commas")
         check_topic("kafka_topic", self.topic)
         if not self.group:
             raise SettingsError("kafka_group: '' must not be empty")
