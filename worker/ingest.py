@@ -91,6 +91,11 @@ class Ingest:
         self._advance(flight)
         return len(raws)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a batch has not been through all steps yet."""
+        return self._flight is not None
+
     def settle(self) -> None:
         """Take the batch that is under way through its last steps."""
         if self._flight is not None:

@@ -16,8 +16,10 @@ log = structlog.get_logger()
 _ADOPTED_ROWS = 1_000
 _ADOPTED_ROWS_BESIDE = 200
 
-# Rows of the k-NN graph that an idle round searches again.
+# Rows of the k-NN graph that a round searches again: while nothing comes, and while the worker
+# keeps up with what comes, which waits for it.
 _REFRESHED_ROWS = 500
+_REFRESHED_ROWS_BESIDE = 50
 
 # Least time between snapshots, also after one that the disk did not take.
 _SNAPSHOT_SECONDS = 10.0
@@ -81,8 +83,10 @@ class Worker:
             while not self._stopping.is_set():
                 self._beat = self._clock.monotonic()
                 self._between_batches()
-                self._idle = not self._ingest.batch(self._poll_seconds())
-                if self._idle:
+                nothing_under_way = not self._ingest.under_way
+                nothing_came = not self._ingest.batch(self._poll_seconds())
+                self._idle = nothing_came and nothing_under_way
+                if nothing_came:
                     self._tidy()
                 self._pause_or_resume()
                 if self._done():
@@ -149,10 +153,17 @@ class Worker:
                 self._snapshot_at = self._clock.monotonic() + _SNAPSHOT_SECONDS
 
     def _tidy(self) -> None:
-        """While nothing comes: room in the store, and neighbours that may be out of date."""
-        self._publishing.relieve()
+        """When all is taken: room in the store, and neighbours that may be out of date.
+
+        A run has the processor before these.
+        """
+        if self._idle:
+            self._publishing.relieve()
+        if self._queue.running is not None:
+            return
+        rows = _REFRESHED_ROWS if self._idle else _REFRESHED_ROWS_BESIDE
         for collection in self._collections:
-            if collection.index.refresh(_REFRESHED_ROWS):
+            if collection.index.refresh(rows):
                 return
 
     def _may_close(self, collection: Collection) -> bool:

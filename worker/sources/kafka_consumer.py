@@ -28,6 +28,8 @@ def connect(settings: KafkaSettings) -> Any:
             metadata_max_age_ms=round(settings.refresh_seconds * 1000),
             max_partition_fetch_bytes=settings.partition_fetch_bytes,
             fetch_max_bytes=settings.fetch_bytes,
+            fetch_min_bytes=settings.gather_bytes,
+            fetch_max_wait_ms=round(settings.gather_seconds * 1000),
         )
     except KafkaError as error:
         protocol = settings.security.get("security_protocol", "PLAINTEXT")

@@ -24,7 +24,9 @@ class KafkaSettings:
 
     `security` holds kafka-python's `security_protocol`, `sasl_*` and `ssl_*` options. The worker
     takes the partitions whose number modulo `workers` is `ordinal`. With `until_end` the source is
-    exhausted once it delivered what was there when it was opened.
+    exhausted once it delivered what was there when it was opened. A broker holds records back until
+    there are `gather_bytes` of them, for `gather_seconds` at most: a batch has its price, whatever
+    its size, and a stream that trickles would otherwise come one record a batch.
     """
 
     bootstrap: str
@@ -39,6 +41,8 @@ class KafkaSettings:
     refresh_seconds: float = 30.0
     partition_fetch_bytes: int = 8 * 2**20
     fetch_bytes: int = 50 * 2**20
+    gather_bytes: int = 2**16
+    gather_seconds: float = 0.05
 
     def __post_init__(self) -> None:
         check_topic("kafka_topic", self.topic)
