@@ -281,6 +281,22 @@ def test_stopping_while_dead_letters_wait(bench, axis):
     assert bench.store.summary("main").images == 1
 
 
+def test_stopping_while_dead_letters_wait_and_more_is_under_way(bench, axis):
+    """What came after the batch that was given up is not committed past it."""
+    bench.topic.append(b"bad", b"not json")
+    bench.send("good", axis(0))
+    bench.dead_letters.down = True
+    worker = bench.worker(batch_records=1)
+    sleep = bench.clock.sleep
+    bench.clock.sleep = lambda seconds: (worker.stop(), sleep(seconds))
+    worker.run()
+    assert bench.topic.committed == {}
+    bench.dead_letters.down = False
+    bench.run()
+    assert len(bench.dead_letters.letters) == 1
+    assert bench.store.summary("main").images == 1
+
+
 def test_every_image_is_announced(bench, axis):
     """Every image has an event when it is first seen, also where Redis is laid out anew."""
     for number in range(2_500):
