@@ -155,9 +155,10 @@ class Worker:
     def _tidy(self) -> None:
         """When all is taken: room in the store, and neighbours that may be out of date.
 
-        A run has the processor before these.
+        A run has the processor before the neighbours.
         """
-        if self._idle:
+        # Also beside a stream that never ends; a poll may bring nothing while more is on its way.
+        if self._idle or not any(self._source.lag().values()):
             self._publishing.relieve()
         if self._queue.running is not None:
             return
