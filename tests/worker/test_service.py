@@ -358,6 +358,30 @@ def test_few_neighbours_are_refreshed_beside_a_stream(bench, axis, searched_agai
     assert 0 < max(beside) < max(searched_again)
 
 
+def test_a_short_wait_is_not_idle(bench, axis, monkeypatch):
+    """While a run is taken over waits are short, and records may be on their way longer."""
+    monkeypatch.setattr("worker.service._ADOPTED_ROWS", 2)
+    monkeypatch.setattr("worker.service._ADOPTED_ROWS_BESIDE", 1)
+    for number in range(40):
+        bench.send(f"a{number}", axis(number % 4, tilt=number / 50))
+    worker = bench.worker()
+    poll = worker._source.poll
+    collection = worker._collections.get("main", dimension=8)
+    idle = []
+
+    def poll_and_note(limit, seconds):
+        if collection.adoption is not None:
+            idle.append(worker._idle)
+        if len(idle) in {3, 6}:
+            bench.send(f"b{len(idle)}", axis(0))
+        return poll(limit, seconds)
+
+    worker._source.poll = poll_and_note
+    worker.run()
+    assert not any(idle[4:10])
+    assert any(idle[10:])
+
+
 def test_no_neighbours_are_refreshed_beside_a_run(bench, axis, searched_again):
     """While a run goes on nothing is searched again."""
     bench.send("first", axis(0))
