@@ -38,6 +38,7 @@ def super_nodes(
             edges.mean,
             nodes[:, columns.NEAR_TEN],
             nodes[:, columns.COHERENCE],
+            edges.ids,
         )
     every = torch.arange(len(view), device=view.device)
     parts = [judged.background.standardise(view, rows)[0] for rows in view.chunks(every)]
@@ -80,7 +81,6 @@ def pair_score(network: HiLanderNetwork, told: NDArray[np.float32]) -> Score:
 
 def write_features(clusters: Clusters, pairs: Pairs, first: int, out: NDArray[np.float32]) -> None:
     """`pair_features` of the pairs from `first` on that fit into `out` [b, 41]."""
-    vectors = (clusters.vectors, clusters.mean, clusters.slot, clusters.merged, clusters.free)
 
     def write(start: int, stop: int) -> None:
         write_pair_features(
@@ -89,7 +89,7 @@ def write_features(clusters: Clusters, pairs: Pairs, first: int, out: NDArray[np
             first + start,
             first + stop,
             clusters.lines,
-            vectors,
+            clusters.vector_sums,
             out[start:],
         )
 

@@ -14,6 +14,7 @@ from models.kernels.blocks import in_blocks
 from models.kernels.columns import COLUMNS
 from models.kernels.edges import count_edges, find_edges, relate_ends, write_features
 from models.kernels.nodes import describe_nodes
+from models.kernels.walk import walk
 from models.view import View, borrow
 
 # Features that exist at once: 16,384 x 38 float32 are 2.4 MiB.
@@ -24,7 +25,7 @@ EDGES_AT_ONCE = 16_384
 class EdgeTable:
     """The `e` edges that are to be judged, between `m` rows of a graph of K <= 127.
 
-    `ids` int64 [m] are the rows, rising, `nodes` float32 [m, 16] what each is by itself
+    `ids` int64 [m] are the rows, `nodes` float32 [m, 16] what each is by itself
     (`models.kernels.columns`). An edge goes from line `i` to line `j` of these, int32 [e]; `place`
     int8 [e] is where j's row stands in the list of i's row, `back` int8 [e] where i's stands in
     that of j's, K if it does not. `shared` int8 [e, 3]: common neighbours among the first 5, 10,
@@ -92,15 +93,24 @@ def edges_of(
 
 
 def edges_of_graph(view: View, context: CollectionContext) -> EdgeTable:
-    """All edges of a graph, each once, from the lower row if both list it."""
-    neighbours = view.neighbours.numpy()
-    counts = np.zeros(len(view), np.int64)
-    in_blocks(lambda start, stop: count_edges(neighbours, start, stop, counts), len(view))
-    last = counts.cumsum()
-    e, first = int(counts.sum()), last - counts
+    """All edges of a graph, each once, from the lower row if both list it.
+
+    Rows, and so edges, come in an order in which neighbours are near each other.
+    """
+    neighbours, n = view.neighbours.numpy(), len(view)
+    ids = walk(neighbours)
+    line_of = np.empty(n, np.int32)
+    line_of[ids] = np.arange(n, dtype=np.int32)
+    counts = np.zeros(n, np.int64)
+    in_blocks(lambda start, stop: count_edges(neighbours, ids, start, stop, counts), n)
+    e, first = int(counts.sum()), counts.cumsum() - counts
     edges = (np.empty(e, np.int32), np.empty(e, np.int32), np.empty(e, np.int8))
-    in_blocks(lambda start, stop: find_edges(neighbours, start, stop, first, edges), len(view))
-    return _related(view, context, np.arange(len(view)), edges)
+
+    def find(start: int, stop: int) -> None:
+        find_edges(neighbours, ids, line_of, start, stop, first, edges)
+
+    in_blocks(find, n)
+    return _related(view, context, ids, edges)
 
 
 def chosen_edges(view: View, context: CollectionContext, wanted: NDArray[np.int64]) -> EdgeTable:

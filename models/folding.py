@@ -2,23 +2,30 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, pad
 
+from models.kernels.blocks import in_blocks
+from models.kernels.network import UNROLLED, answer_rows
 from models.network import CLIP, Logit
 
-# Rows at once: their hidden layers stay in a core's cache, a GPU wants few and large steps.
-BATCH = {"cpu": 1_024, "cuda": 1 << 18}
+# Rows at once where there is no kernel: a GPU wants few and large steps.
+BATCH = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A `Logit` whose last inputs are fixed: they only move the first layer's bias."""
+    """A `Logit` whose last inputs are fixed: they only move the first layer's bias.
+
+    `layers` are as `models.kernels.network.answer_rows` wants them.
+    """
 
     mean: Tensor
     scale: Tensor
-    layers: list[tuple[Tensor, Tensor]]
+    layers: tuple[Tensor, ...]
 
     @staticmethod
     @torch.no_grad()
@@ -26,23 +33,47 @@ class Folded:
         """Fix the last inputs of `logit` to `told` [c]."""
         asked = len(logit.mean) - len(told)
         said = ((told - logit.mean[asked:]) / logit.scale[asked:]).clamp(-CLIP, CLIP)
-        layers = [(layer.weight, layer.bias) for layer in logit.mlp.lins]
-        weight, bias = layers[0]
-        layers[0] = (weight[:, :asked], bias + weight[:, asked:] @ said)
-        flat = [(weight.T.contiguous(), bias) for weight, bias in layers]
-        return Folded(logit.mean[:asked], logit.scale[:asked], flat)
+        (first, bias), (second, bias_2), (third, bias_3) = (
+            (layer.weight, layer.bias) for layer in logit.mlp.lins
+        )
+        bias_1 = bias + first[:, asked:] @ said
+        layers = (
+            _filled(first[:, :asked]),
+            _filled(bias_1),
+            _filled(second),
+            _filled(bias_2),
+            _filled(third.squeeze(0)),
+            bias_3,
+        )
+        return Folded(logit.mean[:asked], logit.scale[:asked], layers)
 
     @torch.no_grad()
     def probability(self, x: Tensor) -> Tensor:
         """[e, f] -> sigmoid of the logits [e]."""
-        kind = "cpu" if x.device.type == "cpu" else "cuda"
-        out = torch.empty(len(x), device=x.device)
-        for part, answer in zip(
-            torch.split(x, BATCH[kind]), torch.split(out, BATCH[kind]), strict=True
-        ):
-            h = part.sub(self.mean).div_(self.scale).clamp_(-CLIP, CLIP)
-            for weight, bias in self.layers[:-1]:
-                h = gelu(torch.addmm(bias, h, weight))
-            weight, bias = self.layers[-1]
-            torch.sigmoid(torch.addmm(bias, h, weight).squeeze(1), out=answer)
+        if x.device.type == "cpu":
+            return torch.from_numpy(self._by_kernel(x.numpy()))
+        parts = [self._on_tensors(part) for part in torch.split(x, BATCH)]
+        return torch.cat(parts) if parts else x.new_empty(0)
+
+    def _by_kernel(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = np.empty(len(x), np.float32)
+        mean, scale = self.mean.numpy(), self.scale.numpy()
+        layers = tuple(tensor.numpy() for tensor in self.layers)
+
+        def answer(start: int, stop: int) -> None:
+            answer_rows(x, start, stop, mean, scale, CLIP, layers, out)
+
+        in_blocks(answer, len(x))
         return out
+
+    def _on_tensors(self, x: Tensor) -> Tensor:
+        first, bias_1, second, bias_2, third, bias_3 = self.layers
+        scaled = x.sub(self.mean).div_(self.scale).clamp_(-CLIP, CLIP)
+        h = gelu(torch.addmm(bias_1, scaled, first[:, : len(self.mean)].T))
+        return torch.sigmoid(gelu(torch.addmm(bias_2, h, second.T)) @ third + bias_3)
+
+
+def _filled(tensor: Tensor) -> Tensor:
+    """`tensor` with zeros up to multiples of what a kernel takes at once."""
+    missing = [-size % UNROLLED for size in reversed(tensor.shape)]
+    return pad(tensor, [side for more in missing for side in (0, more)]).detach().contiguous()

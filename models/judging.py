@@ -104,7 +104,7 @@ def _both_features(edges: EdgeTable, listed: Floats) -> Iterator[tuple[slice, to
 def _listed(edges: EdgeTable, p: Floats) -> Floats:
     out = np.zeros(edges.neighbours.shape, np.float32)
     table = (edges.i, edges.j, edges.place, edges.back)
-    in_blocks(lambda start, stop: spread_answers(table, start, stop, p, out), len(p))
+    in_blocks(lambda start, stop: spread_answers(edges.ids, table, start, stop, p, out), len(p))
     return out
 
 
@@ -115,6 +115,7 @@ def _write_evidence(
 
     def write(start: int, stop: int) -> None:
         write_evidence(
+            edges.ids,
             table,
             block.start + start,
             block.start + stop,

@@ -172,7 +172,7 @@ def test_best_is_the_largest_of_a_clusters_pairs():
     """-1 for a cluster without any."""
     _, pairs = level({(0, 1): 0.9, (1, 2): 0.6})
     pairs.q[:] = pairs.p
-    best, value = best_pairs(pairs, 4)
+    best, value = best_pairs(pairs, np.arange(4))
     assert best.tolist() == [0, 0, 1, -1]
     assert value.tolist() == pytest.approx([0.9, 0.9, 0.6, -1], abs=1e-6)
 
