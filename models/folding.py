@@ -37,15 +37,17 @@ class Folded:
             (layer.weight, layer.bias) for layer in logit.mlp.lins
         )
         bias_1 = bias + first[:, asked:] @ said
+        spare = (0, -len(bias) % UNROLLED)
         layers = (
-            _filled(first[:, :asked]),
-            _filled(bias_1),
-            _filled(second),
-            _filled(bias_2),
-            _filled(third.squeeze(0)),
+            pad(first[:, :asked].T, spare),
+            pad(bias_1, spare),
+            pad(second.T, spare + spare),
+            pad(bias_2, spare),
+            pad(third.squeeze(0), spare),
             bias_3,
         )
-        return Folded(logit.mean[:asked], logit.scale[:asked], layers)
+        parts = (tensor.detach().contiguous() for tensor in layers)
+        return Folded(logit.mean[:asked], logit.scale[:asked], tuple(parts))
 
     @torch.no_grad()
     def probability(self, x: Tensor) -> Tensor:
@@ -69,11 +71,5 @@ class Folded:
     def _on_tensors(self, x: Tensor) -> Tensor:
         first, bias_1, second, bias_2, third, bias_3 = self.layers
         scaled = x.sub(self.mean).div_(self.scale).clamp_(-CLIP, CLIP)
-        h = gelu(torch.addmm(bias_1, scaled, first[:, : len(self.mean)].T))
-        return torch.sigmoid(gelu(torch.addmm(bias_2, h, second.T)) @ third + bias_3)
-
-
-def _filled(tensor: Tensor) -> Tensor:
-    """`tensor` with zeros up to multiples of what a kernel takes at once."""
-    missing = [-size % UNROLLED for size in reversed(tensor.shape)]
-    return pad(tensor, [side for more in missing for side in (0, more)]).detach().contiguous()
+        h = gelu(torch.addmm(bias_1, scaled, first))
+        return torch.sigmoid(gelu(torch.addmm(bias_2, h, second)) @ third + bias_3)

@@ -1,7 +1,6 @@
 """The three small networks on the CPU, by tiles of rows whose hidden layers stay in fast caches.
 
-A tile holds one input of `_ROWS` rows after the other. Places in it are unsigned, since a loop over
-numbers that might be negative is not compiled to whole registers.
+A tile holds one input of `ROWS` rows after the other.
 """
 
 from typing import Any
@@ -9,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from models.kernels.compiled import Array, compiled
+from models.kernels.lanes import LANES, load, multiply_add, spread, store
 
-_U = np.uint64
-_ROWS = _U(128)
-_ZERO, _ONE, _TWO, _THREE = _U(0), _U(1), _U(2), _U(3)
-_SECOND, _THIRD, _FOURTH = _U(128), _U(256), _U(384)
-# Inputs and hidden units are taken four by four.
+# Rows of a tile.
+ROWS = 128
+# Hidden units are taken four by four.
 UNROLLED = 4
-_FOUR = _U(UNROLLED)
 
 # GELU is x Phi(x). Up to |x| = 5, Phi(x) = .5 + x g(u) with u = 2 x^2 / 25 - 1 in [-1, 1]; g is
 # the polynomial by whose falling coefficients x Phi(x) is off least at most, by 1e-6.
@@ -56,17 +53,16 @@ def answer_rows(
 ) -> None:
     """Sigmoid of the logits of the rows `start`..`stop` of x [e, f] into `out` [e].
 
-    logit = w3 gelu(W2 gelu(W1 clip((x - mean) / scale) + b1) + b2) + b3 with `layers` (W1 [h, f'],
-    b1 [h], W2 [h, h], b2 [h], w3 [h], b3 [1]) of which h and f' are multiples of `UNROLLED`;
-    columns of W1 from f on are zero. GELU is right to 1e-5.
+    logit = w3 gelu(W2 gelu(W1 clip((x - mean) / scale) + b1) + b2) + b3 with `layers` (W1 [f, h],
+    b1 [h], W2 [h, h], b2 [h], w3 [h], b3 [1]): inputs x outputs, h a multiple of `UNROLLED`. GELU
+    is right to 1e-5.
     """
-    rows = np.int64(_ROWS)
     first, bias_1, second, bias_2, third, bias_3 = layers
-    tile = np.zeros(first.shape[1] * rows, np.float32)
-    one, two = np.empty(len(bias_1) * rows, np.float32), np.empty(len(bias_2) * rows, np.float32)
-    for begin in range(start, stop, rows):
-        end = min(begin + rows, stop)
-        _standardise(x[begin:end], mean, scale, clip, tile)
+    tile = np.zeros(len(mean) * ROWS, np.float32)
+    one, two = np.empty(len(bias_1) * ROWS, np.float32), np.empty(len(bias_2) * ROWS, np.float32)
+    for begin in range(start, stop, ROWS):
+        end = min(begin + ROWS, stop)
+        _standardise(x[begin:end], mean, scale, np.float32(clip), tile)
         _apply(first, bias_1, tile, one)
         _bend(one)
         _apply(second, bias_2, one, two)
@@ -75,58 +71,56 @@ def answer_rows(
 
 
 @compiled
-def _standardise(x: Any, mean: Any, scale: Any, clip: float, tile: Any) -> None:
-    """Turn the rows x [at most `_ROWS`, f] into columns of `tile`."""
-    far = np.float32(clip)
-    inputs = _U(len(mean))
-    for e in range(_ZERO, _U(len(x))):
-        for f in range(_ZERO, inputs):
-            tile[f * _ROWS + e] = x[e, f]
-    for f in range(_ZERO, inputs):
+def _standardise(x: Any, mean: Any, scale: Any, clip: Any, tile: Any) -> None:
+    """Turn the rows x [at most `ROWS`, f] into columns of `tile`."""
+    for e in range(len(x)):
+        for f in range(len(mean)):
+            tile[f * ROWS + e] = x[e, f]
+    for f in range(len(mean)):
         shift, factor = mean[f], _UNIT / scale[f]
-        for t in range(_ZERO, _ROWS):
-            value = (tile[f * _ROWS + t] - shift) * factor
-            tile[f * _ROWS + t] = min(max(value, -far), far)
+        column = tile[f * ROWS : (f + 1) * ROWS]
+        for t in range(len(column)):
+            column[t] = min(max((column[t] - shift) * factor, -clip), clip)
 
 
 @compiled
 def _apply(weight: Any, bias: Any, tile: Any, out: Any) -> None:
-    """W tile + b, four outputs by four inputs at once: what they share is loaded once."""
-    for o in range(_ZERO, _U(len(bias)), _FOUR):
-        for unit in range(o, o + _FOUR):
-            for t in range(_ZERO, _ROWS):
-                out[unit * _ROWS + t] = bias[unit]
-        for k in range(_ZERO, _U(weight.shape[1]), _FOUR):
-            _add_product(
-                (weight[o], weight[o + _ONE], weight[o + _TWO], weight[o + _THREE]),
-                k,
-                tile,
-                out,
-                o * _ROWS,
+    """W tile + b: four outputs of 32 rows are eight sums, which stay in registers."""
+    for t in range(0, ROWS, 2 * LANES):
+        for o in range(0, len(bias), UNROLLED):
+            a, b, c, d = (
+                spread(bias[o]),
+                spread(bias[o + 1]),
+                spread(bias[o + 2]),
+                spread(bias[o + 3]),
             )
+            a_2, b_2, c_2, d_2 = a, b, c, d
+            for k in range(len(weight)):
+                x, x_2 = load(tile, k * ROWS + t), load(tile, k * ROWS + t + LANES)
+                w = spread(weight[k, o])
+                a, a_2 = multiply_add(w, x, a), multiply_add(w, x_2, a_2)
+                w = spread(weight[k, o + 1])
+                b, b_2 = multiply_add(w, x, b), multiply_add(w, x_2, b_2)
+                w = spread(weight[k, o + 2])
+                c, c_2 = multiply_add(w, x, c), multiply_add(w, x_2, c_2)
+                w = spread(weight[k, o + 3])
+                d, d_2 = multiply_add(w, x, d), multiply_add(w, x_2, d_2)
+            _put(out, o * ROWS + t, a, a_2)
+            _put(out, (o + 1) * ROWS + t, b, b_2)
+            _put(out, (o + 2) * ROWS + t, c, c_2)
+            _put(out, (o + 3) * ROWS + t, d, d_2)
 
 
 @compiled
-def _add_product(weight: Any, k: Any, tile: Any, out: Any, to: Any) -> None:
-    a, b, c, d = weight
-    a0, a1, a2, a3 = a[k], a[k + _ONE], a[k + _TWO], a[k + _THREE]
-    b0, b1, b2, b3 = b[k], b[k + _ONE], b[k + _TWO], b[k + _THREE]
-    c0, c1, c2, c3 = c[k], c[k + _ONE], c[k + _TWO], c[k + _THREE]
-    d0, d1, d2, d3 = d[k], d[k + _ONE], d[k + _TWO], d[k + _THREE]
-    at = k * _ROWS
-    for t in range(_ZERO, _ROWS):
-        x0, x1 = tile[at + t], tile[at + _SECOND + t]
-        x2, x3 = tile[at + _THIRD + t], tile[at + _FOURTH + t]
-        out[to + t] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-        out[to + _SECOND + t] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
-        out[to + _THIRD + t] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
-        out[to + _FOURTH + t] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+def _put(out: Any, at: int, lanes: Any, lanes_2: Any) -> None:
+    store(out, at, lanes)
+    store(out, at + LANES, lanes_2)
 
 
 @compiled
 def _bend(h: Any) -> None:
     """GELU in place."""
-    for t in range(_ZERO, _U(len(h))):
+    for t in range(len(h)):
         x = h[t]
         near = min(max(x, -_FAR), _FAR)
         u = near * near * _TO_UNIT - _UNIT
@@ -138,11 +132,11 @@ def _bend(h: Any) -> None:
 
 @compiled
 def _decide(h: Any, weight: Any, bias: Any, out: Any) -> None:
-    rows = np.int64(_ROWS)
     for t in range(len(out)):
         out[t] = bias
     for unit in range(len(weight)):
+        line = h[unit * ROWS : (unit + 1) * ROWS]
         for t in range(len(out)):
-            out[t] += weight[unit] * h[unit * rows + t]
+            out[t] += weight[unit] * line[t]
     for t in range(len(out)):
-        out[t] = np.float32(1) / (np.float32(1) + np.exp(-out[t]))
+        out[t] = _UNIT / (_UNIT + np.exp(-out[t]))
