@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.levels import find_best, find_due, find_mutual, merge_pairs
+from models.kernels.levels import find_best, find_due, find_mutual, improve_best, merge_pairs
 from models.pairs import Floats, Pairs, Rows
 from models.supernodes import Clusters
 from models.tree import MergeTree
@@ -85,7 +85,8 @@ def _ask(clusters: Clusters, pairs: Pairs, fresh: slice, score: Score) -> NDArra
     if not len(due):
         return best
     pairs.q[due] = score(clusters, pairs.take(due))
-    return best_pairs(pairs, clusters.ids)[0]
+    improve_best(due, pairs.ends, clusters.ids, pairs.q, best, value)
+    return best
 
 
 def best_pairs(pairs: Pairs, ids: Rows) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -114,7 +115,7 @@ def _renamed(
     """
     root[:] = np.arange(len(root))
     root[joined.b] = joined.a
-    grown = np.zeros(len(root), np.bool_)
-    grown[joined.a] = True
-    still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, ids, root, grown, where)
+    changed = np.zeros(len(root), np.bool_)
+    changed[joined.ends] = True
+    still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, ids, root, changed, where)
     return pairs.take(slice(0, count)), slice(still, count)
