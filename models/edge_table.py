@@ -17,8 +17,8 @@ from models.kernels.nodes import describe_nodes
 from models.kernels.walk import walk
 from models.view import View, borrow
 
-# Features that exist at once: 16,384 x 38 float32 are 2.4 MiB.
-EDGES_AT_ONCE = 16_384
+# Features that exist at once, for each thread: 8,192 x 38 float32 are 1.2 MiB.
+EDGES_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +48,34 @@ class EdgeTable:
     def __len__(self) -> int:
         return len(self.i)
 
-    def features(self, more: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """Round 1's input float32 [b, 38], by blocks of edges; each is overwritten by the next.
+    def features(
+        self, start: int = 0, stop: int | None = None, more: int = 0
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Round 1's input float32 [b, 38] of the edges `start`..`stop` (None: to the last).
 
-        With `more`, there are so many further columns, which nothing is written to.
+        By blocks of edges; each is overwritten by the next. With `more`, there are so many further
+        columns, which nothing is written to.
         """
-        buffer = np.empty((min(len(self), EDGES_AT_ONCE), FEATURES + more), np.float32)
-        for start in range(0, len(self), EDGES_AT_ONCE):
-            stop = min(start + EDGES_AT_ONCE, len(self))
-            self._write(start, stop, buffer)
-            yield slice(start, stop), torch.from_numpy(buffer[: stop - start])
+        end = len(self) if stop is None else stop
+        buffer = np.empty((min(end - start, EDGES_AT_ONCE), FEATURES + more), np.float32)
+        for first in range(start, end, EDGES_AT_ONCE):
+            last = min(first + EDGES_AT_ONCE, end)
+            self._write(first, last, buffer)
+            yield slice(first, last), torch.from_numpy(buffer[: last - first])
 
     def _write(self, first: int, last: int, out: NDArray[np.float32]) -> None:
-        known = (self.place, self.back, self.shared, self.directions)
-
-        def write(start: int, stop: int) -> None:
-            write_features(
-                (self.i, self.j),
-                first + start,
-                first + stop,
-                self.ids,
-                self.similarity,
-                self.mean,
-                self.nodes,
-                known,
-                self.quantiles,
-                out[start:],
-            )
-
-        in_blocks(write, last - first)
+        write_features(
+            (self.i, self.j),
+            first,
+            last,
+            self.ids,
+            self.similarity,
+            self.mean,
+            self.nodes,
+            (self.place, self.back, self.shared, self.directions),
+            self.quantiles,
+            out,
+        )
 
 
 def edges_of(

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import gelu, pad
 
-from models.kernels.blocks import in_blocks
 from models.kernels.network import UNROLLED, answer_rows
 from models.network import CLIP, Logit
 
@@ -51,22 +50,17 @@ class Folded:
 
     @torch.no_grad()
     def probability(self, x: Tensor) -> Tensor:
-        """[e, f] -> sigmoid of the logits [e]."""
+        """[e, f] -> sigmoid of the logits [e]; on a CPU by one thread, the one that calls."""
         if x.device.type == "cpu":
-            return torch.from_numpy(self._by_kernel(x.numpy()))
+            return self._by_kernel(x.numpy())
         parts = [self._on_tensors(part) for part in torch.split(x, BATCH)]
         return torch.cat(parts) if parts else x.new_empty(0)
 
-    def _by_kernel(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _by_kernel(self, x: NDArray[np.float32]) -> Tensor:
         out = np.empty(len(x), np.float32)
         mean, scale = self.mean.numpy(), self.scale.numpy()
-        layers = tuple(tensor.numpy() for tensor in self.layers)
-
-        def answer(start: int, stop: int) -> None:
-            answer_rows(x, start, stop, mean, scale, CLIP, layers, out)
-
-        in_blocks(answer, len(x))
-        return out
+        answer_rows(x, mean, scale, CLIP, tuple(tensor.numpy() for tensor in self.layers), out)
+        return torch.from_numpy(out)
 
     def _on_tensors(self, x: Tensor) -> Tensor:
         first, bias_1, second, bias_2, third, bias_3 = self.layers

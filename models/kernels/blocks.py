@@ -1,8 +1,8 @@
-"""Kernels on several cores."""
+"""Work on several cores."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from threading import Thread
 
 import torch
 
@@ -11,13 +11,18 @@ FEWEST = 1_024
 
 
 def in_blocks(task: Callable[[int, int], None], count: int) -> None:
-    """Run task(start, stop) over 0..count, in as many blocks as torch may use threads. Blocks."""
+    """Run task(start, stop) over 0..count, in as many parts as torch may use threads. Blocks.
+
+    The first part, which starts at 0, is the calling thread's. What any of them raises is raised.
+    """
     blocks = max(1, min(torch.get_num_threads(), count // FEWEST))
     edges = [count * block // blocks for block in range(blocks + 1)]
-    spans = list(pairwise(edges))
-    threads = [Thread(target=task, args=span) for span in spans[1:]]
-    for thread in threads:
-        thread.start()
-    task(*spans[0])
-    for thread in threads:
-        thread.join()
+    own, *others = pairwise(edges)
+    if not others:
+        task(*own)
+        return
+    with ThreadPoolExecutor(len(others)) as pool:
+        running = [pool.submit(task, *span) for span in others]
+        task(*own)
+    for future in running:
+        future.result()

@@ -43,15 +43,13 @@ _SLOPE = tuple(
 @compiled
 def answer_rows(
     x: Array,
-    start: int,
-    stop: int,
     mean: Array,
     scale: Array,
     clip: float,
     layers: tuple[Array, ...],
     out: Array,
 ) -> None:
-    """Sigmoid of the logits of the rows `start`..`stop` of x [e, f] into `out` [e].
+    """Sigmoid of the logits of the rows x [e, f] into `out` [e].
 
     logit = w3 gelu(W2 gelu(W1 clip((x - mean) / scale) + b1) + b2) + b3 with `layers` (W1 [f, h],
     b1 [h], W2 [h, h], b2 [h], w3 [h], b3 [1]): inputs x outputs, h a multiple of `UNROLLED`. GELU
@@ -60,8 +58,8 @@ def answer_rows(
     first, bias_1, second, bias_2, third, bias_3 = layers
     tile = np.zeros(len(mean) * ROWS, np.float32)
     one, two = np.empty(len(bias_1) * ROWS, np.float32), np.empty(len(bias_2) * ROWS, np.float32)
-    for begin in range(start, stop, ROWS):
-        end = min(begin + ROWS, stop)
+    for begin in range(0, len(x), ROWS):
+        end = min(begin + ROWS, len(x))
         _standardise(x[begin:end], mean, scale, np.float32(clip), tile)
         _apply(first, bias_1, tile, one)
         _bend(one)

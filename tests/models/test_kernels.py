@@ -167,15 +167,42 @@ def test_a_kernel_bends_as_gelu_does():
     torch.testing.assert_close(actual, logit.probability(x), rtol=0, atol=1e-5)
 
 
-def test_blocks_cover_everything_once():
-    """Three threads fill 5,000 places without a gap."""
-    before, done = torch.get_num_threads(), np.zeros(5000, int)
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
     torch.set_num_threads(3)
-    try:
+    yield
+    torch.set_num_threads(before)
+
+
+class TestBlocks:
+    @pytest.mark.usefixtures("three_threads")
+    def test_cover_everything_once(self):
+        """Three threads fill 5,000 places without a gap."""
+        done = np.zeros(5000, int)
         in_blocks(lambda start, stop: np.add.at(done, np.arange(start, stop), 1), len(done))
-    finally:
-        torch.set_num_threads(before)
-    assert (done == 1).all()
+        assert (done == 1).all()
+
+    @pytest.mark.usefixtures("three_threads")
+    def test_raise_what_one_of_them_raised(self):
+        """A part that failed on another thread is not taken for done."""
+
+        def fail(start, _stop):
+            if start > 0:
+                raise ValueError(start)
+
+        with pytest.raises(ValueError, match="1666"):
+            in_blocks(fail, 5000)
+
+    @pytest.mark.usefixtures("three_threads")
+    def test_give_the_same_answers(self, model, groups):
+        """A run on three threads says what it says on one."""
+        x, _ = groups(400, 10)
+        view = view_of(x, exact_knn(x, 12))
+        context = context_of(view, np.arange(len(x)), conditions("thing", None))
+        several = both_rounds(model.network, view, context)[0]
+        torch.set_num_threads(1)
+        torch.testing.assert_close(both_rounds(model.network, view, context)[0], several)
 
 
 class TestCacheFolder:
