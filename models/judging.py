@@ -67,10 +67,8 @@ def judge_table(
         for block, x in edges.features(start, stop):
             p[block] = first.probability(x).numpy()
             r[block] = x[:, 0].numpy()
-            if start == 0:  # one thread speaks for all
-                report("edges", block.stop / stop / 2)
 
-    in_blocks(judge_first, len(edges))
+    in_blocks(judge_first, len(edges), lambda share: report("edges", share / 2))
     listed = _listed(edges, p)
     evidence = _evidence(edges, listed)
 
@@ -78,10 +76,8 @@ def judge_table(
         for block, x in edges.features(start, stop, more=ROUND_TWO):
             _write_evidence(edges, block, listed, evidence, x.numpy())
             p[block] = second.probability(x).numpy()
-            if start == 0:
-                report("edges", 0.5 + block.stop / stop / 2)
 
-    in_blocks(judge_second, len(edges))
+    in_blocks(judge_second, len(edges), lambda share: report("edges", 0.5 + share / 2))
     return Answers(edges, p, r, _listed(edges, p))
 
 
