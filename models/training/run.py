@@ -46,7 +46,7 @@ class Recipe:
     small_weight: float = 0.3
     edge_plan: Plan = field(default_factory=lambda: Plan(steps=6_000))
     pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000))
-    pair_rounds: tuple[int, ...] = (80, 110, 110)
+    pair_rounds: tuple[int, ...] = (100, 150, 150)
     # Scales each set's own number of episodes.
     variations: float = 1.0
 
