@@ -25,7 +25,8 @@ from worker.recluster.lineage import Lineage
 from worker.recluster.result import RunResult, read_result, resolve
 from worker.store.base import Event, EventKind
 
-# In the folder of runs: a result that waits for a person.
+# In the folder of runs: a result that is being adopted, and one that waits for a person.
+ADOPTING = "adopting"
 HELD = "held"
 
 # A confidence that moved less than this is not worth a write to Redis.

@@ -4,6 +4,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -159,6 +160,11 @@ class Collection:
         new = replace(self.state, **changes)  # type: ignore[arg-type]
         write_state(connection, self.state, new)
         self.state = new
+
+    @property
+    def runs(self) -> Path:
+        """The folder where runs work."""
+        return self.index.directory / "runs"
 
     @property
     def images(self) -> int:

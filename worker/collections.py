@@ -22,15 +22,14 @@ log = structlog.get_logger()
 
 FOLDER = "collections"
 
-# In a collection's folder: where runs work, and the result that is being adopted.
-RUNS = "runs"
-ADOPTING = "adopting"
-
 # Begins the name of a folder that is being made; no collection's name begins so.
 _MAKING = ".making-"
 
 MakeEdges = Callable[[], Edges]
 MayClose = Callable[[Collection], bool]
+
+# Hears of a collection that is about to be closed.
+Closing = Callable[[Collection], object]
 
 
 class Collections:
@@ -41,18 +40,19 @@ class Collections:
         settings: Settings,
         publisher: Publisher,
         make_edges: MakeEdges,
+        closing: Closing,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
         self._make_edges = make_edges
+        self._closing = closing
         self._metrics = metrics
         self._clock = clock
         self._folder = settings.data_dir / FOLDER
         self._open: dict[str, Collection] = {}
         self._reserved: dict[str, Lease] = {}
-        self.closing: Callable[[Collection], object] = lambda _: None
 
     def __iter__(self) -> Iterator[Collection]:
         return iter(list(self._open.values()))
@@ -99,7 +99,7 @@ class Collections:
         )
         try:
             # First, so that what recovery assigns joins the clusters of that run.
-            adopt.resume(collection, directory / RUNS / ADOPTING)
+            adopt.resume(collection, collection.runs / adopt.ADOPTING)
             collection.recover()
             hold(collection, self._clock.time())
             self._publisher.renew(collection)
@@ -180,7 +180,7 @@ class Collections:
     def close(self, collection: Collection) -> None:
         """Take a snapshot, give up the lease and close the files."""
         collection.settle()
-        self.closing(collection)
+        self._closing(collection)
         if collection.index.rows_since_snapshot:
             self.snapshot(collection)
         self.abandon(collection)

@@ -2,31 +2,38 @@
 
 import socket
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from worker.answering import Answering
 from worker.clock import Clock, SystemClock
 from worker.collections import Collections
+from worker.connections import field_names
 from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
-from worker.decode import Decoder, DecodeSettings, FieldNames
+from worker.decode import Decoder, DecodeSettings
 from worker.edges import Edges, ModelEdges
 from worker.errors import SettingsError
 from worker.ingest import Ingest
+from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.parts import Parts
 from worker.positions import Positions
 from worker.publish import Publisher
+from worker.publishing import Publishing
+from worker.recluster.schedule import ScheduleSettings
 from worker.recluster.supervisor import Runner, Supervisor
 from worker.reclustering import Reclustering
+from worker.requests import Mailbox
+from worker.run_queue import RunQueue
 from worker.service import Worker
 from worker.settings import Settings
+from worker.sorting import Sorter
 from worker.sources.base import Source
+from worker.status import StatusBoard
 from worker.store.base import Store
-
-# The worker tries again for ever, and between two attempts looks whether it shall stop.
-_CONNECT_SECONDS = 10.0
+from worker.takeover import Takeover
 
 
 def holder(data_dir: Path) -> str:
@@ -57,139 +64,86 @@ def make_worker(
 
     `edges` and `supervisor` are the model's by default. Raises `DataDirectoryError`.
     """
+    return Worker(
+        make_parts(settings, source, dead_letters, store, metrics, clock, edges, supervisor)
+    )
+
+
+def make_parts(
+    settings: Settings,
+    source: Source,
+    dead_letters: DeadLetters,
+    store: Store,
+    metrics: Metrics,
+    clock: Clock | None = None,
+    edges: Edges | None = None,
+    supervisor: Runner | None = None,
+) -> Parts:
+    """What `make_worker` makes a worker of."""
     clock = clock or SystemClock()
     lock = DirectoryLock(settings.data_dir)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
-    collections = Collections(settings, publisher, make_edges, metrics, clock)
+    queue = RunQueue(_schedule_settings(settings), clock)
+    collections = Collections(settings, publisher, make_edges, queue.note, metrics, clock)
     positions = Positions(settings.data_dir / "positions.sqlite")
-    ingest = Ingest(
-        source,
+    publishing = Publishing(collections, publisher, metrics, clock)
+    sorter = Sorter(
         Decoder(_decode_settings(settings)),
-        dead_letters,
         DeadLetterLimits(
             LimitSettings(max_ratio=settings.bad_ratio, max_consecutive=settings.bad_consecutive)
         ),
         collections,
-        publisher,
         positions,
         metrics,
-        clock,
-        settings.batch_records,
     )
-    reclustering = Reclustering(
-        settings,
-        collections,
-        supervisor or Supervisor(settings.recluster_timeout_seconds),
-        metrics,
-        clock,
+    takeover = Takeover(queue, metrics, clock)
+    runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
+    return Parts(
+        settings=settings,
+        source=source,
+        ingest=Ingest(
+            source,
+            sorter,
+            dead_letters,
+            collections,
+            publishing,
+            positions,
+            metrics,
+            clock,
+            settings.batch_records,
+        ),
+        publishing=publishing,
+        collections=collections,
+        leases=Leases(collections, publisher, metrics, clock, settings.lease_seconds),
+        queue=queue,
+        takeover=takeover,
+        reclustering=Reclustering(settings, collections, queue, takeover, runner, metrics, clock),
+        answering=Answering(
+            Mailbox(settings.data_dir), collections, queue, takeover, metrics, clock
+        ),
+        board=StatusBoard(source, collections, publisher, queue, takeover, metrics, clock),
+        positions=positions,
+        lock=lock,
+        metrics=metrics,
+        clock=clock,
     )
-    return Worker(
-        settings,
-        source,
-        ingest,
-        collections,
-        publisher,
-        reclustering,
-        positions,
-        lock,
-        metrics,
-        clock,
-    )
-
-
-def make_source(settings: Settings) -> Source:
-    """The source that the settings name."""
-    if settings.source == "files":
-        from worker.sources.file_source import FileSource
-
-        return FileSource(
-            settings.files,
-            collection=settings.collection,
-            fields=_field_names(settings),
-            accept_loss=settings.accept_loss,
-        )
-    from worker.sources.kafka_settings import KafkaSettings
-    from worker.sources.kafka_source import KafkaSource
-
-    return KafkaSource(
-        KafkaSettings(
-            bootstrap=settings.kafka_bootstrap,
-            topic=settings.kafka_topic,
-            group=settings.kafka_group,
-            ordinal=settings.worker_ordinal,
-            workers=settings.worker_count,
-            accept_loss=settings.accept_loss,
-            until_end=settings.once,
-            security=kafka_security(settings),
-            start_timeout_seconds=_CONNECT_SECONDS,
-        )
-    )
-
-
-def make_dead_letters(settings: Settings) -> DeadLetters:
-    """Where this source's refused records go: a topic, or a file in the data directory."""
-    if settings.source == "files":
-        from worker.dead_letters.file import FileDeadLetters
-
-        return FileDeadLetters(settings.data_dir / "dead-letters.jsonl")
-    from worker.dead_letters.kafka import KafkaDeadLetters
-
-    return KafkaDeadLetters(
-        settings.kafka_bootstrap,
-        settings.kafka_dead_letter_topic or f"{settings.kafka_topic}.dead",
-        security=kafka_security(settings),
-    )
-
-
-def make_store(settings: Settings) -> Store:
-    """Redis as the settings name it."""
-    from worker.store.redis_store import RedisStore
-
-    return RedisStore(
-        settings.redis_url.get_secret_value(),
-        prefix=settings.redis_prefix,
-        lease_seconds=settings.lease_seconds,
-        events_kept=settings.events_kept,
-    )
-
-
-def kafka_security(settings: Settings) -> Mapping[str, Any]:
-    """kafka-python's security options."""
-    password = settings.kafka_password
-    options = {
-        "security_protocol": settings.kafka_security_protocol,
-        "sasl_mechanism": settings.kafka_sasl_mechanism,
-        "sasl_plain_username": settings.kafka_username,
-        "sasl_plain_password": None if password is None else password.get_secret_value(),
-        "ssl_cafile": _text(settings.kafka_ca_file),
-        "ssl_certfile": _text(settings.kafka_certificate_file),
-        "ssl_keyfile": _text(settings.kafka_key_file),
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _text(path: object) -> str | None:
-    return None if path is None else str(path)
 
 
 def _decode_settings(settings: Settings) -> DecodeSettings:
     return DecodeSettings(
         default_collection=settings.collection,
         max_record_bytes=settings.max_record_bytes,
-        fields=_field_names(settings),
+        fields=field_names(settings),
     )
 
 
-def _field_names(settings: Settings) -> FieldNames:
-    return FieldNames(
-        embedding=settings.embedding_field,
-        id=settings.id_field,
-        collection=settings.collection_field,
-        model=settings.model_field,
-        group=settings.group_field,
-        uri=settings.uri_field,
-        time=settings.time_field,
+def _schedule_settings(settings: Settings) -> ScheduleSettings:
+    return ScheduleSettings(
+        period_seconds=settings.recluster_seconds,
+        new_images=settings.recluster_images,
+        first_images=settings.recluster_first_images,
+        first_seconds=settings.recluster_first_seconds,
     )
 
 

@@ -1,5 +1,7 @@
 """`/metrics`, `/healthz` and `/readyz` on a thread of their own."""
 
+import errno
+import socket
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -11,6 +13,8 @@ from worker.errors import SettingsError
 
 # One answer: whether all is well, and why not.
 Probe = Callable[[], str | None]
+
+_NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 class HttpServer:
@@ -52,7 +56,9 @@ class HttpServer:
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
         except OSError as error:
-            raise SettingsError(f"http_port: {port}: {host}: {error.strerror}") from error
+            host_is_wrong = isinstance(error, socket.gaierror) or error.errno in _NO_SUCH_ADDRESS
+            named = f"http_host: {host!r}" if host_is_wrong else f"http_port: {port}: {host}"
+            raise SettingsError(f"{named}: {error.strerror}") from error
         self._server.daemon_threads = True
         self.address = f"{host}:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)

@@ -11,45 +11,28 @@ free, the one before is assigned, published and committed, and the next is polle
 logged. Each batch goes through its own steps in order, and no batch overtakes another.
 """
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
 from index import Logged, Outcome, reach_fault
-from worker import admission
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.dead_letters.base import DeadLetter, DeadLetters
-from worker.dead_letters.limits import DeadLetterLimits
-from worker.decode import Decoder
-from worker.errors import RejectedError, RetryError, SourceUnavailableError
+from worker.errors import SourceUnavailableError
 from worker.metrics import Metrics
 from worker.positions import Positions
-from worker.publish import Publisher
-from worker.records import Erase, RawRecord, Record
+from worker.publishing import Publishing
+from worker.records import RawRecord
+from worker.sorting import Share, Sorter
 from worker.sources.base import Source
 
 log = structlog.get_logger()
 
-# Updates that one collection publishes between two batches, if so much waits.
-_UPDATES = 8
-
-# How long a store that failed is left alone, and how long dead letters wait between attempts.
+# How long dead letters that could not be kept wait between attempts.
 _RETRY_SECONDS = 1.0
-
-
-@dataclass
-class Share:
-    """What one collection gets of a batch, and the offsets to read next after it."""
-
-    records: list[Record] = field(default_factory=list)
-    positions: dict[str, int] = field(default_factory=dict)
-    times: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,35 +45,33 @@ class Flight:
 
 
 class Ingest:
-    """Takes batches through the seven steps; owned by one thread."""
+    """Takes batches through the seven steps; owned by one thread.
+
+    `meanwhile` is called again and again while a batch cannot be finished; when it returns False
+    the batch is given up.
+    """
 
     def __init__(
         self,
         source: Source,
-        decoder: Decoder,
+        sorter: Sorter,
         dead_letters: DeadLetters,
-        limits: DeadLetterLimits,
         collections: Collections,
-        publisher: Publisher,
+        publishing: Publishing,
         positions: Positions,
         metrics: Metrics,
         clock: Clock,
         batch_records: int,
     ) -> None:
         self._source = source
-        self._decoder = decoder
+        self._sorter = sorter
         self._dead_letters = dead_letters
-        self._limits = limits
         self._collections = collections
-        self._publisher = publisher
+        self._publishing = publishing
         self._positions = positions
         self._metrics = metrics
         self._clock = clock
         self._batch_records = batch_records
-        self._waiting: dict[str, dict[str, float]] = defaultdict(dict)
-        self._store_rests_until = 0.0
-        self._store_failed = False
-        self._grown: set[str] = set()
         self._flight: Flight | None = None
         self.meanwhile: Callable[[], bool] = lambda: True
 
@@ -101,7 +82,7 @@ class Ingest:
         under way. Images that Redis does not take now stay in the outbox. Raises `FatalError`s;
         what was logged then is safe.
         """
-        with self._step("poll"):
+        with self._metrics.step("poll"):
             raws = self._source.poll(
                 self._batch_records, 0.0 if self._flight is not None else timeout_seconds
             )
@@ -124,65 +105,28 @@ class Ingest:
         """Begin step 4 of `flight`, and take the batch before it through its steps 4 to 7."""
         before, self._flight = self._flight, flight
         if flight is not None:
-            with self._step("index"):
+            with self._metrics.step("index"):
                 for collection, logged in flight.logged:
                     collection.insert(logged)
         if before is not None:
-            with self._step("index"):
+            with self._metrics.step("index"):
                 for collection, logged in before.logged:
                     collection.link(logged)
-            with self._step("assign"):
+            with self._metrics.step("assign"):
                 for collection, _ in before.logged:
                     collection.assign()
-        self.publish()
+        self._publishing.publish()
         if before is not None and self._keep(before.letters):
             self._commit(before.following)
-
-    def publish(self) -> None:
-        """Step 6: publish what waits in the outboxes, unless the store failed a moment ago."""
-        if self._clock.monotonic() < self._store_rests_until:
-            return
-        with self._step("publish"):
-            for collection in self._collections:
-                if collection.outbox and not self._publish(collection):
-                    return
-
-    def relieve(self) -> None:
-        """While nothing comes: give one collection that grew more room in the store."""
-        name = self._grown.pop() if self._grown else None
-        for collection in self._collections:
-            if collection.name == name and not collection.outbox:
-                try:
-                    self._publisher.relieve(collection)
-                except RetryError as error:
-                    log.info("more room later", collection=name, error=str(error))
-
-    def unpublished(self) -> int:
-        """Images that wait for the store."""
-        return sum(len(collection.outbox) for collection in self._collections)
-
-    def flush(self) -> None:
-        """Take what is under way to its end, and publish all that waits, also to a store that
-        failed just now; ends if it fails again.
-        """
-        self._store_rests_until = 0.0
-        self.settle()
-        while self.backlog():
-            self.publish()
-
-    def backlog(self) -> bool:
-        """Whether anything waits for the store that does not rest."""
-        rests = self._clock.monotonic() < self._store_rests_until
-        return not rests and any(collection.outbox for collection in self._collections)
 
     def _take(self, raws: Sequence[RawRecord]) -> Flight:
         """Steps 2 and 3."""
         self._metrics.records.inc(len(raws))
         self._metrics.batch_images.observe(len(raws))
-        with self._step("decode"):
-            shares, letters = self._sort(raws)
+        with self._metrics.step("decode"):
+            shares, letters = self._sorter.sort(raws)
             reach_fault("2")
-        with self._step("log"):
+        with self._metrics.step("log"):
             logged = [self._log(name, share) for name, share in shares.items()]
         return Flight(logged, letters, {raw.partition: raw.offset + 1 for raw in raws})
 
@@ -195,54 +139,16 @@ class Ingest:
             self._metrics.images.labels(outcome).inc(count)
         collection.times.ingested = self._clock.time()
         self._metrics.last_ingest.set(collection.times.ingested)
-        changed = {write.id for write in logged.writes if write.outcome is not Outcome.UNCHANGED}
-        self._waiting[name] |= {id_: t for id_, t in share.times.items() if id_ in changed}
+        changed = (write.id for write in logged.writes if write.outcome is not Outcome.UNCHANGED)
+        self._publishing.expect(name, share.times, changed)
         return collection, logged
 
     def _commit(self, following: dict[str, int]) -> None:
         """Step 7: the next start seeks there, and lag displays see it."""
-        with self._step("commit"):
+        with self._metrics.step("commit"):
             self._positions.advance(following, self._source.origin)
             reach_fault("7")
             self._source.commit(following)
-
-    def _sort(self, raws: Sequence[RawRecord]) -> tuple[dict[str, Share], list[DeadLetter]]:
-        """Step 2: decode, check, and sort by collection; skip what a collection has."""
-        shares: dict[str, Share] = defaultdict(Share)
-        letters: list[DeadLetter] = []
-        for raw in raws:
-            key = self._positions.key(raw.partition, raw.offset)
-            try:
-                record = self._decoder.decode(raw)
-                collection = self._admit(record)
-            except RejectedError as error:
-                letters.append(DeadLetter(raw, error.reason, error.detail))
-                self._limits.bad(error.reason)
-                continue
-            self._limits.good()
-            if collection is None:
-                continue
-            if raw.offset < collection.index.positions.get(key, 0):
-                self._metrics.skipped.inc()
-                continue
-            share = shares[record.collection]
-            share.records.append(record)
-            share.positions[key] = raw.offset + 1
-            if raw.time is not None:
-                share.times.setdefault(record.id, raw.time)
-        return shares, letters
-
-    def _admit(self, record: Record) -> Collection | None:
-        """The record's collection; None where there is nothing to erase from."""
-        if isinstance(record, Erase):
-            return self._collections.find(record.collection)
-        collection = self._collections.get(
-            record.collection, dimension=len(record.embedding), model=record.model
-        )
-        admission.check(record, collection.index.dimension, collection.index.model)
-        if collection.index.model is None and record.model is not None:
-            collection.index.name_model(record.model)
-        return collection
 
     def _keep(self, letters: Sequence[DeadLetter]) -> bool:
         """Send dead letters; waits until they are kept, since the position moves on then.
@@ -271,37 +177,3 @@ class Ingest:
                 offset=letter.raw.offset,
             )
         return True
-
-    def _publish(self, collection: Collection) -> bool:
-        """Publish what waits of one collection; False if the store does not take it now."""
-        produced = self._waiting[collection.name]
-        try:
-            for _ in range(_UPDATES):
-                images = self._publisher.publish(collection)
-                if images is None:
-                    break
-                now = self._clock.time()
-                for image in produced.keys() & set(images):
-                    self._metrics.visible_seconds.observe(max(0.0, now - produced.pop(image)))
-                if not images:
-                    break  # only clusters or events wait, and batches come first
-            if not collection.outbox:
-                produced.clear()
-            self._grown.add(collection.name)
-            self._store_failed = False
-        except RetryError as error:
-            self._metrics.store_errors.inc()
-            self._store_rests_until = self._clock.monotonic() + _RETRY_SECONDS
-            if not self._store_failed:
-                log.warning("not published yet", collection=collection.name, error=str(error))
-            self._store_failed = True
-            return False
-        return True
-
-    @contextmanager
-    def _step(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._metrics.step_seconds.labels(name).observe(time.perf_counter() - started)

@@ -26,7 +26,13 @@ def _seconds(value: object) -> object:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-Text = Annotated[str, Field(min_length=1, max_length=256)]
+def _name(value: object) -> object:
+    """An integer that names something (a user, an album, a photo) is as good as a text."""
+    return str(value) if type(value) is int else value
+
+
+Text = Annotated[str, BeforeValidator(_name), Field(min_length=1, max_length=256)]
+CollectionName = Annotated[str, BeforeValidator(_name), Field(pattern=COLLECTION_PATTERN)]
 Seconds = Annotated[
     float, BeforeValidator(_seconds), Field(ge=0, lt=_YEAR_10000, allow_inf_nan=False)
 ]
@@ -37,9 +43,7 @@ class Tags(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", hide_input_in_errors=True)
 
-    collection: str | None = Field(
-        None, pattern=COLLECTION_PATTERN, description="Collection it belongs to."
-    )
+    collection: CollectionName | None = Field(None, description="Collection it belongs to.")
     model: Text | None = Field(None, description="Name of the model that made the embedding.")
     group: Text | None = Field(None, description="Photo that this detection is part of.")
     uri: str | None = Field(None, max_length=4096, description="Where the image is.")

@@ -4,7 +4,9 @@ No label carries an image, cluster or collection: gauges are over all open colle
 they say otherwise. `Metrics` owns its registry, so that tests make as many as they like.
 """
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +64,15 @@ class Metrics:
         self._corrections()
         self._publish()
         self._drift()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Measure a step of the protocol; of a batch, or of its share in it."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.step_seconds.labels(name).observe(time.perf_counter() - started)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self.registry)

@@ -34,7 +34,15 @@ def _split(value: object) -> object:
     return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
 
+def _not_empty(value: object) -> object:
+    if value == "":
+        raise ValueError("must not be empty")
+    return value
+
+
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
+Folder = Annotated[Path, BeforeValidator(_not_empty)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -56,7 +64,9 @@ class Settings(BaseSettings):
         False, description="Go on when the source lost records that were not read (counted)."
     )
 
-    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Brokers, host:port, by commas.")
+    kafka_bootstrap: str = Field(
+        "127.0.0.1:9092", min_length=1, description="Brokers, host:port, by commas."
+    )
     kafka_topic: str = Field("images", min_length=1, description="Topic of the embeddings.")
     kafka_group: str = Field(
         "shoal", min_length=1, description="Group under which offsets are committed, for lag."
@@ -86,7 +96,7 @@ class Settings(BaseSettings):
     redis_prefix: str = Field(
         "shoal", pattern=r"^[A-Za-z0-9._-]{1,32}$", description="First part of every Redis key."
     )
-    lease_seconds: float = Field(
+    lease_seconds: Finite = Field(
         15.0, ge=0.5, description="How long a silent worker keeps its collections."
     )
     events_kept: Positive = Field(100_000, description="Length of the event stream, about.")
@@ -94,7 +104,7 @@ class Settings(BaseSettings):
         100_000, description="Images that may wait for Redis before reading pauses."
     )
 
-    data_dir: Path = Field(Path("data"), description="Folder of logs, indexes and snapshots.")
+    data_dir: Folder = Field(Path("data"), description="Folder of logs, indexes and snapshots.")
     collection: str = Field(
         "main",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}$",
@@ -108,7 +118,9 @@ class Settings(BaseSettings):
     )
 
     batch_records: int = Field(1_000, ge=1, le=100_000, description="Records a batch at most.")
-    poll_seconds: Seconds = Field(0.5, description="Longest wait for the first record of a batch.")
+    poll_seconds: Finite = Field(
+        0.5, gt=0, description="Longest wait for the first record of a batch."
+    )
     max_record_bytes: Positive = Field(2**20, description="Larger records are refused.")
     bad_ratio: float = Field(
         0.5,
@@ -117,7 +129,9 @@ class Settings(BaseSettings):
         description="Share of bad records, of the last 1,000, that stops the worker.",
     )
     bad_consecutive: Positive = Field(100, description="Bad records in a row that stop the worker.")
-    embedding_field: str = Field("embedding", description="JSON field (dotted path) of the vector.")
+    embedding_field: str = Field(
+        "embedding", min_length=1, description="JSON field (dotted path) of the vector."
+    )
     id_field: str | None = Field(
         None, description="JSON field of the image id; default: the record's key."
     )
@@ -140,7 +154,7 @@ class Settings(BaseSettings):
         "thing",
         description="What a cluster is: one picture and its edits, one thing, or one category.",
     )
-    group_size: float | None = Field(
+    group_size: Finite | None = Field(
         None, ge=1, description="About how many images the group of a typical image has."
     )
     weights: Path | None = Field(None, description="Trained model; default: the shipped one.")
@@ -178,6 +192,13 @@ class Settings(BaseSettings):
         "info", description="Least severe log line printed."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Where nothing is the default, an empty value (`SHOAL_WEIGHTS=`) is that."""
+        nothing = {name for name, field in cls.model_fields.items() if field.default is None}
+        return {name: value for name, value in values.items() if value != "" or name not in nothing}
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.worker_ordinal >= self.worker_count:
@@ -185,9 +206,16 @@ class Settings(BaseSettings):
                 f"worker_ordinal: {self.worker_ordinal} must be below worker_count"
                 f" ({self.worker_count})"
             )
-        if self.source == "files" and not self.files:
-            raise ValueError("files: () must name at least one file when source is 'files'")
+        if self.source == "kafka" and self.dead_letter_topic == self.kafka_topic:
+            raise ValueError(
+                f"kafka_dead_letter_topic: {self.kafka_topic!r} must be another than kafka_topic"
+            )
         return self
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where refused records of Kafka go."""
+        return self.kafka_dead_letter_topic or f"{self.kafka_topic}.dead"
 
     @classmethod
     def settings_customise_sources(
@@ -251,5 +279,5 @@ def _explain(error: ValidationError, merged: Mapping[str, Any]) -> str:
         field = Settings.model_fields.get(name)
         secret = field is not None and "Secret" in str(field.annotation)
         shown = "(secret)" if secret else repr(str(value)[:80])
-        lines.append(f"{name}: {shown}: {item['msg']}")
+        lines.append(f"{name}: {shown}: {item['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines)

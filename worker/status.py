@@ -1,43 +1,99 @@
 """What `shoal status` and the gauges say of the collections."""
 
-from collections.abc import Sequence
-
 import numpy as np
+import structlog
 
 from worker.assignments import NONE
+from worker.clock import Clock
 from worker.collection import Collection
+from worker.collections import Collections
+from worker.errors import RetryError
 from worker.metrics import Metrics
+from worker.publish import Publisher
+from worker.run_queue import RunQueue
+from worker.sources.base import Source
+from worker.takeover import Takeover
+
+log = structlog.get_logger()
+
+_SECONDS = 2.0
 
 
-def status(collection: Collection, lag: int, reclustering: bool, held: bool) -> dict[str, object]:
-    """What is published beside the summary. Times are seconds since 1970, None for never."""
-    state, times = collection.state, collection.times
-    return {
-        "rows": collection.index.rows,
-        "provisional": _provisional(collection),
-        "unpublished": len(collection.outbox),
-        "lag": lag,
-        "reclustering": reclustering,
-        "held_run": held,
-        "last_ingest": times.ingested,
-        "last_publish": times.published,
-        "last_recluster": state.clustered_at or None,
-        "last_snapshot": times.snapshot,
-        "holder": collection.lease.holder if collection.lease else None,
-    }
+class StatusBoard:
+    """Sets the gauges, and publishes the status of each collection where it has news."""
 
+    def __init__(
+        self,
+        source: Source,
+        collections: Collections,
+        publisher: Publisher,
+        queue: RunQueue,
+        takeover: Takeover,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._collections = collections
+        self._publisher = publisher
+        self._queue = queue
+        self._takeover = takeover
+        self._metrics = metrics
+        self._clock = clock
+        self._due = 0.0
+        self._told: dict[str, dict[str, object]] = {}
 
-def measure(metrics: Metrics, collections: Sequence[Collection], lag: int, lost: int) -> None:
-    """Set the gauges over all open collections."""
-    metrics.collections.set(len(collections))
-    metrics.live_images.set(sum(c.images for c in collections))
-    metrics.rows.set(sum(c.index.rows for c in collections))
-    metrics.clusters.set(sum(_clusters(c) for c in collections))
-    metrics.provisional.set(sum(map(_provisional, collections)))
-    metrics.unpublished.set(sum(len(c.outbox) for c in collections))
-    metrics.lag.set(lag)
-    metrics.lost.inc(max(0, lost - metrics.lost_seen))
-    metrics.lost_seen = lost
+    def show(self, *, at_once: bool = False) -> None:
+        """Tell how all collections are, now and then, or `at_once`."""
+        now = self._clock.monotonic()
+        if now < self._due and not at_once:
+            return
+        self._due = now + _SECONDS
+        lag = sum(self._source.lag().values())
+        self._measure(lag)
+        try:
+            for collection in self._collections:
+                self._publish(collection, lag)
+        except RetryError as error:
+            log.debug("status not published", error=str(error))
+
+    def _publish(self, collection: Collection, lag: int) -> None:
+        told = self._status(collection, lag)
+        # The lag of the source is no news of each collection.
+        news = told | {"lag": bool(lag)}
+        if self._told.get(collection.name) != news:
+            self._publisher.put_status(collection, told)
+            self._told[collection.name] = news
+
+    def _status(self, collection: Collection, lag: int) -> dict[str, object]:
+        """What is published beside the summary. Times are seconds since 1970, None for never."""
+        state, times = collection.state, collection.times
+        return {
+            "rows": collection.index.rows,
+            "provisional": _provisional(collection),
+            "unpublished": len(collection.outbox),
+            "lag": lag,
+            "reclustering": self._queue.busy(collection),
+            "held_run": self._takeover.is_held(collection),
+            "last_ingest": times.ingested,
+            "last_publish": times.published,
+            "last_recluster": state.clustered_at or None,
+            "last_snapshot": times.snapshot,
+            "holder": collection.lease.holder if collection.lease else None,
+        }
+
+    def _measure(self, lag: int) -> None:
+        """Set the gauges over all open collections."""
+        metrics, collections = self._metrics, list(self._collections)
+        lost = self._source.lost_records
+        metrics.collections.set(len(collections))
+        metrics.live_images.set(sum(c.images for c in collections))
+        metrics.rows.set(sum(c.index.rows for c in collections))
+        metrics.clusters.set(sum(map(_clusters, collections)))
+        metrics.provisional.set(sum(map(_provisional, collections)))
+        metrics.unpublished.set(sum(len(c.outbox) for c in collections))
+        metrics.lag.set(lag)
+        metrics.lost.inc(max(0, lost - metrics.lost_seen))
+        metrics.lost_seen = lost
 
 
 def _clusters(collection: Collection) -> int:

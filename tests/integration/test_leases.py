@@ -55,7 +55,8 @@ def test_paused_worker_cannot_write_when_it_wakes(stage, tools, contents):
     stage.create_topic()
     stream = tools.groups(4, 10)
     stage.send(stream.head(20))
-    settings = {"lease_seconds": 1} | tools.NO_RUNS
+    # Long enough that the second one keeps it on a busy machine.
+    settings = {"lease_seconds": 3} | tools.NO_RUNS
     first = stage.start(**settings).ready()
     stage.published(stream.head(20))
     first.signal(signal.SIGSTOP)

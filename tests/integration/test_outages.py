@@ -16,7 +16,7 @@ def test_redis_comes_back_empty(own_valkey, make_stage, tools):
     stage.published(stream)
     rebuilds = worker.metric("shoal_store_rebuilds_total")
     own_valkey.restart()
-    tools.eventually(lambda: worker.metric("shoal_store_rebuilds_total") > rebuilds, 15)
+    tools.eventually(lambda: worker.metric("shoal_store_rebuilds_total") > rebuilds)
     stage.published(stream)
 
     own_valkey.kill()

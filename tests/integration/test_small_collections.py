@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+SAYINGS = ("name", "belongs", "uncorrect", "apart", "same", "corrections")
 K = 30  # neighbours of the graph, by default
 
 
@@ -33,7 +34,7 @@ def played(module_stage):
 
     def play(*commands):
         """Run (case, command, further arguments) in one process."""
-        lines = [[command, *map(str, arguments)] for _, command, arguments in commands]
+        lines = [[*command.split(), *map(str, arguments)] for _, command, arguments in commands]
         for (case, command, _), told in zip(commands, stage.many(lines), strict=True):
             played[case, command] = told
 
@@ -54,6 +55,7 @@ def played(module_stage):
                 (name, "cluster", [f"{name}.npz", "--output", f"{name}-out.npz", "--json"]),
                 (name, "evaluate", [f"{name}.npz", "--json"]),
                 (name, "worker", [*options(name), *for_worker, "--files", f"{name}.npz"]),
+                (name, "recluster --dry-run", [*options(name), "--json"]),
                 (name, "recluster", [*options(name), "--json"]),
             )
         )
@@ -76,6 +78,26 @@ def played(module_stage):
             )
         )
     )
+    play(
+        *(
+            (name, command, [*arguments, *options(name), "--json"])
+            for name in CASES
+            for first, last in [((ids(name) or ["nobody"])[0], (ids(name) or ["nobody"])[-1])]
+            for command, arguments in (
+                ("name", [largest[name], "Anna"]),
+                ("belongs", [last, largest[name]]),
+                ("uncorrect", ["1"]),
+                ("apart", [first, last]),
+                ("same", [first, last]),
+                ("corrections", []),
+            )
+        ),
+        *(
+            (name, command, ["--collection", name, "--data-dir", stage.folder / "data" / name])
+            for name in CASES
+            for command in ("publish", "discard")
+        ),
+    )
     return played
 
 
@@ -95,11 +117,22 @@ def test_commands_end_well(played, name):
     """Every command ends with status 0; of nothing there is no cluster and no run."""
     told = {command: result for (case, command), result in played.items() if case == name}
     failed = {command: result for command, result in told.items() if result[0] != 0}
+    for command in ("publish", "discard"):
+        status, _, errors = failed.pop(command)
+        assert (status, "no worker runs on it" in errors) == (2, True)
     if name == "n0":
-        status, _, errors = failed.pop("recluster")
-        assert (status, "'n0': not in" in errors) == (2, True)
         status, _, errors = failed.pop("members")
         assert (status, "no cluster 'nobody'" in errors) == (1, True)
+        for command in ("recluster", "recluster --dry-run", *SAYINGS):
+            status, _, errors = failed.pop(command)
+            assert (status, "'n0': not in" in errors) == (2, True)
+    if name == "n1":
+        for command in ("apart", "same"):
+            status, output, _ = failed.pop(command)
+            assert (status, "both are the image 'n1/0'" in output) == (1, True)
+    if name == "same":
+        status, output, _ = failed.pop("apart")
+        assert (status, "exactly the same embedding" in output) == (1, True)
     assert failed == {}
 
 
@@ -139,6 +172,8 @@ def test_worker_publishes(played, name):
         assert (status["provisional"], status["lag"], status["unpublished"]) == (0, 0, 0)
         [answer] = objects(played[name, "recluster"])
         assert answer == {"collection": name, "done": True, "answer": "published"}
+        [shown] = objects(played[name, "recluster --dry-run"])
+        assert (shown["images"], shown["clusters"]) == (n, len(sizes))
     expected = {"n0": 0, "n1": 1, "same": 1}
     assert len(sizes) == expected.get(name, len(sizes))
     assert f"sent {n} records" in played[name, "send"][1]

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 from worker.dead_letters.base import DeadLetter
 from worker.dead_letters.file import FileDeadLetters
@@ -151,14 +151,20 @@ class TestKafkaDeadLetters(DeadLettersContract):
 
     @pytest.fixture
     def messages(self, kafka, topic):
-        """What the topic has."""
-        consumer = KafkaConsumer(
-            f"{topic}.dead",
-            **client_options(kafka.bootstrap, {}, 10),
-            auto_offset_reset="earliest",
-            consumer_timeout_ms=500,
-        )
-        yield lambda: list(consumer)
+        """All that the topic has."""
+        consumer = KafkaConsumer(**client_options(kafka.bootstrap, {}, 10))
+        partition = TopicPartition(f"{topic}.dead", 0)
+
+        def messages():
+            consumer.assign([partition])
+            consumer.seek_to_beginning(partition)
+            (end,) = consumer.end_offsets([partition]).values()
+            found = []
+            while consumer.position(partition) < end:
+                found += consumer.poll(500).get(partition, [])
+            return found
+
+        yield messages
         consumer.close()
 
     @pytest.fixture

@@ -1,5 +1,6 @@
 import json
 import time
+import timeit
 
 import numpy as np
 import pytest
@@ -95,6 +96,19 @@ class TestJson:
         record = decode(raw(json.dumps(body).encode(), key=None), fields=fields)
         assert Upsert("x", "17", None, model="m") == record
 
+    def test_names_may_be_integers(self):
+        """Users, photos and models are often numbers in topics that exist already."""
+        fields = FieldNames(collection="user_id", group="photo_id", model="version")
+        body = {"embedding": [1, 0], "user_id": 7, "photo_id": -4711, "version": 3}
+        record = decode(raw(json.dumps(body).encode()), fields=fields)
+        assert Upsert("7", "cat.jpg", None, model="3", group="-4711") == record
+
+    def test_a_field_without_a_name_is_not_read(self):
+        """What another producer calls `time` or `group` need not be what we do."""
+        body = message(time="noon", group={"of": "friends"})
+        record = decode(raw(body), fields=FieldNames(time="", group=""))
+        assert (record.time, record.group) == (None, None)
+
     @pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e-30, 1e30, 1e200, 1.7e308])
     def test_length_is_computed_without_overflow(self, scale):
         """Very small and very large vectors keep their direction."""
@@ -161,7 +175,8 @@ REFUSALS = {
     "huge integer": (raw(message(embedding=[10**400, 1])), Reason.BAD_FIELD, r"embedding\[0\]"),
     "odd bytes": (raw(b"12345", content_type=FLOAT32), Reason.BAD_FIELD, "5 bytes"),
     "one raw number": (raw(b"1234", content_type=FLOAT32), Reason.BAD_FIELD, "4 bytes"),
-    "model": (raw(message(model=5)), Reason.BAD_FIELD, "model: 5"),
+    "model": (raw(message(model=["m"])), Reason.BAD_FIELD, "model: an array of 1"),
+    "bool model": (raw(message(model=True)), Reason.BAD_FIELD, "model: True"),
     "empty group": (raw(message(group="")), Reason.BAD_FIELD, "group: ''"),
     "long uri": (raw(message(uri="x" * 5000)), Reason.BAD_FIELD, "at most 4096"),
     "time": (raw(message(time="yesterday")), Reason.BAD_FIELD, "time: 'yesterday'"),
@@ -254,7 +269,8 @@ def test_decoding_is_fast():
     """A JSON message of 128 numbers takes about 20 µs; ten times that is a mistake."""
     numbers = np.random.default_rng(1).standard_normal(128).tolist()
     record, decoder = raw(message(embedding=numbers, model="m")), Decoder()
-    started = time.perf_counter()
-    for _ in range(1_000):
-        decoder.decode(record)
-    assert time.perf_counter() - started < 0.2
+    # The processor's time, and the best of five, since the machine may have other things to do.
+    times = timeit.repeat(
+        lambda: decoder.decode(record), timer=time.process_time, number=200, repeat=5
+    )
+    assert min(times) / 200 < 200e-6

@@ -120,15 +120,18 @@ def test_a_bad_line_is_refused_alone(tmp_path):
     assert (bad.key, bad.offset) == (b"bad/1", 1)
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float64(), 5)])
-def test_parquet(tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "id_type"),
+    [(pa.list_(pa.float32()), pa.string()), (pa.list_(pa.float64(), 5), pa.binary())],
+)
+def test_parquet(tmp_path, kind, id_type):
     """Columns are fields of messages, over several row groups."""
     path = tmp_path / "t.parquet"
     moment = datetime(2024, 5, 1, 12, tzinfo=UTC)
     table = pa.table(
         {
             "embedding": pa.array(ROWS.astype(float).tolist(), kind),
-            "id": [f"p{n}" for n in range(12)],
+            "id": pa.array([f"p{n}" for n in range(12)], id_type),
             "collection": ["x", None] * 6,
             "time": [moment] * 12,
             "labels": list(range(12)),

@@ -164,7 +164,9 @@ def test_brokers_that_are_not_there_are_an_error_to_retry(unused_port):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"bootstrap": " "}, "bootstrap"),
+        ({"bootstrap": " , "}, "kafka_bootstrap: ' , ': must be brokers"),
+        ({"bootstrap": "kafka:port"}, "kafka_bootstrap: 'kafka:port': must be brokers"),
+        ({"bootstrap": "kafka:99999"}, "kafka_bootstrap: 'kafka:99999': must be brokers"),
         ({"topic": "a b"}, "topic: 'a b'"),
         ({"topic": ".."}, "topic"),
         ({"group": ""}, "group"),

@@ -23,8 +23,8 @@ def shoal(valkey):
     for command in (get, members, clusters, status):
         app.command()(command)
 
-    def run(*arguments, **options):
-        environment = {"SHOAL_REDIS_URL": valkey.url, "COLUMNS": "200"}
+    def run(*arguments, environment=None, **options):
+        environment = {"SHOAL_REDIS_URL": valkey.url, "COLUMNS": "200"} | (environment or {})
         return CliRunner().invoke(app, arguments, env=environment, **options)
 
     return run
@@ -96,9 +96,27 @@ class TestGet:
         assert "c2" in result.stdout
         assert "0.8" in result.stdout
 
+    def test_long_ids_stay_in_one_piece(self, shoal):
+        """However narrow the terminal is, an id can be copied."""
+        long = "x" * 200
+        shown = shoal("get", long, "a2", environment={"COLUMNS": "40"}).stdout
+        assert any(line.lstrip().startswith(long) for line in shown.splitlines())
+        assert any("c2 " in line and "False" in line for line in shown.splitlines())
+
     def test_unknown_collection(self, shoal):
         """In a collection that is not there every id is unknown."""
         assert objects(shoal("get", "a2", "--json", "--collection", "x"))[0]["cluster"] is None
+
+    def test_config(self, shoal, valkey, tmp_path):
+        """The file says where, before the environment and after the options."""
+        config = tmp_path / "shoal.toml"
+        config.write_text(f'redis_url = "{valkey.url}"\ncollection = "x"\n')
+        options = ("--config", str(config), "--json")
+        nowhere = {"SHOAL_REDIS_URL": "redis://127.0.0.1:1", "SHOAL_COLLECTION": "y"}
+        (found,) = objects(shoal("status", *options, environment=nowhere))
+        assert found["collection"] == "x"
+        (found,) = objects(shoal("status", *options, "--collection", "main", environment=nowhere))
+        assert (found["collection"], found["images"]) == ("main", 3)
 
     def test_no_redis(self, shoal):
         """A Redis that is not there is an error to be tried again."""

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from worker.compose import make_worker
+from worker.alone import Alone
+from worker.compose import make_parts
 from worker.edges import CosineEdges
 from worker.metrics import Metrics
+from worker.service import Worker
 from worker.settings import load
 from worker.testing import (
     InlineRunner,
@@ -71,8 +73,16 @@ class Bench:
 
     def worker(self, **settings):
         """A worker that reads the topic to its end, reclusters and ends."""
+        return Worker(self.parts(**settings))
+
+    def alone(self):
+        """What a command does where no worker runs."""
+        return Alone(self.parts())
+
+    def parts(self, **settings):
+        """What a worker is made of."""
         options = self.settings | {"once": True} | settings
-        return make_worker(
+        return make_parts(
             load(options),
             MemorySource(self.topic, until_end=True),
             self.dead_letters,

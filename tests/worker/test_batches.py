@@ -62,7 +62,7 @@ def test_nobody_sees_an_image_before_it_has_a_cluster(bench, axis):
         bench.send(f"image-{i}", axis(i % 4, tilt=0.01 * i))
     ids = [f"image-{i}" for i in range(8)]
     seen = []
-    publish = worker._ingest.publish
+    publish = worker._publishing.publish
 
     def count():
         publish()
@@ -70,7 +70,7 @@ def test_nobody_sees_an_image_before_it_has_a_cluster(bench, axis):
         if seen[-1] == len(ids):
             worker.stop()
 
-    worker._ingest.publish = count
+    worker._publishing.publish = count
     worker.run()
     assert seen[:3] == [0, 4, 8]
 

@@ -26,7 +26,7 @@ def say(bench, verb, *words):
 
 def alone(bench, verb, *words):
     """Without a running worker."""
-    return bench.worker().say("main", verb, words)
+    return bench.alone().say("main", verb, words)
 
 
 def cluster(bench, image):
@@ -228,16 +228,16 @@ class TestRequests:
         photos.send("late", axis(6))
         worker = photos.worker(once=False)
         rounds, asked, ids = [], [], {}
-        publish = worker._ingest.publish
+        publish = worker._publishing.publish
 
         def on_each_round():
             publish()
-            rounds.append(worker._reclustering.running)
+            rounds.append(worker._queue.running)
             if rounds.count("main") == 1:
-                asked.append(worker._mailbox.send("apart", "main", "a0", "a1"))
+                asked.append(Mailbox(photos.path).send("apart", "main", "a0", "a1"))
             if rounds.count("main") == 3:
                 ids.update({image: cluster(photos, image) for image in ("a0", "a1", "b0")})
-                asked.append(worker._mailbox.send("name", "main", ids["b0"], "pier"))
+                asked.append(Mailbox(photos.path).send("name", "main", ids["b0"], "pier"))
             if rounds.count("main") == 5:
                 photos.runner.holding = False
             if len(rounds) > 60 or (
@@ -245,8 +245,8 @@ class TestRequests:
             ):
                 worker.stop()
 
-        worker._ingest.publish = on_each_round
-        worker._reclustering.request(worker._collections.get("main"))
+        worker._publishing.publish = on_each_round
+        worker._queue.request(worker._collections.get("main"))
         worker.run()
         assert photos.store.summary("main").generation == 2
         assert ids["a0"] != ids["a1"]
@@ -263,18 +263,18 @@ class TestRequests:
         photos.send("late", [1, 1, 1, 1, 1, 1, 1, 1])
         worker = photos.worker()
         collection = worker._collections.get("main")
-        publish = worker._ingest.publish
+        publish = worker._publishing.publish
         adopting = []
 
         def on_each_round():
             publish()
             adopting.append(collection.adoption is not None)
             if adopting.count(True) == 2 and adopting[-1]:
-                worker._mailbox.send("apart", "main", "a0", "b0")
+                Mailbox(photos.path).send("apart", "main", "a0", "b0")
             if adopting[-1]:
                 assert len(collection.corrections) == 0
 
-        worker._ingest.publish = on_each_round
+        worker._publishing.publish = on_each_round
         worker.run()
         photos.run()
         assert adopting.count(True) > 5
@@ -289,7 +289,7 @@ class TestRequests:
         first, second = cluster(photos, "a0"), cluster(photos, "a1")
         alone(photos, "name", second, "quay")
         worker = photos.worker()
-        worker._mailbox.send("publish", "main")
+        Mailbox(photos.path).send("publish", "main")
         worker.run()
         assert together(photos, "a0", "b0") or together(photos, "a1", "b0")
         assert cluster(photos, "a1") == second != cluster(photos, "a0")

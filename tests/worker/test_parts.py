@@ -111,6 +111,12 @@ def test_port_in_use_is_named():
         server.close()
 
 
+def test_host_that_is_none_is_named():
+    """An address that this machine does not have is an error that names the setting."""
+    with pytest.raises(SettingsError, match=r"http_host: '203\.0\.113\.1'"):
+        HttpServer("203.0.113.1", 0, Metrics().registry, lambda: None, lambda: None)
+
+
 def test_metrics_names():
     """Every metric is ours, in base units, and has a meaning."""
     text = generate_latest(Metrics().registry).decode()

@@ -9,6 +9,7 @@ from worker.errors import (
     LeaseError,
     StoreUnavailableError,
 )
+from worker.requests import Mailbox
 from worker.testing import MemoryTopic
 
 
@@ -168,19 +169,19 @@ def test_store_away(bench, axis):
         bench.send(f"a{number}", axis(number % 3, tilt=number / 50))
     bench.store.down = True
     worker = bench.worker(once=False)
-    publish = worker._ingest.publish
+    publish = worker._publishing.publish
     rounds = []
 
     def count():
         publish()
         bench.clock.advance(2.0)
-        rounds.append(worker._ingest.unpublished())
+        rounds.append(worker._publishing.unpublished())
         if len(rounds) == 3:
             bench.store.down = False
         if len(rounds) == 8:
             worker.stop()
 
-    worker._ingest.publish = count
+    worker._publishing.publish = count
     worker.run()
     assert rounds[1] == 10
     assert rounds[-1] == 0
@@ -206,7 +207,7 @@ def test_too_much_unpublished_pauses_reading(bench, axis):
     bench.store.down = True
     worker = bench.worker(once=False, max_unpublished="10", batch_records="10")
     reasons = []
-    publish = worker._ingest.publish
+    publish = worker._publishing.publish
 
     def count():
         publish()
@@ -217,7 +218,7 @@ def test_too_much_unpublished_pauses_reading(bench, axis):
         if len(reasons) == 12:
             worker.stop()
 
-    worker._ingest.publish = count
+    worker._publishing.publish = count
     worker.run()
     assert "10 images wait for Redis" in reasons[3]
     assert None in reasons[4:]
@@ -359,7 +360,7 @@ def test_rebuild_is_tried_again(bench, axis):
 def _run_rounds(bench, rounds):
     """Run a worker for so many rounds of its loop, ten seconds apart."""
     worker = bench.worker(once=False)
-    publish = worker._ingest.publish
+    publish = worker._publishing.publish
     left = [rounds]
 
     def count():
@@ -369,7 +370,7 @@ def _run_rounds(bench, rounds):
         if left[0] == 0:
             worker.stop()
 
-    worker._ingest.publish = count
+    worker._publishing.publish = count
     worker.run()
 
 
@@ -424,21 +425,21 @@ def test_request_during_a_run_gets_a_run_of_its_own(bench, axis):
     bench.runner.holding = True
     worker = bench.worker(once=False)
     rounds = []
-    publish = worker._ingest.publish
+    publish = worker._publishing.publish
 
     def on_each_round():
         publish()
-        rounds.append(worker._reclustering.running)
+        rounds.append(worker._queue.running)
         if rounds.count("main") == 1:
             bench.send("late", axis(0, tilt=2))
-            worker._mailbox.send("recluster", "main")
+            Mailbox(bench.path).send("recluster", "main")
         if rounds.count("main") == 5:
             bench.runner.holding = False
         states = bench.states("late")
         if len(rounds) > 40 or (states[0] and not states[0].provisional):
             worker.stop()
 
-    worker._ingest.publish = on_each_round
+    worker._publishing.publish = on_each_round
     worker.run()
     assert not bench.states("late")[0].provisional
     assert bench.states("late")[0].generation == 2
@@ -456,8 +457,8 @@ def test_held_run_waits_for_a_person(bench, axis):
     assert [s.cluster for s in bench.states("a0", "a1")] == [s.cluster for s in before]
     worker = bench.worker()
     collection = worker._collections.get("main")
-    assert worker._reclustering.is_held(collection)
-    worker._mailbox.send("publish", "main")
+    assert worker._parts.takeover.is_held(collection)
+    Mailbox(bench.path).send("publish", "main")
     worker.run()
     assert len({s.cluster for s in bench.states("a0", "a1", "a2", "late")}) == 1
 

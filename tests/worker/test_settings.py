@@ -24,11 +24,14 @@ def test_rising_order(monkeypatch, tmp_path):
     [
         ({"http_port": "99999"}, "http_port: '99999': .*65535"),
         ({"source": "rabbit"}, "source: 'rabbit': .*'kafka' or 'files'"),
-        ({"source": "files"}, "files: .*at least one file"),
         ({"worker_ordinal": "3"}, "worker_ordinal: 3 must be below worker_count"),
         ({"redis_prefix": "a b"}, "redis_prefix: 'a b'"),
         ({"collection": "../etc"}, "collection: '../etc'"),
         ({"bad_ratio": "0"}, "bad_ratio: '0'"),
+        ({"data_dir": ""}, "data_dir: '': must not be empty"),
+        ({"embedding_field": ""}, "embedding_field: '': .*at least 1 character"),
+        ({"lease_seconds": "inf"}, "lease_seconds: 'inf': .*finite"),
+        ({"kafka_dead_letter_topic": "images"}, "kafka_dead_letter_topic: 'images' must be anoth"),
         ({"recluster_seconds": "soon"}, "recluster_seconds: 'soon'"),
     ],
 )
@@ -36,6 +39,16 @@ def test_what_cannot_work(options, message):
     """A setting that cannot work is named with its value and what is allowed."""
     with pytest.raises(SettingsError, match=message):
         load(options)
+
+
+def test_nothing_is_nothing(monkeypatch):
+    """An empty variable is the default where that is nothing, as templates leave them behind."""
+    for name in ("ID_FIELD", "GROUP_SIZE", "WEIGHTS", "KAFKA_CA_FILE", "KAFKA_PASSWORD"):
+        monkeypatch.setenv(f"SHOAL_{name}", "")
+    settings = load({"kafka_username": ""})
+    unset = (settings.id_field, settings.group_size, settings.weights, settings.kafka_ca_file)
+    assert unset == (None, None, None, None)
+    assert (settings.kafka_password, settings.kafka_username) == (None, None)
 
 
 def test_secrets_are_not_shown():

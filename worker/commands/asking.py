@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from worker import logs
-from worker.compose import make_store, make_worker
+from worker.alone import Alone
+from worker.compose import make_parts
+from worker.connections import make_store
 from worker.dead_letters.no_letters import NoDeadLetters
 from worker.errors import SettingsError
 from worker.lock import is_locked
 from worker.metrics import Metrics
 from worker.requests import Mailbox, Verb
-from worker.service import Worker
 from worker.settings import Settings
 from worker.sources.no_source import NoSource
 
@@ -36,10 +37,11 @@ def answered(settings: Settings, verb: Verb, timeout_seconds: float, *words: str
     return answer or f"failed: no answer within {timeout_seconds:g} s; the request stands"
 
 
-def worker_alone(settings: Settings) -> Worker:
-    """A worker that reads nothing, for where none runs on the data directory."""
+def alone(settings: Settings) -> Alone:
+    """For where no worker runs on the data directory; it takes the lock of that."""
     logs.configure(settings.log_format, "warning")
-    return make_worker(settings, NoSource(), NoDeadLetters(), make_store(settings), Metrics())
+    store = make_store(settings)
+    return Alone(make_parts(settings, NoSource(), NoDeadLetters(), store, Metrics()))
 
 
 def tell(collection: str, answer: str, as_json: bool) -> None:

@@ -56,7 +56,8 @@ def demo(
             TimeElapsedColumn(),
             console=console,
         ) as progress:
-            task = progress.add_task("digits sent through the topic", total=len(digits.ids))
+            what = "digits sent through the topic" if addresses.kafka else "digits read from a file"
+            task = progress.add_task(what, total=len(digits.ids))
             figures = play(
                 digits, addresses, host, lambda done: progress.update(task, completed=done)
             )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.commands.reading import (
-    DEFAULT_PREFIX,
-    DEFAULT_REDIS_URL,
     AsJson,
     Collection,
+    Config,
     Prefix,
     RedisUrl,
+    find_place,
     print_object,
     print_table,
 )
@@ -28,9 +28,10 @@ def get(
     ids: Annotated[
         list[str], typer.Argument(help="Image ids; - reads them from standard input, one a line.")
     ],
-    redis_url: RedisUrl = DEFAULT_REDIS_URL,
-    prefix: Prefix = DEFAULT_PREFIX,
-    collection: Collection = "main",
+    redis_url: RedisUrl = None,
+    prefix: Prefix = None,
+    collection: Collection = None,
+    config: Config = None,
     json: AsJson = False,
 ) -> None:
     """Print the current cluster of each image."""
@@ -38,11 +39,12 @@ def get(
     from worker.store.plan import chunks
 
     rows: list[tuple[object, ...]] = []
-    with Client(redis_url, prefix) as client:
+    place = find_place(redis_url, prefix, collection, config)
+    with Client(place.redis_url, place.redis_prefix) as client:
         for part in chunks(_wanted(ids), _IDS_PER_REQUEST):
-            states = client.get(collection, part)
+            states = client.get(place.collection, part)
             clusters = list(dict.fromkeys(state.cluster for state in states if state))
-            names = dict(zip(clusters, client.names(collection, clusters), strict=True))
+            names = dict(zip(clusters, client.names(place.collection, clusters), strict=True))
             for image, state in zip(part, states, strict=True):
                 found = _as_json(image, state, names)
                 if json:
@@ -50,7 +52,7 @@ def get(
                 else:
                     rows.append(tuple(found.values()))
     if not json:
-        print_table(f"images of {collection}", _FIELDS, rows)
+        print_table(f"images of {place.collection}", _FIELDS, rows)
 
 
 def _wanted(ids: list[str]) -> Iterable[str]:

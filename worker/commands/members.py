@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from worker.commands.reading import (
-    DEFAULT_PREFIX,
-    DEFAULT_REDIS_URL,
     AsJson,
     Collection,
+    Config,
     Prefix,
     RedisUrl,
+    find_place,
     print_object,
     print_table,
 )
@@ -18,19 +18,21 @@ from worker.commands.reading import (
 
 def members(
     cluster: Annotated[str, typer.Argument(help="The cluster's id.")],
-    redis_url: RedisUrl = DEFAULT_REDIS_URL,
-    prefix: Prefix = DEFAULT_PREFIX,
-    collection: Collection = "main",
+    redis_url: RedisUrl = None,
+    prefix: Prefix = None,
+    collection: Collection = None,
+    config: Config = None,
     json: AsJson = False,
 ) -> None:
     """Print the images of a cluster, or what became of it if it is retired."""
     from worker.client import Client
 
-    with Client(redis_url, prefix) as client:
-        state = client.cluster(collection, cluster)
-        images = client.members(collection, cluster)
+    place = find_place(redis_url, prefix, collection, config)
+    with Client(place.redis_url, place.redis_prefix) as client:
+        state = client.cluster(place.collection, cluster)
+        images = client.members(place.collection, cluster)
     if state is None:
-        typer.echo(f"collection {collection!r} has no cluster {cluster!r}", err=True)
+        typer.echo(f"collection {place.collection!r} has no cluster {cluster!r}", err=True)
         raise typer.Exit(1)
     if json:
         print_object(

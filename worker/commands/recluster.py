@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from worker.commands.asking import AsJson, Timeout, ask, tell, worker_alone
+from worker.alone import Alone
+from worker.commands.asking import AsJson, Timeout, alone, ask, tell
 from worker.errors import FatalError, RetryError, SettingsError, StoreUnavailableError
 from worker.lock import is_locked
 from worker.options import with_settings
 from worker.recluster.result import RunResult
-from worker.service import Worker
 from worker.settings import Settings
 
 
@@ -33,11 +33,11 @@ def recluster(
             raise SettingsError("dry_run: a worker runs on this data directory; stop it first")
         ask(settings, "recluster", timeout, as_json)
         return
-    alone = worker_alone(settings)
+    here = alone(settings)
     if not dry_run:
-        tell(settings.collection, alone.recluster(settings.collection), as_json)
+        tell(settings.collection, here.recluster(settings.collection), as_json)
         return
-    result = _preview(alone, settings.collection)
+    result = _preview(here, settings.collection)
     outcome = {
         "collection": settings.collection,
         "images": result.drift.images,
@@ -50,10 +50,10 @@ def recluster(
     print(json.dumps(outcome, indent=None if as_json else 2))
 
 
-def _preview(alone: Worker, collection: str) -> RunResult:
+def _preview(here: Alone, collection: str) -> RunResult:
     """What a run would do; a run that fails would most likely fail again, so that is final."""
     try:
-        return alone.preview(collection)
+        return here.preview(collection)
     except StoreUnavailableError:
         raise
     except RetryError as error:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.commands.asking import answered, tell, worker_alone
+from worker.commands.asking import alone, answered, tell
 from worker.lock import is_locked
 from worker.requests import Saying
 from worker.settings import Settings
@@ -20,7 +20,7 @@ def said(settings: Settings, saying: Saying, timeout_seconds: float, *words: str
     """The answer of the worker of the data directory, or of one made for the purpose."""
     if is_locked(settings.data_dir):
         return answered(settings, saying, timeout_seconds, *words)
-    return worker_alone(settings).say(settings.collection, saying, words)
+    return alone(settings).say(settings.collection, saying, words)
 
 
 def say(

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from worker.decode import Decoder, DecodeSettings
-from worker.errors import RejectedError
+from worker.errors import RejectedError, SettingsError
 from worker.message import check_collection
 from worker.records import Upsert
 from worker.sending import Format, Sender
@@ -28,20 +28,29 @@ def send(
         list[Path], typer.Argument(help="Files of embeddings: npz, npy, jsonl, parquet.")
     ],
     topic: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--topic", "--kafka-topic", envvar="SHOAL_KAFKA_TOPIC", help="An existing topic."
+            "--topic",
+            "--kafka-topic",
+            help="An existing topic. [SHOAL_KAFKA_TOPIC]",
+            metavar="TOPIC",
         ),
-    ],
+    ] = None,
     bootstrap: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--bootstrap",
             "--kafka-bootstrap",
-            envvar="SHOAL_KAFKA_BOOTSTRAP",
-            help="Brokers, host:port, by commas.",
+            help="Brokers, host:port, by commas. [SHOAL_KAFKA_BOOTSTRAP]",
+            metavar="HOST:PORT",
         ),
-    ] = "127.0.0.1:9092",
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", envvar="SHOAL_CONFIG", help="TOML file of settings.", metavar="FILE"
+        ),
+    ] = None,
     collection: Annotated[
         str | None, typer.Option(help="Collection of rows that name none.")
     ] = None,
@@ -57,15 +66,19 @@ def send(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from worker.compose import kafka_security
+    from worker.kafka_security import kafka_security
     from worker.settings import load
     from worker.sources.file_source import FileSource
 
+    settings = load({"kafka_topic": topic, "kafka_bootstrap": bootstrap}, config)
+    if "kafka_topic" not in settings.model_fields_set:
+        raise SettingsError("kafka_topic: say where to send to, with --topic or otherwise")
     if collection is not None:
         check_collection(collection)
     source = FileSource(files)
     source.open({})
-    sender = Sender(bootstrap, topic, format, kafka_security(load({})))
+    security = kafka_security(settings)
+    sender = Sender(settings.kafka_bootstrap, settings.kafka_topic, format, security)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     started = time.monotonic()
     with closing(source), closing(sender), Progress(*columns, console=Console(stderr=True)) as bar:
@@ -82,7 +95,7 @@ def send(
                 bar.update(task, completed=count)
         sender.flush()
         bar.update(task, completed=sent + len(refusals))
-    _report(sent, time.monotonic() - started, topic, refusals)
+    _report(sent, time.monotonic() - started, settings.kafka_topic, refusals)
 
 
 def _rows(source: Source, decoder: Decoder, model: str | None) -> Iterator[Upsert | str]:

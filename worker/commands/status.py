@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.commands.reading import (
-    DEFAULT_PREFIX,
-    DEFAULT_REDIS_URL,
     AsJson,
     Collection,
+    Config,
     Prefix,
     RedisUrl,
+    find_place,
     print_object,
     print_table,
     utc,
@@ -29,16 +29,18 @@ def status(
     every: Annotated[
         bool, typer.Option("--all", help="Every collection; with --json one object a line.")
     ] = False,
-    redis_url: RedisUrl = DEFAULT_REDIS_URL,
-    prefix: Prefix = DEFAULT_PREFIX,
-    collection: Collection = "main",
+    redis_url: RedisUrl = None,
+    prefix: Prefix = None,
+    collection: Collection = None,
+    config: Config = None,
     json: AsJson = False,
 ) -> None:
     """Print images, clusters, rows, generation, lag and the times of the last successes."""
     from worker.client import Client
 
-    with Client(redis_url, prefix) as client:
-        names = client.collections() if every else [collection]
+    place = find_place(redis_url, prefix, collection, config)
+    with Client(place.redis_url, place.redis_prefix) as client:
+        names = client.collections() if every else [place.collection]
         states = [_merged(name, client.summary(name), client.status(name)) for name in names]
     if json:
         for state in states:
@@ -49,7 +51,7 @@ def status(
     else:
         published = "" if states[0]["published"] else " (nothing published yet)"
         cells = [(name, _cell(name, value)) for name, value in states[0].items()]
-        print_table(f"collection {collection}{published}", ["", ""], cells)
+        print_table(f"collection {place.collection}{published}", ["", ""], cells)
 
 
 def _merged(

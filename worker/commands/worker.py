@@ -10,7 +10,8 @@ import structlog
 import typer
 
 from worker import __version__, logs
-from worker.compose import make_dead_letters, make_source, make_store, make_worker
+from worker.compose import make_worker
+from worker.connections import make_dead_letters, make_source, make_store
 from worker.file_limit import check_open_collections, raise_file_limit
 from worker.http import HttpServer
 from worker.metrics import Metrics

@@ -15,6 +15,7 @@ from kafka.errors import (
 
 from worker.dead_letters.base import DeadLetter
 from worker.sources.kafka_client import client_options, translate
+from worker.sources.kafka_settings import check_topic
 
 HEADER_PREFIX = "shoal-"
 _TIMEOUT_SECONDS = 10.0
@@ -36,7 +37,8 @@ class KafkaDeadLetters:
     """Sends refused records to `topic` as they were, with headers that say why and whence.
 
     Connects at the first letter, and creates the topic with the brokers' defaults if it is
-    missing. A record too large for the topic goes without its value and its own headers.
+    missing. A record too large for the topic goes without its value and its own headers. Raises
+    `SettingsError` for a name that no topic can have.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class KafkaDeadLetters:
         security: Mapping[str, Any] | None = None,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
+        check_topic("kafka_dead_letter_topic", topic)
         self._options = client_options(bootstrap, security or {}, timeout_seconds)
         self._topic = topic
         self._timeout_seconds = timeout_seconds

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from kafka import errors
+from kafka.cluster import collect_hosts
 from kafka.net.inet import KafkaNetSocket
 
 from worker.errors import DependencyError, SettingsError, ShoalError, SourceUnavailableError
@@ -46,7 +47,8 @@ def client_options(
 ) -> dict[str, Any]:
     """Options for any client of kafka-python; also calms its logging.
 
-    Raises `SettingsError` for an option that has nothing to do with security.
+    Raises `SettingsError` for brokers that are none, and for an option that has nothing to do with
+    security.
     """
     unknown = sorted(set(security) - SECURITY_OPTIONS)
     if unknown:
@@ -54,13 +56,26 @@ def client_options(
         raise SettingsError(f"security: {', '.join(unknown)} is unknown; allowed: {allowed}")
     calm_logging()
     return {
-        "bootstrap_servers": [server.strip() for server in bootstrap.split(",")],
+        "bootstrap_servers": _servers(bootstrap),
         "client_id": "shoal",
         "bootstrap_timeout_ms": round(timeout_seconds * 1000),
         "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
         "proxy_url": f"{_DIRECT}://",
         **security,
     }
+
+
+def _servers(bootstrap: str) -> list[str]:
+    servers = [server.strip() for server in bootstrap.split(",") if server.strip()]
+    try:
+        ports = [port for _, port, _ in collect_hosts(servers)]
+    except ValueError:
+        ports = []
+    if not ports or not all(0 < port < 2**16 for port in ports):
+        raise SettingsError(
+            f"kafka_bootstrap: {bootstrap!r}: must be brokers, host:port, by commas"
+        )
+    return servers
 
 
 def translate(error: Exception, doing: str) -> ShoalError:

@@ -10,6 +10,14 @@ from worker.errors import SettingsError
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
+def check_topic(setting: str, name: str) -> None:
+    """Raise `SettingsError` if `name`, the value of `setting`, cannot be that of a topic."""
+    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
+        raise SettingsError(
+            f"{setting}: {name[:80]!r} must be 1 to 249 letters, digits, dots, - or _"
+        )
+
+
 @dataclass(frozen=True)
 class KafkaSettings:
     """What to read and how. Raises `SettingsError` for values that cannot work.
@@ -37,17 +45,13 @@ class KafkaSettings:
     gather_seconds: float = 0.05
 
     def __post_init__(self) -> None:
-        if not self.bootstrap.strip():
-            raise SettingsError("bootstrap: '' must name brokers as host:port, by commas")
-        if not _TOPIC.fullmatch(self.topic) or self.topic in {".", ".."}:
-            raise SettingsError(
-                f"topic: {self.topic[:80]!r} must be 1 to 249 letters, digits, dots, - or _"
-            )
+        check_topic("kafka_topic", self.topic)
         if not self.group:
-            raise SettingsError("group: '' must not be empty")
+            raise SettingsError("kafka_group: '' must not be empty")
         if not 0 <= self.ordinal < self.workers:
             raise SettingsError(
-                f"ordinal: {self.ordinal} must be at least 0 and below workers ({self.workers})"
+                f"worker_ordinal: {self.ordinal} must be at least 0 and below workers"
+                f" ({self.workers})"
             )
 
     def takes(self, partition: int) -> bool:

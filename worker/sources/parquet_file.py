@@ -67,9 +67,9 @@ class ParquetFile:
     def _record(self, row: int, place: int) -> RawRecord:
         values = {name: column[place] for name, column in self._table.items()}
         vector, id_ = values.pop("embedding"), values.pop("id", None)
-        key = self._labels.key(row, self.rows) if id_ is None else str(id_).encode()
+        key = self._labels.key(row, self.rows) if id_ is None else _bytes(id_)
         headers = tuple(
-            (getattr(self._labels.fields, name), _header(value))
+            (getattr(self._labels.fields, name), _bytes(value))
             for name, value in values.items()
             if value is not None
         )
@@ -115,6 +115,9 @@ def _vectors(column: Any) -> list[bytes]:
     return vectors
 
 
-def _header(value: object) -> bytes:
+def _bytes(value: object) -> bytes:
+    """A cell as it stands in a header or a key; columns of text may be marked as bytes."""
+    if isinstance(value, bytes):
+        return value
     text = value.isoformat() if isinstance(value, datetime) else str(value)
     return text.encode()

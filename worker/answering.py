@@ -1,0 +1,93 @@
+"""Carries out what people ask of a running worker, and answers."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from worker.clock import Clock
+from worker.collection import Collection
+from worker.collections import Collections
+from worker.metrics import Metrics
+from worker.requests import Mailbox, Request, Saying
+from worker.run_queue import RunQueue
+from worker.saying import SayingError, say
+from worker.takeover import Takeover
+
+log = structlog.get_logger()
+
+
+class Answering:
+    """Reads the mailbox; a request whose answer takes a run is kept in mind until that ended."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        collections: Collections,
+        queue: RunQueue,
+        takeover: Takeover,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._mailbox = mailbox
+        self._collections = collections
+        self._queue = queue
+        self._takeover = takeover
+        self._metrics = metrics
+        self._clock = clock
+        self._waiting: list[Request] = []
+
+    def answer(self) -> None:
+        """Begin what is newly asked, and answer what has ended; waits for nothing."""
+        known = {request.id for request in self._waiting}
+        self._waiting += [
+            request
+            for request in self._mailbox.pending()
+            if request.id not in known and self._begin(request)
+        ]
+        for request in list(self._waiting):
+            outcome = self._queue.outcome(request.collection)
+            if outcome is not None:
+                self._mailbox.answer(request, outcome)
+                self._waiting.remove(request)
+
+    def waits(self) -> bool:
+        """Whether an answer depends on a run that has not ended."""
+        return bool(self._waiting)
+
+    def say(self, collection: Collection, saying: Saying, words: Sequence[str]) -> str:
+        """What a person says of the collection; the answer. No run may be being adopted."""
+        try:
+            answer = say(collection, saying, words, self._clock.time())
+        except SayingError as error:
+            return f"failed: {error}"
+        if saying != "corrections":
+            self._metrics.corrections.labels(saying).inc()
+            log.info("said", collection=collection.name, saying=saying, answer=answer)
+        return answer
+
+    def _begin(self, request: Request) -> bool:
+        """Do what was asked; True if only the end of a run answers it."""
+        collection = self._collections.find(request.collection)
+        if collection is None:
+            self._mailbox.answer(request, "failed: no such collection")
+            return False
+        if request.verb == "recluster":
+            self._queue.request(collection)
+            return True
+        if request.verb == "publish":
+            return self._publish(request, collection)
+        if request.verb == "discard":
+            discarded = self._takeover.discard_held(collection)
+            self._mailbox.answer(request, "discarded" if discarded else "failed: no run is held")
+        elif collection.adoption is None:  # else it stays in the mailbox until that has ended
+            self._mailbox.answer(request, self.say(collection, request.verb, request.words))
+        return False
+
+    def _publish(self, request: Request, collection: Collection) -> bool:
+        if self._queue.busy(collection):
+            self._mailbox.answer(request, "failed: a run goes on; ask again when it has ended")
+            return False
+        begun = self._takeover.publish_held(collection)
+        if not begun:
+            self._mailbox.answer(request, "failed: no run is held")
+        return begun

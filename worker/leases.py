@@ -1,0 +1,47 @@
+"""The worker keeps its leases for as long as it lives."""
+
+import structlog
+
+from worker.clock import Clock
+from worker.collections import Collections
+from worker.errors import RetryError
+from worker.metrics import Metrics
+from worker.publish import Publisher
+
+log = structlog.get_logger()
+
+# Leases are renewed at this share of their term.
+_RENEW_RATIO = 1 / 3
+
+
+class Leases:
+    """The leases of all collections, open or reserved, each for `seconds`."""
+
+    def __init__(
+        self,
+        collections: Collections,
+        publisher: Publisher,
+        metrics: Metrics,
+        clock: Clock,
+        seconds: float,
+    ) -> None:
+        self._collections = collections
+        self._publisher = publisher
+        self._metrics = metrics
+        self._clock = clock
+        self._seconds = seconds
+        self._renew_at = 0.0
+
+    def keep(self) -> None:
+        """Renew them if it is time. Raises `LeaseError` if another worker has one."""
+        now = self._clock.monotonic()
+        if now < self._renew_at:
+            return
+        self._renew_at = now + self._seconds * _RENEW_RATIO
+        try:
+            self._collections.renew_reserved()
+            for collection in self._collections:
+                self._publisher.renew(collection)
+        except RetryError as error:
+            self._metrics.store_errors.inc()
+            log.warning("leases not renewed", error=str(error))

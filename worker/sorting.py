@@ -1,0 +1,87 @@
+"""Step 2: records are decoded, checked, and sorted by collection."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from worker import admission
+from worker.collection import Collection
+from worker.collections import Collections
+from worker.dead_letters.base import DeadLetter
+from worker.dead_letters.limits import DeadLetterLimits
+from worker.decode import Decoder
+from worker.errors import RejectedError
+from worker.metrics import Metrics
+from worker.positions import Positions
+from worker.records import Erase, RawRecord, Record
+
+
+@dataclass
+class Share:
+    """What one collection gets of a batch, and the offsets to read next after it.
+
+    `times`: when the records were made, by image id, where that is known.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+
+
+class Sorter:
+    """Sorts batches; opens and makes the collections that they are for."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        limits: DeadLetterLimits,
+        collections: Collections,
+        positions: Positions,
+        metrics: Metrics,
+    ) -> None:
+        self._decoder = decoder
+        self._limits = limits
+        self._collections = collections
+        self._positions = positions
+        self._metrics = metrics
+
+    def sort(self, raws: Sequence[RawRecord]) -> tuple[dict[str, Share], list[DeadLetter]]:
+        """What each collection gets of a batch, without what it has, and what nobody gets.
+
+        Raises `BadStreamError` if too much is bad.
+        """
+        shares: dict[str, Share] = defaultdict(Share)
+        letters: list[DeadLetter] = []
+        for raw in raws:
+            key = self._positions.key(raw.partition, raw.offset)
+            try:
+                record = self._decoder.decode(raw)
+                collection = self._admit(record)
+            except RejectedError as error:
+                letters.append(DeadLetter(raw, error.reason, error.detail))
+                self._limits.bad(error.reason)
+                continue
+            self._limits.good()
+            if collection is None:
+                continue
+            if raw.offset < collection.index.positions.get(key, 0):
+                self._metrics.skipped.inc()
+                continue
+            share = shares[record.collection]
+            share.records.append(record)
+            share.positions[key] = raw.offset + 1
+            if raw.time is not None:
+                share.times.setdefault(record.id, raw.time)
+        return shares, letters
+
+    def _admit(self, record: Record) -> Collection | None:
+        """The record's collection; None where there is nothing to erase from."""
+        if isinstance(record, Erase):
+            return self._collections.find(record.collection)
+        collection = self._collections.get(
+            record.collection, dimension=len(record.embedding), model=record.model
+        )
+        admission.check(record, collection.index.dimension, collection.index.model)
+        if collection.index.model is None and record.model is not None:
+            collection.index.name_model(record.model)
+        return collection
