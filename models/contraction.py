@@ -20,8 +20,8 @@ from models.pairs import Floats, Pairs, undirected
 from models.supernodes import Clusters, first_level
 from models.view import View
 
-# Features that exist at once: 16,384 x 41 float32 are 2.6 MiB.
-PAIRS_AT_ONCE = 16_384
+# Features that exist at once, for each thread: 8,192 x 41 float32 are 1.3 MiB.
+PAIRS_AT_ONCE = 8_192
 # Centred cosines up to this are those of strangers, rounding included.
 NOT_ALIKE = 1e-5
 
@@ -39,6 +39,7 @@ def super_nodes(
             edges.mean,
             nodes[:, columns.NEAR_TEN],
             nodes[:, columns.COHERENCE],
+            edges.ids,
         )
     every = torch.arange(len(view), device=view.device)
     parts = [judged.background.standardise(view, rows)[0] for rows in view.chunks(every)]
@@ -65,15 +66,19 @@ def pair_score(network: HiLanderNetwork, context: CollectionContext) -> Score:
     """The pair network as `build_tree` asks it, of a collection of that `context`."""
     device = network.pair.mean.device
     judge = Folded.of(network.pair, context.inputs(device))
-    buffer = np.empty((PAIRS_AT_ONCE, PAIR_FEATURES), np.float32)
 
     def score(clusters: Clusters, pairs: Pairs) -> Floats:
         out = np.empty(len(pairs), np.float32)
-        for start in range(0, len(pairs), PAIRS_AT_ONCE):
-            stop = min(start + PAIRS_AT_ONCE, len(pairs))
-            x = buffer[: stop - start]
-            write_features(clusters, pairs, start, x)
-            out[start:stop] = judge.probability(torch.from_numpy(x).to(device)).cpu().numpy()
+
+        def ask(start: int, stop: int) -> None:
+            buffer = np.empty((min(stop - start, PAIRS_AT_ONCE), PAIR_FEATURES), np.float32)
+            for first in range(start, stop, PAIRS_AT_ONCE):
+                x = buffer[: stop - first]
+                write_features(clusters, pairs, first, x)
+                p = judge.probability(torch.from_numpy(x).to(device))
+                out[first : first + len(x)] = p.cpu().numpy()
+
+        in_blocks(ask, len(pairs))
         return out
 
     return score
@@ -81,17 +86,12 @@ def pair_score(network: HiLanderNetwork, context: CollectionContext) -> Score:
 
 def write_features(clusters: Clusters, pairs: Pairs, first: int, out: NDArray[np.float32]) -> None:
     """`pair_features` of the pairs from `first` on that fit into `out` [b, 41]."""
-    vectors = (clusters.vectors, clusters.mean, clusters.slot, clusters.merged, clusters.free)
-
-    def write(start: int, stop: int) -> None:
-        write_pair_features(
-            pairs.ends,
-            pairs.sums,
-            first + start,
-            first + stop,
-            clusters.lines,
-            vectors,
-            out[start:],
-        )
-
-    in_blocks(write, len(out))
+    write_pair_features(
+        pairs.ends,
+        pairs.sums,
+        first,
+        first + len(out),
+        clusters.lines,
+        clusters.vector_sums,
+        out,
+    )

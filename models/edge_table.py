@@ -14,17 +14,18 @@ from models.kernels.blocks import in_blocks
 from models.kernels.columns import COLUMNS
 from models.kernels.edges import count_edges, find_edges, relate_ends, write_features
 from models.kernels.nodes import describe_nodes
+from models.kernels.walk import walk
 from models.view import View, borrow
 
-# Features that exist at once: 16,384 x 38 float32 are 2.4 MiB.
-EDGES_AT_ONCE = 16_384
+# Features that exist at once, for each thread: 8,192 x 38 float32 are 1.2 MiB.
+EDGES_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeTable:
     """The `e` edges that are to be judged, between `m` rows of a graph of K <= 127.
 
-    `ids` int64 [m] are the rows, rising, `nodes` float32 [m, 16] what each is by itself
+    `ids` int64 [m] are the rows, `nodes` float32 [m, 16] what each is by itself
     (`models.kernels.columns`). An edge goes from line `i` to line `j` of these, int32 [e]; `place`
     int8 [e] is where j's row stands in the list of i's row, `back` int8 [e] where i's stands in
     that of j's, K if it does not. `shared` int8 [e, 3]: common neighbours among the first 5, 10,
@@ -47,35 +48,34 @@ class EdgeTable:
     def __len__(self) -> int:
         return len(self.i)
 
-    def features(self, more: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """Round 1's input float32 [b, 38], by blocks of edges; each is overwritten by the next.
+    def features(
+        self, start: int = 0, stop: int | None = None, more: int = 0
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Round 1's input float32 [b, 38] of the edges `start`..`stop` (None: to the last).
 
-        With `more`, there are so many further columns, which nothing is written to.
+        By blocks of edges; each is overwritten by the next. With `more`, there are so many further
+        columns, which nothing is written to.
         """
-        buffer = np.empty((min(len(self), EDGES_AT_ONCE), FEATURES + more), np.float32)
-        for start in range(0, len(self), EDGES_AT_ONCE):
-            stop = min(start + EDGES_AT_ONCE, len(self))
-            self._write(start, stop, buffer)
-            yield slice(start, stop), torch.from_numpy(buffer[: stop - start])
+        end = len(self) if stop is None else stop
+        buffer = np.empty((min(end - start, EDGES_AT_ONCE), FEATURES + more), np.float32)
+        for first in range(start, end, EDGES_AT_ONCE):
+            last = min(first + EDGES_AT_ONCE, end)
+            self._write(first, last, buffer)
+            yield slice(first, last), torch.from_numpy(buffer[: last - first])
 
     def _write(self, first: int, last: int, out: NDArray[np.float32]) -> None:
-        known = (self.place, self.back, self.shared, self.directions)
-
-        def write(start: int, stop: int) -> None:
-            write_features(
-                (self.i, self.j),
-                first + start,
-                first + stop,
-                self.ids,
-                self.similarity,
-                self.mean,
-                self.nodes,
-                known,
-                self.quantiles,
-                out[start:],
-            )
-
-        in_blocks(write, last - first)
+        write_features(
+            (self.i, self.j),
+            first,
+            last,
+            self.ids,
+            self.similarity,
+            self.mean,
+            self.nodes,
+            (self.place, self.back, self.shared, self.directions),
+            self.quantiles,
+            out,
+        )
 
 
 def edges_of(
@@ -92,15 +92,24 @@ def edges_of(
 
 
 def edges_of_graph(view: View, context: CollectionContext) -> EdgeTable:
-    """All edges of a graph, each once, from the lower row if both list it."""
-    neighbours = view.neighbours.numpy()
-    counts = np.zeros(len(view), np.int64)
-    in_blocks(lambda start, stop: count_edges(neighbours, start, stop, counts), len(view))
-    last = counts.cumsum()
-    e, first = int(counts.sum()), last - counts
+    """All edges of a graph, each once, from the lower row if both list it.
+
+    Rows, and so edges, come in an order in which neighbours are near each other.
+    """
+    neighbours, n = view.neighbours.numpy(), len(view)
+    ids = walk(neighbours)
+    line_of = np.empty(n, np.int32)
+    line_of[ids] = np.arange(n, dtype=np.int32)
+    counts = np.zeros(n, np.int64)
+    in_blocks(lambda start, stop: count_edges(neighbours, ids, start, stop, counts), n)
+    e, first = int(counts.sum()), counts.cumsum() - counts
     edges = (np.empty(e, np.int32), np.empty(e, np.int32), np.empty(e, np.int8))
-    in_blocks(lambda start, stop: find_edges(neighbours, start, stop, first, edges), len(view))
-    return _related(view, context, np.arange(len(view)), edges)
+
+    def find(start: int, stop: int) -> None:
+        find_edges(neighbours, ids, line_of, start, stop, first, edges)
+
+    in_blocks(find, n)
+    return _related(view, context, ids, edges)
 
 
 def chosen_edges(view: View, context: CollectionContext, wanted: NDArray[np.int64]) -> EdgeTable:

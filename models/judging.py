@@ -1,6 +1,5 @@
 """Edge probabilities on the CPU: of a few rows by round 1, of a whole collection by both rounds."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,15 +61,23 @@ def judge_table(
     The table does not depend on `told`, so it serves many of these.
     """
     p, r = np.empty(len(edges), np.float32), np.empty(len(edges), np.float32)
-    first = Folded.of(network.first, told)
-    for block, x in edges.features():
-        p[block] = first.probability(x).numpy()
-        r[block] = x[:, 0].numpy()
-        report("edges", block.stop / (2 * len(edges)))
-    second = Folded.of(network.second, told)
-    for block, x in _both_features(edges, _listed(edges, p)):
-        p[block] = second.probability(x).numpy()
-        report("edges", 0.5 + block.stop / (2 * len(edges)))
+    first, second = Folded.of(network.first, told), Folded.of(network.second, told)
+
+    def judge_first(start: int, stop: int) -> None:
+        for block, x in edges.features(start, stop):
+            p[block] = first.probability(x).numpy()
+            r[block] = x[:, 0].numpy()
+
+    in_blocks(judge_first, len(edges), lambda share: report("edges", share / 2))
+    listed = _listed(edges, p)
+    evidence = _evidence(edges, listed)
+
+    def judge_second(start: int, stop: int) -> None:
+        for block, x in edges.features(start, stop, more=ROUND_TWO):
+            _write_evidence(edges, block, listed, evidence, x.numpy())
+            p[block] = second.probability(x).numpy()
+
+    in_blocks(judge_second, len(edges), lambda share: report("edges", 0.5 + share / 2))
     return Answers(edges, p, r, _listed(edges, p))
 
 
@@ -88,23 +95,25 @@ def round_inputs(
     every = edges_of_graph(view, context)
     first = Folded.of(network.first, context.inputs(view.device))
     p = torch.cat([first.probability(x) for _, x in every.features()]).numpy()
-    blocks = _both_features(edges, _listed(every, p))
-    return np.concatenate([x.numpy().copy() for _, x in blocks])
+    listed = _listed(every, p)
+    evidence, parts = _evidence(edges, listed), []
+    for block, x in edges.features(more=ROUND_TWO):
+        _write_evidence(edges, block, listed, evidence, x.numpy())
+        parts.append(x.numpy().copy())
+    return np.concatenate(parts)
 
 
-def _both_features(edges: EdgeTable, listed: Floats) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Round 2's input by blocks, where `listed` [n, K] is what round 1 said."""
+def _evidence(edges: EdgeTable, listed: Floats) -> Floats:
+    """What round 1's answers `listed` [n, K] say around every row: [n, 4]."""
     evidence = np.empty((len(listed), 4), np.float32)
     gather_evidence(edges.neighbours, listed, evidence)
-    for block, x in edges.features(ROUND_TWO):
-        _write_evidence(edges, block, listed, evidence, x.numpy())
-        yield block, x
+    return evidence
 
 
 def _listed(edges: EdgeTable, p: Floats) -> Floats:
     out = np.zeros(edges.neighbours.shape, np.float32)
     table = (edges.i, edges.j, edges.place, edges.back)
-    in_blocks(lambda start, stop: spread_answers(table, start, stop, p, out), len(p))
+    in_blocks(lambda start, stop: spread_answers(edges.ids, table, start, stop, p, out), len(p))
     return out
 
 
@@ -112,17 +121,14 @@ def _write_evidence(
     edges: EdgeTable, block: slice, listed: Floats, evidence: Floats, out: Floats
 ) -> None:
     table = (edges.i, edges.j, edges.place)
-
-    def write(start: int, stop: int) -> None:
-        write_evidence(
-            table,
-            block.start + start,
-            block.start + stop,
-            edges.neighbours,
-            listed,
-            evidence,
-            FEATURES,
-            out[start:],
-        )
-
-    in_blocks(write, block.stop - block.start)
+    write_evidence(
+        edges.ids,
+        table,
+        block.start,
+        block.stop,
+        edges.neighbours,
+        listed,
+        evidence,
+        FEATURES,
+        out,
+    )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.levels import find_best, find_due, find_mutual, merge_pairs
+from models.kernels.levels import find_best, find_due, find_mutual, improve_best, merge_pairs
 from models.pairs import Floats, Pairs, Rows
 from models.supernodes import Clusters
 from models.tree import MergeTree
@@ -40,8 +40,9 @@ def build_tree(
 ) -> MergeTree:
     """Merge until no pair is above `floor`. Changes `clusters` and `pairs` in place."""
     n = len(clusters.size)
-    node = np.arange(n)  # tree node of every representative
-    representative: Rows = np.arange(n)
+    node = clusters.ids.copy()  # tree node of every representative
+    representative: Rows = np.empty(n, np.int64)
+    representative[clusters.ids] = np.arange(n)
     root = np.arange(n, dtype=np.int32)
     where = np.full(n, -1, np.int32)
     made: list[tuple[Rows, Rows, Floats]] = []
@@ -61,7 +62,7 @@ def build_tree(
         node[joined.a] = n + rounds[-1] + np.arange(len(joined))
         rounds.append(rounds[-1] + len(joined))
         clusters.absorb(joined)
-        pairs, fresh = _renamed(pairs, joined, root, where)
+        pairs, fresh = _renamed(pairs, joined, clusters.ids, root, where)
     left, right, probability = (
         np.concatenate([part[column] for part in made]) if made else np.zeros(0, kind)
         for column, kind in enumerate((np.int64, np.int64, np.float64))
@@ -75,26 +76,27 @@ def _ask(clusters: Clusters, pairs: Pairs, fresh: slice, score: Score) -> NDArra
     `fresh` pairs are new or have changed. Of these and of those that were left out before, pairs of
     unlikely edges are left out while both their ends have better ones.
     """
-    n = len(clusters.size)
     pairs.q[fresh] = np.nan
     likely = fresh.start + np.flatnonzero(pairs.p_max[fresh] >= LIKELY)
     pairs.q[likely] = score(clusters, pairs.take(likely))
-    best, value = best_pairs(pairs, n)
+    best, value = best_pairs(pairs, clusters.ids)
     due = np.empty(len(pairs), np.int32)
     due = due[: find_due(pairs.ends, pairs.sums, pairs.q, value, BOUND, due)]
     if not len(due):
         return best
     pairs.q[due] = score(clusters, pairs.take(due))
-    return best_pairs(pairs, n)[0]
+    improve_best(due, pairs.ends, clusters.ids, pairs.q, best, value)
+    return best
 
 
-def best_pairs(pairs: Pairs, n: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The likeliest pair of each of n clusters and how likely it is, both -1 for none.
+def best_pairs(pairs: Pairs, ids: Rows) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The likeliest pair of each cluster and how likely it is, both [n], -1 for none.
 
-    Pairs that were not asked (q is NaN) do not count. A hash decides between equals.
+    Pairs that were not asked (q is NaN) do not count. A hash of the rows `ids` [n] that clusters
+    are called by decides between equals.
     """
-    best, value = np.empty(n, np.int32), np.empty(n)
-    find_best(pairs.ends, pairs.q, best, value)
+    best, value = np.empty(len(ids), np.int32), np.empty(len(ids))
+    find_best(pairs.ends, ids, pairs.q, best, value)
     return best, value
 
 
@@ -104,14 +106,16 @@ def _mutual(pairs: Pairs, best: NDArray[np.int32], floor: float) -> Pairs:
     return pairs.take(found[: find_mutual(pairs.ends, pairs.q, best, floor, found)])
 
 
-def _renamed(pairs: Pairs, joined: Pairs, root: Rows, where: Rows) -> tuple[Pairs, slice]:
+def _renamed(
+    pairs: Pairs, joined: Pairs, ids: Rows, root: Rows, where: Rows
+) -> tuple[Pairs, slice]:
     """The pairs after `joined` have merged, in their memory, and which are to be asked again.
 
     `root` [n] is changed: what every row's cluster is called now.
     """
     root[:] = np.arange(len(root))
     root[joined.b] = joined.a
-    grown = np.zeros(len(root), np.bool_)
-    grown[joined.a] = True
-    still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, root, grown, where)
+    changed = np.zeros(len(root), np.bool_)
+    changed[joined.ends] = True
+    still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, ids, root, changed, where)
     return pairs.take(slice(0, count)), slice(still, count)

@@ -16,8 +16,9 @@ SUMS = 6
 class Pairs:
     """Per pair of clusters [e] what its cross edges sum up to.
 
-    `ends` int32 [e, 2]: their rows a < b. `sums` float32 [e, 6]: `count` edges, `p` = sum p, `pp` =
-    sum p^2, `r` = sum R; `p_max`, `r_max`. `q` float32 [e] is the pair network's answer.
+    `ends` int32 [e, 2]: their lines in `Clusters`, the one of the lower row first. `sums` float32
+    [e, 6]: `count` edges, `p` = sum p, `pp` = sum p^2, `r` = sum R; `p_max`, `r_max`. `q` float32
+    [e] is the pair network's answer.
     """
 
     ends: NDArray[np.int32]
@@ -29,12 +30,12 @@ class Pairs:
 
     @property
     def a(self) -> Rows:
-        """The lower row of each."""
+        """The first end of each."""
         return self.ends[:, 0]
 
     @property
     def b(self) -> Rows:
-        """The higher row of each."""
+        """The second end of each."""
         return self.ends[:, 1]
 
     @property

@@ -1,7 +1,8 @@
 """Clusters as super-nodes.
 
-Everything kept is a sum or a maximum, so that merging two clusters is adding two rows. A cluster
-stands in the row of one of its members, its representative; rows of the others are left behind.
+Everything kept is a sum or a maximum, so that merging two clusters is adding two lines. A cluster
+stands in the line of one of its members, its representative: that of the lowest row. The lines of
+the others are left behind.
 """
 
 from dataclasses import dataclass
@@ -28,13 +29,15 @@ class Clusters:
     of the members; `total_square` = |sum u|^2. `lines` float32 [n, 16] is what the pair network
     reads of it, made of these.
 
-    sum u of a single row is its vector less the `mean`; of more it is the line `slot[row]` of
-    `merged`, of which no more memory is touched than there are clusters of several rows.
+    `ids` [n] are the rows of `vectors` that the lines began as. sum u of a single row is its vector
+    less the `mean`; of more it is `merged[slot[line]]`, of which no more memory is touched than
+    there are clusters of several rows.
     """
 
     sums: NDArray[np.float64]
     lines: NDArray[np.float32]
     vectors: NDArray[np.float32]
+    ids: Rows
     mean: NDArray[np.float32]
     slot: NDArray[np.int32]
     merged: NDArray[np.float32]
@@ -45,17 +48,21 @@ class Clusters:
         """Members of each cluster."""
         return self.sums[:, columns.SIZE]
 
-    def total(self, rows: Rows) -> NDArray[np.float32]:
-        """Sum of u over the members of the clusters `rows` [m]: [m, d]."""
-        out = self.vectors[rows] - self.mean
-        several = self.slot[rows] >= 0
-        out[several] = self.merged[self.slot[rows[several]]]
+    @property
+    def vector_sums(self) -> tuple[NDArray[Any], ...]:
+        """Where sum u of a cluster lies, for kernels."""
+        return (self.vectors, self.ids, self.mean, self.slot, self.merged, self.free)
+
+    def total(self, lines: Rows) -> NDArray[np.float32]:
+        """Sum of u over the members of the clusters `lines` [m]: [m, d]."""
+        out = self.vectors[self.ids[lines]] - self.mean
+        several = self.slot[lines] >= 0
+        out[several] = self.merged[self.slot[lines[several]]]
         return out
 
     def absorb(self, pairs: Pairs) -> None:
         """Merge both clusters of each of `pairs`, which touch disjoint ones, into the first."""
-        vectors = (self.vectors, self.mean, self.slot, self.merged, self.free)
-        absorb_clusters(pairs.ends, pairs.sums, self.sums, vectors)
+        absorb_clusters(pairs.ends, pairs.sums, self.sums, self.vector_sums)
         describe_clusters(np.ascontiguousarray(pairs.ends[:, 0]), self.sums, self.lines)
 
 
@@ -65,18 +72,21 @@ def first_level(
     mean: NDArray[np.float32],
     density: NDArray[np.float32],
     coherence: NDArray[np.float32],
+    ids: Rows | None = None,
 ) -> tuple[Clusters, Pairs]:
     """Every row a cluster of its own, every edge a pair.
 
     `edges` are (i, j, p, R), each [e] and once; `vectors` [n, d] less `mean` [d] are u; `density`
-    [n] = mean R of the first 10, `coherence` [n].
+    [n] = mean R of the first 10, `coherence` [n]. i, j and the last two are by lines, in the order
+    of rows or in that of `ids` [n].
     """
     n, d = vectors.shape
+    rows = np.arange(n) if ids is None else ids
     i, j, p, r = edges
     sums = np.zeros((n, columns.CLUSTER_SUMS))
     sums[:, columns.SIZE] = 1
     sums[:, columns.DENSITY], sums[:, columns.CLUSTER_COHERENCE] = density, coherence
-    sum_edges((i, j), p, vectors, mean, sums)
+    sum_edges((i, j), p, vectors, rows, mean, sums)
     lines = np.empty((n, columns.CLUSTER_LINE), np.float32)
     describe_clusters(np.arange(n, dtype=np.int32), sums, lines)
     several = n // 2 + 1
@@ -85,6 +95,7 @@ def first_level(
         sums=sums,
         lines=lines,
         vectors=vectors,
+        ids=rows,
         mean=mean,
         slot=np.full(n, -1, np.int32),
         merged=np.empty((several, d), np.float32),
@@ -92,4 +103,5 @@ def first_level(
     )
     said = np.flatnonzero(p > MIN_EDGE_PROBABILITY)
     i, j, p, r = i[said], j[said], p[said], r[said]
-    return clusters, pairs_of(np.minimum(i, j), np.maximum(i, j), p, r)
+    swap = rows[i] > rows[j]
+    return clusters, pairs_of(np.where(swap, j, i), np.where(swap, i, j), p, r)

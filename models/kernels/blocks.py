@@ -1,23 +1,44 @@
-"""Kernels on several cores."""
+"""Work on several cores."""
 
 from collections.abc import Callable
-from itertools import pairwise
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-# Fewer items than this are not worth a thread.
-FEWEST = 1_024
+# Fewer items than this are not worth a thread; more keep the others waiting at the end.
+FEWEST, MOST = 1_024, 65_536
+# Parts of each thread, so that one that is held up does not hold up all.
+PARTS = 4
 
 
-def in_blocks(task: Callable[[int, int], None], count: int) -> None:
-    """Run task(start, stop) over 0..count, in as many blocks as torch may use threads. Blocks."""
-    blocks = max(1, min(torch.get_num_threads(), count // FEWEST))
-    edges = [count * block // blocks for block in range(blocks + 1)]
-    spans = list(pairwise(edges))
-    threads = [Thread(target=task, args=span) for span in spans[1:]]
-    for thread in threads:
-        thread.start()
-    task(*spans[0])
-    for thread in threads:
-        thread.join()
+def _nobody(_share: float) -> None:
+    """Hears how far it is, and does nothing."""
+
+
+def in_blocks(
+    task: Callable[[int, int], None], count: int, report: Callable[[float], None] = _nobody
+) -> None:
+    """Run task(start, stop) over 0..count by parts, on as many threads as torch may use. Blocks.
+
+    The calling thread takes part, and tells `report` which share is done or under way. What any
+    part raises is raised.
+    """
+    threads = torch.get_num_threads()
+    size = min(max(count // (PARTS * threads), FEWEST), MOST)
+    starts = iter(range(0, count, size))  # each start goes to the thread that is free first
+
+    def work(report: Callable[[float], None]) -> None:
+        for start in starts:
+            stop = min(start + size, count)
+            task(start, stop)
+            report(stop / count)
+
+    helpers = min(threads, -(-count // size)) - 1
+    if helpers < 1:
+        work(report)
+        return
+    with ThreadPoolExecutor(helpers) as pool:
+        running = [pool.submit(work, _nobody) for _ in range(helpers)]
+        work(report)
+    for future in running:
+        future.result()

@@ -39,18 +39,18 @@ from models.kernels.constants import NOTHING_INSIDE
 
 @compiled
 def sum_edges(
-    ends: tuple[Array, Array], p: Array, vectors: Array, mean: Array, sums: Array
+    ends: tuple[Array, Array], p: Array, vectors: Array, ids: Array, mean: Array, sums: Array
 ) -> None:
-    """Fill the sums [n, 11] of single rows that follow from edges (i, j) with p, and vectors."""
+    """Fill the sums [n, 11] of the rows `ids` [n] that follow from edges (i, j), p, and vectors."""
     rows, others = ends
     for e in range(len(p)):
         for end in (rows[e], others[e]):
             sums[end, MASS] += p[e]
             sums[end, DEGREE] += 1
-    for i in range(len(vectors)):
+    for i in range(len(ids)):
         square = np.float32(0)
         for c in range(len(mean)):
-            u = vectors[i, c] - mean[c]
+            u = vectors[ids[i], c] - mean[c]
             square += u * u
         sums[i, SQUARE] = sums[i, TOTAL_SQUARE] = square
         sums[i, CLUSTER_NORM] = np.sqrt(np.float64(square))
@@ -59,7 +59,7 @@ def sum_edges(
 @compiled
 def absorb_clusters(ends: Array, pair_sums: Array, sums: Array, vectors: Any) -> None:
     """Add the cluster ends[:, 1] to ends[:, 0], with the edges between them; all are disjoint."""
-    rows, mean, slot, merged, free = vectors
+    rows, ids, mean, slot, merged, free = vectors
     for m in range(len(ends)):
         into, gone = ends[m, 0], ends[m, 1]
         for column in range(CLUSTER_SUMS):
@@ -70,9 +70,9 @@ def absorb_clusters(ends: Array, pair_sums: Array, sums: Array, vectors: Any) ->
         kept = _keep_slot(into, gone, slot, free)
         total = merged[kept]
         if slot[into] < 0 and slot[gone] < 0:
-            total[:] = rows[into] - mean + (rows[gone] - mean)
+            total[:] = rows[ids[into]] - mean + (rows[ids[gone]] - mean)
         elif slot[into] < 0 or slot[gone] < 0:
-            total += rows[into if slot[into] < 0 else gone] - mean
+            total += rows[ids[into if slot[into] < 0 else gone]] - mean
         else:
             total += merged[slot[gone]]
         slot[into], slot[gone] = kept, -1

@@ -160,30 +160,38 @@ def quantile_of(table: Any, value: float) -> Any:
 
 
 @compiled
-def count_edges(neighbours: Array, start: int, stop: int, counts: Array) -> None:
-    """How many edges `find_edges` finds for each of the rows `start`..`stop`, into `counts` [n]."""
+def count_edges(neighbours: Array, ids: Array, start: int, stop: int, counts: Array) -> None:
+    """How many edges `find_edges` finds for each of the lines `start`..`stop`: `counts` [n]."""
     k = neighbours.shape[1]
-    for i in range(start, stop):
-        count = 0
+    for line in range(start, stop):
+        i, count = ids[line], 0
         for place in range(k):
             j = neighbours[i, place]
             count += j >= 0 and (i < j or place_in(neighbours[j], i) == k)
-        counts[i] = count
+        counts[line] = count
 
 
 @compiled
 def find_edges(
-    neighbours: Array, start: int, stop: int, first: Array, edges: tuple[Array, Array, Array]
+    neighbours: Array,
+    ids: Array,
+    line_of: Array,
+    start: int,
+    stop: int,
+    first: Array,
+    edges: tuple[Array, Array, Array],
 ) -> None:
-    """Each edge of the graph once, for the rows `start`..`stop`: from the lower if both list it.
+    """Each edge of the graph once, for the lines `start`..`stop`: from the lower row if both list
+    it.
 
-    Those of row i are written from `first[i]` on into `edges`: (i [e], j [e], place [e]).
+    `ids` [n] are the rows in some order, `line_of` [n] where each stands in it. Those of a line are
+    written from `first[line]` on into `edges`: lines i [e] and j [e], place [e].
     """
-    (rows, others, places), k = edges, neighbours.shape[1]
-    for i in range(start, stop):
-        e = first[i]
+    (lines_i, lines_j, places), k = edges, neighbours.shape[1]
+    for line in range(start, stop):
+        i, e = ids[line], first[line]
         for place in range(k):
             j = neighbours[i, place]
             if j >= 0 and (i < j or place_in(neighbours[j], i) == k):
-                rows[e], others[e], places[e] = i, j, place
+                lines_i[e], lines_j[e], places[e] = line, line_of[j], place
                 e += 1

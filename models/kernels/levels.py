@@ -6,6 +6,7 @@ import numpy as np
 
 from models.kernels.compiled import Array, compiled
 
+# What a hash adds to a probability is below this.
 _TIE = 1e-7
 
 
@@ -38,20 +39,35 @@ def find_due(
 
 
 @compiled
-def find_best(ends: Array, q: Array, best: Array, value: Array) -> None:
+def find_best(ends: Array, ids: Array, q: Array, best: Array, value: Array) -> None:
     """The likeliest pair of every cluster, into `best` int32 [n], and how likely, `value` [n].
 
-    -1 where none was asked. Ties are broken by a hash that is smaller than any difference of
-    probabilities that matters.
+    -1 where none was asked. Ties are broken by a hash of both ends' rows `ids` [n], that is smaller
+    than any difference of probabilities that matters.
     """
     best[:] = -1
     value[:] = -1.0
     for e in range(len(q)):
-        likely = np.float64(q[e]) + _TIE * tie_hash(ends[e, 0], ends[e, 1])
-        for end in ends[e]:
-            if likely > value[end]:
-                value[end] = likely
-                best[end] = e
+        _offer(e, ends, ids, q, best, value)
+
+
+@compiled
+def improve_best(due: Array, ends: Array, ids: Array, q: Array, best: Array, value: Array) -> None:
+    """What `find_best` finds once the pairs `due` have been asked that it had to leave out."""
+    for m in range(len(due)):
+        _offer(due[m], ends, ids, q, best, value)
+
+
+@compiled
+def _offer(e: int, ends: Any, ids: Any, q: Any, best: Any, value: Any) -> None:
+    a, b = ends[e, 0], ends[e, 1]
+    most = np.float64(q[e]) + _TIE
+    if most > value[a] or most > value[b]:  # seldom, and then a hash is worth its time
+        likely = np.float64(q[e]) + _TIE * tie_hash(ids[a], ids[b])
+        if likely > value[a]:
+            best[a], value[a] = e, likely
+        if likely > value[b]:
+            best[b], value[b] = e, likely
 
 
 @compiled
@@ -67,40 +83,48 @@ def find_mutual(ends: Array, q: Array, best: Array, floor: float, out: Array) ->
 
 
 @compiled
-def merge_pairs(ends: Array, sums: Array, q: Array, root: Array, grown: Array, where: Array) -> Any:
+def merge_pairs(
+    ends: Array, sums: Array, q: Array, ids: Array, root: Array, changed: Array, where: Array
+) -> Any:
     """Rename every cluster c to `root[c]` int32 [n] and add together pairs that have become one.
 
-    In place: pairs of clusters that have not `grown` bool [n] move up in their order, after them
-    come the others, which are to be asked again, by first end. Returns how many pairs there are
-    of the first kind, and of both. `where` int32 [n] is used.
+    In place: pairs of which no end has `changed` bool [n] move up in their order, after them come
+    the others, which are to be asked again, by first end: that of the lower of the rows `ids`
+    [n]. Returns how many pairs there are of the first kind, and of both. `where` int32 [n] is used.
     """
-    first, moved = _count_moved(ends, root, grown)
+    first, moved = _count_moved(ends, ids, root, changed)
     moved_ends, moved_sums = np.empty((moved, 2), np.int32), np.empty((moved, 6), np.float32)
     still = 0
     for e in range(len(q)):
-        a, b = root[ends[e, 0]], root[ends[e, 1]]
-        if a == b:
-            continue
-        if grown[a] or grown[b]:
-            at = first[min(a, b)]
-            first[min(a, b)] += 1
-            moved_ends[at, 0], moved_ends[at, 1] = min(a, b), max(a, b)
-            _copy(sums[e], moved_sums[at])
-        else:
+        a, b = ends[e, 0], ends[e, 1]
+        if not (changed[a] or changed[b]):
             ends[still, 0], ends[still, 1], q[still] = a, b, q[e]
             _copy(sums[e], sums[still])
             still += 1
+            continue
+        a, b = _in_order(ids, root[a], root[b])
+        if a != b:
+            at = first[a]
+            first[a] += 1
+            moved_ends[at, 0], moved_ends[at, 1] = a, b
+            _copy(sums[e], moved_sums[at])
     return still, _add_equal(moved_ends, moved_sums, still, ends, sums, where)
 
 
 @compiled
-def _count_moved(ends: Any, root: Any, grown: Any) -> Any:
+def _in_order(ids: Any, a: int, b: int) -> Any:
+    return (a, b) if ids[a] < ids[b] else (b, a)
+
+
+@compiled
+def _count_moved(ends: Any, ids: Any, root: Any, changed: Any) -> Any:
     """Where the renamed pairs of each first end begin [n], and how many are renamed."""
     first = np.zeros(len(root) + 1, np.int32)
     for e in range(len(ends)):
-        a, b = root[ends[e, 0]], root[ends[e, 1]]
-        if a != b and (grown[a] or grown[b]):
-            first[min(a, b) + 1] += 1
+        a, b = ends[e, 0], ends[e, 1]
+        if changed[a] or changed[b]:
+            a, b = _in_order(ids, root[a], root[b])
+            first[a + 1] += a != b
     for c in range(len(root)):
         first[c + 1] += first[c]
     return first, first[len(root)]

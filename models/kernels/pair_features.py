@@ -33,7 +33,7 @@ def write_pair_features(
 
     Pairs of one first end that follow each other are quickest.
     """
-    rows, mean, slot, merged, _ = vectors
+    rows, ids, mean, slot, merged, _ = vectors
     total = np.empty(len(mean), np.float32)
     loaded, along = -1, np.float32(0)
     for e in range(start, stop):
@@ -43,9 +43,9 @@ def write_pair_features(
             dot = sums[e, 3] * (one[L_NORM] * two[L_NORM] + np.float32(NORM_EPSILON))
         else:
             if a != loaded:
-                along = _load(a, rows, mean, slot, merged, total)
+                along = _load(a, rows, ids, mean, slot, merged, total)
                 loaded = a
-            dot = _dot(total, rows[b]) - along if slot[b] < 0 else _dot(total, merged[slot[b]])
+            dot = _dot(total, rows[ids[b]]) - along if slot[b] < 0 else _dot(total, merged[slot[b]])
         if one[L_SIZE] > two[L_SIZE]:
             _write_pair(sums[e], dot, two, one, out[e - start])
         else:
@@ -53,11 +53,11 @@ def write_pair_features(
 
 
 @compiled
-def _load(a: int, rows: Any, mean: Any, slot: Any, merged: Any, total: Any) -> Any:
+def _load(a: int, rows: Any, ids: Any, mean: Any, slot: Any, merged: Any, total: Any) -> Any:
     """Put sum u of a cluster into `total`; returns its inner product with the mean."""
     along = np.float32(0)
     for c in range(len(mean)):
-        total[c] = merged[slot[a], c] if slot[a] >= 0 else rows[a, c] - mean[c]
+        total[c] = merged[slot[a], c] if slot[a] >= 0 else rows[ids[a], c] - mean[c]
         along += total[c] * mean[c]
     return along
 

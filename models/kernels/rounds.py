@@ -12,14 +12,22 @@ _LOGIT_EPSILON = 1e-7
 
 @compiled
 def spread_answers(
-    edges: tuple[Array, Array, Array, Array], start: int, stop: int, p: Array, out: Array
+    ids: Array,
+    edges: tuple[Array, Array, Array, Array],
+    start: int,
+    stop: int,
+    p: Array,
+    out: Array,
 ) -> None:
-    """Write p [e] of the edges (i, j, place, back) to where both ends list them; `out` [n, K]."""
+    """Write p [e] of the edges (i, j, place, back) to where both ends list them; `out` [n, K].
+
+    The ends are lines, of which `ids` are the rows.
+    """
     lines_i, lines_j, place, back = edges
     for e in range(start, stop):
-        out[lines_i[e], place[e]] = p[e]
+        out[ids[lines_i[e]], place[e]] = p[e]
         if back[e] < out.shape[1]:
-            out[lines_j[e], back[e]] = p[e]
+            out[ids[lines_j[e]], back[e]] = p[e]
 
 
 @compiled
@@ -40,6 +48,7 @@ def gather_evidence(neighbours: Array, p: Array, evidence: Array) -> None:
 
 @compiled
 def write_evidence(
+    ids: Array,
     edges: tuple[Array, Array, Array],
     start: int,
     stop: int,
@@ -51,8 +60,8 @@ def write_evidence(
 ) -> None:
     """Round 2's 12 numbers of edges (i, j, place) into `out` [stop - start, f] from `column` on.
 
-    Edges of one i follow each other; `p` [n, K] are round 1's answers, `evidence` what
-    `gather_evidence` made of them.
+    The ends are lines, of which `ids` are the rows; edges of one i follow each other. `p` [n, K]
+    are round 1's answers, `evidence` what `gather_evidence` made of them.
     """
     lines_i, lines_j, place = edges
     k = neighbours.shape[1]
@@ -60,7 +69,7 @@ def write_evidence(
     shared = np.empty((k, 2), np.int8)
     filled = -1
     for e in range(start, stop):
-        i, j = lines_i[e], lines_j[e]
+        i, j = ids[lines_i[e]], ids[lines_j[e]]
         if i != filled:
             if filled >= 0:
                 unmark(marks, neighbours[filled])

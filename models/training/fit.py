@@ -39,6 +39,7 @@ class Plan:
     size_noise: float = 0.12
     size_unknown: float = 0.45
     word_noise: float = 0.05
+    feature_noise: float = 0.0
     word_unknown: float = 0.1
 
 
@@ -93,12 +94,14 @@ def fit(network: Logit, examples: Examples, plan: Plan, seed: int, step: Step) -
 
 
 def _blurred(x: Tensor, network: Logit, plan: Plan) -> Tensor:
-    """`x` [e, f] with its last columns made unreliable; changed in place."""
+    """`x` [e, f] made unreliable, above all in its last columns; changed in place."""
     e = len(x)
     noise = torch.full((CONTEXT,), plan.number_noise)
     noise[NUMBERS] = plan.size_noise
     noise[NUMBERS + 1 :] = plan.word_noise
     untold = x[:, -CONDITIONS] == UNKNOWN_SIZE
+    features = x[:, :-CONTEXT]
+    features += plan.feature_noise * network.scale[:-CONTEXT] * torch.randn_like(features)
     x[:, -CONTEXT:] += noise * network.scale[-CONTEXT:] * torch.randn(e, CONTEXT)
     dropped = torch.rand(e) < plan.number_dropout
     x[dropped, -CONTEXT:-CONDITIONS] = network.mean[-CONTEXT:-CONDITIONS]

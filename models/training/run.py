@@ -45,7 +45,7 @@ class Recipe:
     unions: int = 30
     small_weight: float = 0.3
     edge_plan: Plan = field(default_factory=lambda: Plan(steps=6_000))
-    pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000))
+    pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000, feature_noise=0.2))
     pair_rounds: tuple[int, ...] = (100, 150, 150)
     # Scales each set's own number of episodes.
     variations: float = 1.0

@@ -16,6 +16,7 @@ from models.kernels import columns
 from models.kernels.blocks import in_blocks
 from models.kernels.compiled import cache_folder
 from models.kernels.edges import quantile_of
+from models.kernels.walk import walk
 from models.network import Evidence, Logit, round_two_features, with_context
 from models.view import view_of
 
@@ -107,9 +108,23 @@ class TestBothRounds:
         rows, place = np.nonzero(view.neighbours.numpy() >= 0)
         others = view.neighbours.numpy()[rows, place]
         expected = {frozenset(pair) for pair in zip(rows.tolist(), others.tolist(), strict=True)}
-        actual = list(zip(edges.i.tolist(), edges.j.tolist(), strict=True))
+        i, j = edges.ids[edges.i], edges.ids[edges.j]
+        actual = list(zip(i.tolist(), j.tolist(), strict=True))
         assert len(actual) == len(expected)
         assert {frozenset(pair) for pair in actual} == expected
+
+
+class TestWalk:
+    def test_goes_to_the_first_neighbour_that_it_has_not_seen(self):
+        """Two triangles with a link from the first to the second, and a row without neighbours."""
+        neighbours = [[2, 1], [0, 4], [0, 1], [4, 5], [5, 3], [4, 3], [-1, -1]]
+        assert walk(np.array(neighbours, np.int32)).tolist() == [0, 2, 1, 4, 5, 3, 6]
+
+    def test_sees_every_row_once(self, collection):
+        """Whatever the graph is."""
+        view, _ = collection
+        order = walk(view.neighbours.numpy())
+        assert sorted(order.tolist()) == list(range(len(view)))
 
 
 def test_quantiles_are_those_of_the_tensors():
@@ -129,24 +144,70 @@ def test_a_grown_context_knows_every_row(collection):
     np.testing.assert_allclose(grown.hubness, whole.hubness, rtol=1e-6)
 
 
-def test_a_folded_network_says_the_same():
+@pytest.mark.parametrize("hidden", [16, 18])
+@pytest.mark.parametrize("rows", [3000, 1, 0])
+def test_a_folded_network_says_the_same(rows, hidden):
     """What is told once gives the answers of what is told with every edge."""
     torch.manual_seed(0)
-    logit, told, x = Logit(9, 16), torch.randn(4), torch.randn(3000, 5)
+    logit, told, x = Logit(9, hidden), torch.randn(4), torch.randn(rows, 5)
     logit.mean.normal_()
     expected = logit.probability(with_context(x, told))
     torch.testing.assert_close(Folded.of(logit, told).probability(x), expected)
 
 
-def test_blocks_cover_everything_once():
-    """Three threads fill 5,000 places without a gap."""
-    before, done = torch.get_num_threads(), np.zeros(5000, int)
+def test_a_kernel_bends_as_gelu_does():
+    """A network that is one hidden unit passed through, where it is steep and where it is flat."""
+    logit, x = Logit(1, 4), torch.linspace(-5, 5, 2001)[:, None]
+    with torch.no_grad():
+        for layer in logit.mlp.lins:
+            layer.weight.zero_()
+            layer.bias.zero_()
+            layer.weight[0, 0] = 2
+    actual = Folded.of(logit, torch.empty(0)).probability(x)
+    torch.testing.assert_close(actual, logit.probability(x), rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
     torch.set_num_threads(3)
-    try:
-        in_blocks(lambda start, stop: np.add.at(done, np.arange(start, stop), 1), len(done))
-    finally:
-        torch.set_num_threads(before)
-    assert (done == 1).all()
+    yield
+    torch.set_num_threads(before)
+
+
+class TestBlocks:
+    @pytest.mark.usefixtures("three_threads")
+    def test_cover_everything_once(self):
+        """Three threads fill 5,000 places without a gap."""
+        done, said = np.zeros(5000, int), []
+
+        def mark(start, stop):
+            done[start:stop] += 1
+
+        in_blocks(mark, len(done), said.append)
+        assert (done == 1).all()
+        assert said == sorted(said)
+
+    @pytest.mark.usefixtures("three_threads")
+    def test_raise_what_one_of_them_raised(self):
+        """A part that failed on another thread is not taken for done."""
+
+        def fail(start, _stop):
+            if start == 1024:
+                raise ValueError(start)
+
+        with pytest.raises(ValueError, match="1024"):
+            in_blocks(fail, 5000)
+
+    @pytest.mark.usefixtures("three_threads")
+    def test_give_the_same_answers(self, model, groups):
+        """A run on three threads says what it says on one."""
+        x, _ = groups(400, 10)
+        view = view_of(x, exact_knn(x, 12))
+        context = context_of(view, np.arange(len(x)), conditions("thing", None))
+        several = both_rounds(model.network, view, context)[0]
+        torch.set_num_threads(1)
+        torch.testing.assert_close(both_rounds(model.network, view, context)[0], several)
 
 
 class TestCacheFolder:

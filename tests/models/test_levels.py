@@ -1,4 +1,4 @@
-from collections import Counter
+from collections import Counter, defaultdict
 from copy import deepcopy
 
 import numpy as np
@@ -17,14 +17,14 @@ from models.supernodes import first_level
 from models.view import view_of
 
 
-def level(edges, n=4, d=2):
-    """Clusters and pairs of rows 0..n-1 joined by `edges` {(i, j): p}."""
+def level(edges, n=4, d=2, ids=None):
+    """Clusters and pairs of lines 0..n-1 joined by `edges` {(i, j): p}; `ids` are their rows."""
     ends = np.array(list(edges), np.int32).reshape(-1, 2)
     p = np.array(list(edges.values()), np.float32)
     vectors = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
     half = np.full(n, 0.5, np.float32)
     r = np.full(len(p), 0.5, np.float32)
-    return first_level((ends[:, 0], ends[:, 1], p, r), vectors, half[:d], half, half)
+    return first_level((ends[:, 0], ends[:, 1], p, r), vectors, half[:d], half, half, ids)
 
 
 def mean_p(_clusters, pairs):
@@ -66,6 +66,59 @@ class TestMutualBest:
         tree = build_tree(*level({}), mean_p)
         assert tree.leaves == 4
         assert tree.levels() == []
+
+
+def plain_levels(edges, n, floor=0.03):
+    """What `build_tree` does with `mean_p`, by the book: {union of rows: q} of each level."""
+    members = {row: frozenset([row]) for row in range(n)}
+    found = []
+    while True:
+        said = defaultdict(list)  # p of the edges between two clusters, each called by a row
+        name = {row: lowest for lowest, rows in members.items() for row in rows}
+        for (i, j), p in edges.items():
+            if name[i] != name[j]:
+                said[min(name[i], name[j]), max(name[i], name[j])].append(p)
+        q = {pair: float(np.float32(sum(p)) / np.float32(len(p))) for pair, p in said.items()}
+        best = {}
+        for pair in sorted(q, key=lambda pair: q[pair] + 1e-7 * tie_hash(*pair)):
+            best[pair[0]] = best[pair[1]] = pair  # the last one is the likeliest
+        merging = [(a, b) for a, b in q if best[a] == best[b] == (a, b) and q[a, b] > floor]
+        if not merging:
+            return found
+        found.append({members[a] | members[b]: q[a, b] for a, b in merging})
+        for a, b in merging:
+            members[a] |= members.pop(b)
+
+
+def levels_of(tree):
+    """{union of rows: q} of each level of a tree."""
+    rows = [frozenset([row]) for row in range(tree.leaves)]
+    for left, right in zip(tree.left, tree.right, strict=True):
+        rows.append(rows[left] | rows[right])
+    return [
+        {rows[tree.leaves + m]: tree.probability[m] for m in range(made.start, made.stop)}
+        for made in tree.levels()
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_levels_are_those_of_a_plain_implementation(seed):
+    """Random graphs, some with many equal p, their rows in an order of their own."""
+    rng = np.random.default_rng(seed)
+    n, e = 80, 60 + 60 * seed
+    ids = rng.permutation(n)
+    p = rng.choice([1 / 64, 0.25, 0.5, 0.75], e) if seed % 2 else 0.02 + 0.98 * rng.random(e)
+    pairs = [(i, j) for i, j in rng.integers(0, n, (e, 2)).tolist() if i != j]
+    edges = {
+        (min(pair), max(pair)): float(np.float32(v)) for pair, v in zip(pairs, p, strict=False)
+    }
+    expected = plain_levels(
+        {tuple(sorted(ids[list(pair)].tolist())): v for pair, v in edges.items()}, n
+    )
+    actual = levels_of(build_tree(*level(edges, n, ids=ids), mean_p))
+    assert [set(made) for made in actual] == [set(made) for made in expected]
+    for one, two in zip(actual, expected, strict=True):
+        assert one == pytest.approx(two, rel=1e-5)
 
 
 class TestSums:
@@ -172,7 +225,7 @@ def test_best_is_the_largest_of_a_clusters_pairs():
     """-1 for a cluster without any."""
     _, pairs = level({(0, 1): 0.9, (1, 2): 0.6})
     pairs.q[:] = pairs.p
-    best, value = best_pairs(pairs, 4)
+    best, value = best_pairs(pairs, np.arange(4))
     assert best.tolist() == [0, 0, 1, -1]
     assert value.tolist() == pytest.approx([0.9, 0.9, 0.6, -1], abs=1e-6)
 
