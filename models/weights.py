@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="DataclassInstance")
 N = TypeVar("N", bound=nn.Module)
 
-FORMAT = 2
+FORMAT = 1
 TENSORS = "shoal.safetensors"
 CONFIG = "config.json"
 SHIPPED = Path(__file__).parent / "weights"
