@@ -124,7 +124,7 @@ class RelationalModel:
             p, reader = both_rounds(self.network, view, context, stages.report)
         with stages.stage("levels"), torch.no_grad():
             clusters, pairs = super_nodes(view, reader, p)
-            tree = build_tree(clusters, pairs, pair_score(self.network, told)).tempered(BELIEVED)
+            tree = build_tree(clusters, pairs, pair_score(self.network, context)).tempered(BELIEVED)
         with stages.stage("cut"):
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
             hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)))

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.context import NUMBERS
 from models.judging import round_inputs
 from models.network import HiLanderNetwork, with_context
 from models.training.fit import READ_ONE, READ_TWO, Examples, Plan, Step, fit
@@ -29,10 +28,10 @@ def train_edges(
     rng = np.random.default_rng(seed)
     chosen = [_sample(episode, plan.size_unknown, rng) for episode in episodes]
     first = _examples(network, episodes, chosen, 1, step)
-    loss_one = fit(network.first, first, NUMBERS, plan, seed, step)
+    loss_one = fit(network.first, first, plan, seed, step)
     del first
     second = _examples(network, episodes, chosen, 2, step)
-    return loss_one, fit(network.second, second, NUMBERS, plan, seed + 1, step)
+    return loss_one, fit(network.second, second, plan, seed + 1, step)
 
 
 def _sample(episode: Episode, unknown: float, rng: np.random.Generator) -> Sample:

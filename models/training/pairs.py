@@ -104,7 +104,7 @@ def train_pairs(
             weight.append(seen.weight)
             step(WATCH)
         examples = Examples(np.concatenate(x), np.concatenate(target), np.concatenate(weight))
-        loss = fit(network.pair, examples, 0, plan, seed + turn, step)
+        loss = fit(network.pair, examples, plan, seed + turn, step)
     return loss
 
 
@@ -117,7 +117,7 @@ def _watch(
     collector = Collector(episode.labels, rng)
     policies: list[Score] = [mean_p, saturating_p]
     if learnt:
-        policies = [pair_score(network, episode.context.conditions)]
+        policies = [pair_score(network, episode.context)]
     for policy in policies:
         clusters, pairs = super_nodes(episode.view, reader, p)
         floor = FLOOR if learnt else FIRST_FLOOR
@@ -126,7 +126,7 @@ def _watch(
     each = episode.weight / np.sqrt(max(len(features), 1))
     image_pairs = np.concatenate(collector.image_pairs)
     return Examples(
-        with_context(features, torch.from_numpy(episode.context.conditions)).numpy(),
+        with_context(features, episode.context.inputs(features.device)).numpy(),
         np.concatenate(collector.targets).astype(np.float32),
         (each * image_pairs**SIZE_POWER).astype(np.float32),
     )
