@@ -241,7 +241,7 @@ class CollectionIndex:
         """Search again up to `limit` rows whose last search lies furthest back; how many needed it.
 
         A row that came early may want a later one that did not find it; this finds it. Call it
-        while nothing else is to do, until it returns 0.
+        while there is time, until it returns 0.
         """
         return self._live.refresh(self.vectors, limit)
 

@@ -124,11 +124,6 @@ class Collection:
             self.link(self._inserting[-1])
         self.assign()
 
-    @property
-    def inserting(self) -> bool:
-        """Whether rows are in the log that have no cluster yet."""
-        return bool(self._inserting or self._inserted)
-
     def visible(self, row: int | None) -> int | None:
         """The number of the cluster under which readers see the images of `row` now."""
         if row is None or row >= len(self.assignments):

@@ -57,9 +57,6 @@ class Collections:
     def __iter__(self) -> Iterator[Collection]:
         return iter(list(self._open.values()))
 
-    def __len__(self) -> int:
-        return len(self._open)
-
     def stored(self) -> list[str]:
         """The names of all collections in the data directory."""
         if not self._folder.is_dir():

@@ -48,7 +48,7 @@ class Ingest:
     """Takes batches through the seven steps; owned by one thread.
 
     `meanwhile` is called again and again while a batch cannot be finished; when it returns False
-    the batch is given up.
+    the batch is given up, and no later one is committed: the next start reads both again.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Ingest:
         self._clock = clock
         self._batch_records = batch_records
         self._flight: Flight | None = None
+        self._given_up = False
         self.meanwhile: Callable[[], bool] = lambda: True
 
     def batch(self, timeout_seconds: float) -> int:
@@ -116,8 +117,11 @@ class Ingest:
                 for collection, _ in before.logged:
                     collection.assign()
         self._publishing.publish()
-        if before is not None and self._keep(before.letters):
-            self._commit(before.following)
+        if before is not None and not self._given_up:
+            if self._keep(before.letters):
+                self._commit(before.following)
+            else:
+                self._given_up = True
 
     def _take(self, raws: Sequence[RawRecord]) -> Flight:
         """Steps 2 and 3."""

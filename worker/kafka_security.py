@@ -38,6 +38,8 @@ def _check(settings: Settings) -> None:
     for name in _SASL:
         if protocol.startswith("SASL") and getattr(settings, name) is None:
             raise SettingsError(f"{name}: missing, kafka_security_protocol {protocol!r} needs it")
+    if settings.kafka_key_file is not None and settings.kafka_certificate_file is None:
+        raise SettingsError("kafka_certificate_file: missing, kafka_key_file needs it")
     for name in _FILES:
         path = getattr(settings, name)
         if path is not None and not path.is_file():

@@ -67,7 +67,7 @@ class Metrics:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Measure a step of the protocol; of a batch, or of its share in it."""
+        """Measure the time of the step `name`, or of a part of it, also when it fails."""
         started = time.perf_counter()
         try:
             yield

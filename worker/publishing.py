@@ -57,7 +57,7 @@ class Publishing:
             self.publish()
 
     def relieve(self) -> None:
-        """While nothing comes: give one collection that grew more room in the store."""
+        """When all is taken: give one collection that grew more room in the store."""
         name = self._grown.pop() if self._grown else None
         for collection in self._collections:
             if collection.name == name and not collection.outbox:

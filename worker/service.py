@@ -27,6 +27,10 @@ _SNAPSHOT_SECONDS = 10.0
 # While there is other work, a batch is not waited for.
 _BUSY_POLL_SECONDS = 0.02
 
+# Nothing comes if so long a wait brought nothing, in one poll or several. Brokers gather records
+# for a part of it, so that one short poll says little.
+_IDLE_SECONDS = 0.1
+
 # Reading pauses at `max_unpublished` and goes on at this share of it.
 _RESUME_RATIO = 0.5
 
@@ -55,7 +59,7 @@ class Worker:
         self._beat = self._clock.monotonic()
         self._snapshot_at = 0.0
         self._finishing = False
-        self._idle = True
+        self._waited_seconds = _IDLE_SECONDS  # in vain, since something came
         self._ingest.meanwhile = self._while_waiting
 
     def stop(self) -> None:
@@ -83,11 +87,7 @@ class Worker:
             while not self._stopping.is_set():
                 self._beat = self._clock.monotonic()
                 self._between_batches()
-                nothing_under_way = not self._ingest.under_way
-                nothing_came = not self._ingest.batch(self._poll_seconds())
-                self._idle = nothing_came and nothing_under_way
-                if nothing_came:
-                    self._tidy()
+                self._batch()
                 self._pause_or_resume()
                 if self._done():
                     break
@@ -143,6 +143,18 @@ class Worker:
         self._collections.shrink(self._may_close)
         self._parts.board.show()
 
+    def _batch(self) -> None:
+        waits = 0.0 if self._ingest.under_way else self._poll_seconds()
+        if self._ingest.batch(waits):
+            self._waited_seconds = 0.0
+        else:
+            self._waited_seconds += waits
+            self._tidy()
+
+    @property
+    def _idle(self) -> bool:
+        return self._waited_seconds >= _IDLE_SECONDS
+
     def _snapshots(self) -> None:
         now = self._clock.monotonic()
         if now < self._snapshot_at:
@@ -155,9 +167,10 @@ class Worker:
     def _tidy(self) -> None:
         """When all is taken: room in the store, and neighbours that may be out of date.
 
-        A run has the processor before these.
+        A run has the processor before the neighbours.
         """
-        if self._idle:
+        # Also beside a stream that never ends; a poll may bring nothing while more is on its way.
+        if self._idle or not any(self._source.lag().values()):
             self._publishing.relieve()
         if self._queue.running is not None:
             return

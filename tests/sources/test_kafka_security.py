@@ -21,6 +21,7 @@ SASL = {
             SASL | {"kafka_security_protocol": "SSL"},
             "kafka_sasl_mechanism: has no use with",
         ),
+        (SASL | {"kafka_key_file": "x"}, "kafka_certificate_file: missing, kafka_key_file"),
         ({"kafka_ca_file": "x"}, "kafka_ca_file: has no use with .*'PLAINTEXT'"),
         (SASL | {"kafka_ca_file": "/nowhere/ca"}, "kafka_ca_file: '/nowhere/ca': is no file"),
     ],

@@ -11,8 +11,10 @@ from worker import cli
 from worker.commands.clusters import clusters
 from worker.commands.get import get
 from worker.commands.members import members
+from worker.commands.reading import find_place
 from worker.commands.status import status
 from worker.errors import StoreUnavailableError
+from worker.settings import load
 from worker.store.base import ClusterInfo, ImageState, Update
 
 
@@ -103,6 +105,11 @@ class TestGet:
         assert any(line.lstrip().startswith(long) for line in shown.splitlines())
         assert any("c2 " in line and "False" in line for line in shown.splitlines())
 
+    def test_ids_are_shown_as_they_are(self, shoal):
+        """Nothing in an id or a name is taken for markup or a picture."""
+        shown = shoal("get", "user:dog:1", "[b]x[/b]").stdout
+        assert all(id_ in shown for id_ in ("user:dog:1", "[b]x[/b]"))
+
     def test_unknown_collection(self, shoal):
         """In a collection that is not there every id is unknown."""
         assert objects(shoal("get", "a2", "--json", "--collection", "x"))[0]["cluster"] is None
@@ -117,6 +124,15 @@ class TestGet:
         assert found["collection"] == "x"
         (found,) = objects(shoal("status", *options, "--collection", "main", environment=nowhere))
         assert (found["collection"], found["images"]) == ("main", 3)
+
+    def test_defaults_are_the_settings(self, monkeypatch):
+        """Without environment, file and options it is where the worker publishes to."""
+        for name in ("REDIS_URL", "REDIS_PREFIX", "COLLECTION"):
+            monkeypatch.delenv(f"SHOAL_{name}", raising=False)
+        place, settings = find_place(None, None, None, None), load({})
+        assert place.redis_url == settings.redis_url.get_secret_value()
+        assert place.redis_prefix == settings.redis_prefix
+        assert place.collection == settings.collection
 
     def test_no_redis(self, shoal):
         """A Redis that is not there is an error to be tried again."""

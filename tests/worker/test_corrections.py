@@ -259,6 +259,7 @@ class TestRequests:
     def test_while_a_run_is_taken_over(self, photos, monkeypatch):
         """It waits until that has ended, and holds then."""
         monkeypatch.setattr("worker.service._ADOPTED_ROWS", 3)
+        monkeypatch.setattr("worker.service._ADOPTED_ROWS_BESIDE", 3)
         photos.cluster_all_in_one()
         photos.send("late", [1, 1, 1, 1, 1, 1, 1, 1])
         worker = photos.worker()

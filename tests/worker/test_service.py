@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from index import CollectionIndex
 from worker.edges import CosineEdges
 from worker.errors import (
     BadStreamError,
@@ -281,6 +282,22 @@ def test_stopping_while_dead_letters_wait(bench, axis):
     assert bench.store.summary("main").images == 1
 
 
+def test_stopping_while_dead_letters_wait_and_more_is_under_way(bench, axis):
+    """What came after the batch that was given up is not committed past it."""
+    bench.topic.append(b"bad", b"not json")
+    bench.send("good", axis(0))
+    bench.dead_letters.down = True
+    worker = bench.worker(batch_records=1)
+    sleep = bench.clock.sleep
+    bench.clock.sleep = lambda seconds: (worker.stop(), sleep(seconds))
+    worker.run()
+    assert bench.topic.committed == {}
+    bench.dead_letters.down = False
+    bench.run()
+    assert len(bench.dead_letters.letters) == 1
+    assert bench.store.summary("main").images == 1
+
+
 def test_every_image_is_announced(bench, axis):
     """Every image has an event when it is first seen, also where Redis is laid out anew."""
     for number in range(2_500):
@@ -289,6 +306,103 @@ def test_every_image_is_announced(bench, axis):
     events = bench.store.events("main", "0", block_seconds=0)
     seen = {event.data["image"] for _, event in events if event.kind == "assigned"}
     assert seen == {f"a{number}" for number in range(2_500)}
+
+
+def _trickle(bench, axis, images):
+    """Run a worker while one image comes every second round, so that it is never idle."""
+    worker = bench.worker(once=False)
+    poll = worker._source.poll
+    sent = []
+
+    def poll_with_an_image(*limits):
+        if not worker._ingest.under_way:
+            sent.append(f"a{len(sent)}")
+            bench.send(sent[-1], axis(len(sent) % 8, tilt=len(sent) / 1_000))
+        if len(sent) == images:
+            worker.stop()
+        return poll(*limits)
+
+    worker._source.poll = poll_with_an_image
+    worker.run()
+    assert not worker._idle
+
+
+def test_redis_is_laid_out_anew_beside_a_stream(bench, axis):
+    """A stream that the worker keeps up with does not keep it from making room in Redis."""
+    for number in range(500):
+        bench.send(f"b{number}", axis(number % 8, tilt=number / 1_000))
+    bench.run()
+    bench.store.crowded = lambda _: True
+    _trickle(bench, axis, 4)
+    assert bench.metrics.registry.get_sample_value("shoal_store_rebuilds_total") > 0
+
+
+@pytest.fixture
+def searched_again(monkeypatch):
+    """How many rows the worker lets be searched again, at each time."""
+    limits = []
+    refresh = CollectionIndex.refresh
+    monkeypatch.setattr(
+        CollectionIndex, "refresh", lambda *given: limits.append(given[1]) or refresh(*given)
+    )
+    return limits
+
+
+def test_few_neighbours_are_refreshed_beside_a_stream(bench, axis, searched_again):
+    """Fewer rows are searched again while images come than while none do."""
+    bench.send("first", axis(0))
+    _trickle(bench, axis, 4)
+    beside = searched_again.copy()
+    searched_again.clear()
+    _run_rounds(bench, 5)
+    assert 0 < max(beside) < max(searched_again)
+
+
+def test_a_short_wait_is_not_idle(bench, axis, monkeypatch):
+    """While a run is taken over waits are short, and records may be on their way longer."""
+    monkeypatch.setattr("worker.service._ADOPTED_ROWS", 2)
+    monkeypatch.setattr("worker.service._ADOPTED_ROWS_BESIDE", 1)
+    for number in range(40):
+        bench.send(f"a{number}", axis(number % 4, tilt=number / 50))
+    worker = bench.worker()
+    poll = worker._source.poll
+    collection = worker._collections.get("main", dimension=8)
+    idle = []
+
+    def poll_and_note(limit, seconds):
+        if collection.adoption is not None:
+            idle.append(worker._idle)
+        if len(idle) in {3, 6}:
+            bench.send(f"b{len(idle)}", axis(0))
+        return poll(limit, seconds)
+
+    worker._source.poll = poll_and_note
+    worker.run()
+    assert not any(idle[4:10])
+    assert any(idle[10:])
+
+
+def test_no_neighbours_are_refreshed_beside_a_run(bench, axis, searched_again):
+    """While a run goes on nothing is searched again."""
+    bench.send("first", axis(0))
+    bench.runner.holding = True
+    worker = bench.worker(once=False)
+    publish = worker._publishing.publish
+    rounds = []
+
+    def on_each_round():
+        publish()
+        rounds.append((worker._queue.running, len(searched_again)))
+        if rounds[-1][0] is None:
+            worker._queue.request(worker._collections.get("main"))
+        if len(rounds) == 8:
+            worker.stop()
+
+    worker._publishing.publish = on_each_round
+    worker.run()
+    beside = [count for running, count in rounds if running]
+    assert len(beside) > 4
+    assert beside[0] == beside[-1]
 
 
 def test_bad_record_for_a_closed_collection(bench, axis):

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 RedisUrl = Annotated[
     str | None,
@@ -36,7 +36,6 @@ Config = Annotated[
     typer.Option("--config", envvar="SHOAL_CONFIG", help="TOML file of settings.", metavar="FILE"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
 
 # Wider than any table; a table is only as wide as it must be.
 _ANY_WIDTH = 100_000
@@ -90,6 +89,6 @@ def print_table(title: str, columns: list[str], rows: Sequence[tuple[object, ...
     for column in columns:
         table.add_column(column, no_wrap=True)
     for row in rows:
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     print(title)
     Console(width=_ANY_WIDTH).print(table)
