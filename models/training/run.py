@@ -30,16 +30,16 @@ Progress = Callable[[str, float], None]
 class Recipe:
     """How much of everything.
 
-    `small` tiny collections are cut from each set; `easy` made-up ones are easily told apart.
-    Both count `small_weight`. `shots` collections of versions of its pictures are made of each set
-    whose classes are not that already, `kinds` of joined classes of each set of many things;
-    `unions` are of two sets each.
+    `small` tiny collections are cut from each set, which count `small_weight`; the classes of
+    `easy` made-up ones are easily told apart. `shots` collections of versions of its pictures
+    are made of each set whose classes are not that already, `kinds` of joined classes of each set
+    of many things; `unions` are of two sets each.
     """
 
     hidden: int = 96
     synthetic: int = 80
     small: int = 1
-    easy: int = 60
+    easy: int = 300
     shots: int = 2
     kinds: int = 1
     unions: int = 30
@@ -115,7 +115,7 @@ def train(
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [union(*two_of(known, rng), rng) for _ in range(recipe.unions) if len(known) > 1]
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
-    parts += [easy(rng).weighing(recipe.small_weight) for _ in range(recipe.easy)]
+    parts += [easy(rng) for _ in range(recipe.easy)]
     work = _Work(recipe, len(sets), len(parts), progress or (lambda _stage, _share: None))
     episodes: list[Episode] = []
     for part in parts:
