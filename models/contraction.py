@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.context import CollectionContext
 from models.edges import EdgeReader
 from models.folding import Folded
 from models.judging import Answers
@@ -61,10 +62,10 @@ def _links(p: NDArray[Any], r: NDArray[Any]) -> NDArray[Any]:
     return p if (r > NOT_ALIKE).any() else np.zeros_like(p)
 
 
-def pair_score(network: HiLanderNetwork, told: NDArray[np.float32]) -> Score:
-    """The pair network as `build_tree` asks it, under conditions `told` [4]."""
+def pair_score(network: HiLanderNetwork, context: CollectionContext) -> Score:
+    """The pair network as `build_tree` asks it, of a collection of that `context`."""
     device = network.pair.mean.device
-    judge = Folded.of(network.pair, torch.from_numpy(told).to(device))
+    judge = Folded.of(network.pair, context.inputs(device))
 
     def score(clusters: Clusters, pairs: Pairs) -> Floats:
         out = np.empty(len(pairs), np.float32)

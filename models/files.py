@@ -15,9 +15,10 @@ from models.errors import BadInputError
 def read_arrays(path: str | Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """The arrays `names` of an npz file. Raises `BadInputError` if it is none or lacks one."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise BadInputError(f"{path} is a single array; it must be an npz file")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise BadInputError(f"{path} is a single array; it must be an npz file")
+        with loaded as file:
             missing = [name for name in names if name not in file.files]
             if missing:
                 raise BadInputError(

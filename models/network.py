@@ -58,7 +58,7 @@ class HiLanderNetwork(nn.Module):
         super().__init__()
         self.first = Logit(FEATURES + CONTEXT, hidden)
         self.second = Logit(FEATURES + ROUND_TWO + CONTEXT, hidden)
-        self.pair = Logit(PAIR_FEATURES + CONDITIONS, hidden)
+        self.pair = Logit(PAIR_FEATURES + CONTEXT, hidden)
         self.messages = TriangleMessages()
 
 

@@ -32,6 +32,8 @@ CONTEXT_ROWS = 200_000
 # Below this expected pairwise F the cut is not trusted: docs/decisions/0107.
 LOST_BELOW = 0.3
 LINKAGE_SEED = 0
+# Networks are too sure of encoders that they did not learn from: docs/decisions/0106.
+BELIEVED = 0.7
 LOST = "expected F of {f:.2f} only: groups as large as average linkage finds them, {size:.0f}"
 
 
@@ -122,7 +124,7 @@ class RelationalModel:
             p, reader = both_rounds(self.network, view, context, stages.report)
         with stages.stage("levels"), torch.no_grad():
             clusters, pairs = super_nodes(view, reader, p)
-            tree = build_tree(clusters, pairs, pair_score(self.network, told))
+            tree = build_tree(clusters, pairs, pair_score(self.network, context)).tempered(BELIEVED)
         with stages.stage("cut"):
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
             hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)))

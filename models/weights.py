@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="DataclassInstance")
 N = TypeVar("N", bound=nn.Module)
 
-FORMAT = 1
+FORMAT = 2
 TENSORS = "shoal.safetensors"
 CONFIG = "config.json"
 SHIPPED = Path(__file__).parent / "weights"

@@ -14,7 +14,9 @@ from models.vectors import unit_rows
 WHOLE_ROWS = 6_000
 ROWS = (800, 3_000)
 SMALL_ROWS = (30, 200)
+UNION_ROWS = (400, 1_500)
 MIN_CLASSES = 6
+BENT_SHARE = 0.3
 SIZE_LAWS = ("natural", "power law", "uniform", "mostly single")
 SIZE_LAW_SHARES = (0.35, 0.25, 0.15, 0.25)
 
@@ -34,6 +36,29 @@ def variation(source: LabelledSet, rng: Generator, rows: tuple[int, int] = ROWS)
     if rng.random() < 0.75 and len(part) > 1:
         part = part.with_unit(_warped(part.unit, rng))
     return part
+
+
+def union(one: LabelledSet, other: LabelledSet, rng: Generator) -> LabelledSet:
+    """Variations of two sets in one collection: each in directions of its own, which may meet."""
+    parts = [variation(source, rng, UNION_ROWS) for source in (one, other)]
+    d = max(part.unit.shape[1] for part in parts)
+    unit = [part.unit @ _turned(part.unit.shape[1], d, rng) for part in parts]
+    apart = rng.standard_normal(d) * rng.uniform(0, 1.5) / np.sqrt(d)
+    labels = [parts[0].labels, parts[1].labels + parts[0].classes]
+    order = rng.permutation(sum(map(len, parts)))
+    word = one.granularity if one.granularity == other.granularity else None
+    return LabelledSet(
+        f"{one.name} and {other.name}",
+        unit_rows(np.concatenate((unit[0], unit[1] + apart)))[order],
+        np.concatenate(labels)[order],
+        word,
+    )
+
+
+def _turned(d: int, into: int, rng: Generator) -> NDArray[np.float64]:
+    """A random way [d, into] to lay d axes into more, or as many, without change of lengths."""
+    basis, _ = np.linalg.qr(rng.standard_normal((into, d)))
+    return np.asarray(basis.T)
 
 
 def _at_most(part: LabelledSet, rows: int, keep: float, rng: Generator) -> LabelledSet:
@@ -81,7 +106,23 @@ def _warped(unit: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
         mean = np.zeros_like(mean)
     elif what == 2:
         mean = mean + direction * rng.uniform(0, 2)
-    return unit_rows(centred + mean)
+    warped = unit_rows(centred + mean)
+    return _bent(warped, rng) if rng.random() < BENT_SHARE else warped
+
+
+def _bent(unit: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
+    """Every coordinate on a curve, as an encoder's last layer has it, in randomly turned axes."""
+    d = unit.shape[1]
+    x = unit @ _turned(d, d, rng) * np.sqrt(d)
+    what = rng.integers(3)
+    if what == 0:  # a rectified layer: nothing below zero
+        x = np.maximum(x + rng.uniform(-0.3, 1.0), 0)
+    elif what == 1:  # small coordinates count for less, or for more
+        x = np.sign(x) * np.abs(x) ** rng.uniform(0.4, 1.8)
+    else:  # a saturating layer, up to a code of signs
+        x = np.tanh(x * np.exp(rng.uniform(-0.5, 2.0)))
+    x[~x.any(axis=1)] = 1.0
+    return unit_rows(x)
 
 
 def _spectrum(

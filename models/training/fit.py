@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.conditions import CONDITIONS, UNKNOWN_SIZE
-from models.network import Logit
+from models.context import NUMBERS
+from models.network import CONTEXT, Logit
 
 Step = Callable[[int], None]
 """Called with the work just done, counted in optimiser steps."""
@@ -25,7 +26,9 @@ HISTORY = 200
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how hard to fit; the shares are of rows, the noise in standard deviations."""
+    """How long and how hard to fit; the noise is in standard deviations, shares are of rows, but
+    for `size_unknown`: in so many episodes or of their edges nobody told the size of groups.
+    """
 
     steps: int
     batch: int = 4_096
@@ -36,6 +39,7 @@ class Plan:
     size_noise: float = 0.12
     size_unknown: float = 0.45
     word_noise: float = 0.05
+    feature_noise: float = 0.0
     word_unknown: float = 0.1
 
 
@@ -50,13 +54,10 @@ class Examples:
     weight: NDArray[np.float32]
 
 
-def fit(
-    network: Logit, examples: Examples, numbers: int, plan: Plan, seed: int, step: Step
-) -> float:
+def fit(network: Logit, examples: Examples, plan: Plan, seed: int, step: Step) -> float:
     """Fit `network` in place; returns the running mean of the loss.
 
-    `numbers` is how many context numbers stand before the four conditions. Each batch sees them
-    with noise, sometimes not at all, and the size of groups as "unknown" nearly half of the time.
+    Each batch sees the context numbers and the conditions with noise, and sometimes not at all.
     """
     torch.manual_seed(seed)
     for layer in network.mlp.lins:
@@ -77,7 +78,7 @@ def fit(
     network.history = []
     for count in range(plan.steps):
         chosen = torch.randint(len(x), (plan.batch,))
-        logit = network(_blurred(x[chosen], network, numbers, plan))
+        logit = network(_blurred(x[chosen], network, plan))
         each = binary_cross_entropy_with_logits(logit, target[chosen], reduction="none")
         loss = (each * weight[chosen]).mean()
         optimiser.zero_grad()
@@ -92,17 +93,18 @@ def fit(
     return running
 
 
-def _blurred(x: Tensor, network: Logit, numbers: int, plan: Plan) -> Tensor:
-    """`x` [e, f] with its last columns made unreliable; changed in place."""
-    told = numbers + CONDITIONS
+def _blurred(x: Tensor, network: Logit, plan: Plan) -> Tensor:
+    """`x` [e, f] made unreliable, above all in its last columns; changed in place."""
     e = len(x)
-    noise = torch.full((told,), plan.number_noise)
-    noise[numbers] = plan.size_noise
-    noise[numbers + 1 :] = plan.word_noise
-    x[:, -told:] += noise * network.scale[-told:] * torch.randn(e, told)
-    if numbers:
-        dropped = torch.rand(e) < plan.number_dropout
-        x[dropped, -told:-CONDITIONS] = network.mean[-told:-CONDITIONS]
-    x[torch.rand(e) < plan.size_unknown, -CONDITIONS] = UNKNOWN_SIZE
+    noise = torch.full((CONTEXT,), plan.number_noise)
+    noise[NUMBERS] = plan.size_noise
+    noise[NUMBERS + 1 :] = plan.word_noise
+    untold = x[:, -CONDITIONS] == UNKNOWN_SIZE
+    features = x[:, :-CONTEXT]
+    features += plan.feature_noise * network.scale[:-CONTEXT] * torch.randn_like(features)
+    x[:, -CONTEXT:] += noise * network.scale[-CONTEXT:] * torch.randn(e, CONTEXT)
+    dropped = torch.rand(e) < plan.number_dropout
+    x[dropped, -CONTEXT:-CONDITIONS] = network.mean[-CONTEXT:-CONDITIONS]
+    x[untold, -CONDITIONS] = UNKNOWN_SIZE
     x[torch.rand(e) < plan.word_unknown, -CONDITIONS + 1 :] = 1 / (CONDITIONS - 1)
     return x

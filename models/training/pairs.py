@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.contraction import pair_score, super_nodes
 from models.edges import both_rounds
 from models.levels import FLOOR, Score, build_tree
-from models.network import HiLanderNetwork
+from models.network import HiLanderNetwork, with_context
 from models.pair_features import pair_features
 from models.pairs import Floats, Pairs, Rows
 from models.supernodes import Clusters
@@ -96,14 +96,15 @@ def train_pairs(
         rng = np.random.default_rng(seed + 10 * turn)
         for index in rng.permutation(len(episodes))[:count]:
             episode = episodes[index]
+            if rng.random() < plan.size_unknown:
+                episode = episode.untold()
             seen = _watch(network, episode, learnt=turn > 0, rng=rng)
-            told = np.broadcast_to(episode.context.conditions, (len(seen.x), 4))
-            x.append(np.concatenate((seen.x, told), axis=1))
+            x.append(seen.x)
             target.append(seen.target)
             weight.append(seen.weight)
             step(WATCH)
         examples = Examples(np.concatenate(x), np.concatenate(target), np.concatenate(weight))
-        loss = fit(network.pair, examples, 0, plan, seed + turn, step)
+        loss = fit(network.pair, examples, plan, seed + turn, step)
     return loss
 
 
@@ -116,16 +117,16 @@ def _watch(
     collector = Collector(episode.labels, rng)
     policies: list[Score] = [mean_p, saturating_p]
     if learnt:
-        policies = [pair_score(network, episode.context.conditions)]
+        policies = [pair_score(network, episode.context)]
     for policy in policies:
         clusters, pairs = super_nodes(episode.view, reader, p)
         floor = FLOOR if learnt else FIRST_FLOOR
         build_tree(clusters, pairs, policy, floor=floor, observe=collector)
-    features = np.concatenate(collector.features)
+    features = torch.from_numpy(np.concatenate(collector.features))
     each = episode.weight / np.sqrt(max(len(features), 1))
     image_pairs = np.concatenate(collector.image_pairs)
     return Examples(
-        features,
+        with_context(features, episode.context.inputs(features.device)).numpy(),
         np.concatenate(collector.targets).astype(np.float32),
         (each * image_pairs**SIZE_POWER).astype(np.float32),
     )

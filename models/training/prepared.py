@@ -1,12 +1,12 @@
 """An episode made ready: graph, context and true answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.conditions import conditions
+from models.conditions import UNKNOWN_SIZE, conditions
 from models.context import CollectionContext, context_of
 from models.graph import K, nearest
 from models.training.sources import LabelledSet
@@ -26,15 +26,21 @@ class Episode:
     real: NDArray[np.bool_]
     weight: float
 
+    def untold(self) -> "Episode":
+        """The same, where nobody said how large groups are."""
+        conditions = self.context.conditions.copy()
+        conditions[0] = UNKNOWN_SIZE
+        return replace(self, context=replace(self.context, conditions=conditions))
 
-def prepare(part: LabelledSet, *, size_known: bool = True) -> Episode:
+
+def prepare(part: LabelledSet) -> Episode:
     """Collapse, build the exact graph, measure; the conditions tell the true size of groups."""
     distinct = collapse(part.unit)
     first = np.unique(distinct.row, return_index=True)[1]
     labels = part.labels[first]
     graph = nearest(distinct.unit, K)
     view = view_of(distinct.unit, graph)
-    told = conditions(part.granularity, seen_size(labels) if size_known else None)
+    told = conditions(part.granularity, seen_size(labels))
     with torch.no_grad():
         context = context_of(view, np.arange(len(labels)), told)
     real = graph.neighbours >= 0

@@ -9,11 +9,13 @@ from models.edges import both_rounds
 from models.network import HiLanderNetwork
 from models.relational import RelationalModel
 from models.training.edges import train_edges
-from models.training.episodes import SMALL_ROWS, variation, whole
+from models.training.episodes import SMALL_ROWS, union, variation, whole
 from models.training.fit import JUDGE, PREPARE, READ_ONE, READ_TWO, WATCH, Plan
 from models.training.gate import GateFigure, GateVerdict, JudgedEdges, judge, verdict_of
+from models.training.kinds import FEWEST_CLASSES, kinds
 from models.training.pairs import train_pairs
 from models.training.prepared import Episode, prepare
+from models.training.shots import shots
 from models.training.sources import Generator, LabelledSet, held_out_classes
 from models.training.synthetic import easy, synthetic
 from models.weights import Config
@@ -28,18 +30,23 @@ Progress = Callable[[str, float], None]
 class Recipe:
     """How much of everything.
 
-    `small` tiny collections are cut from each set; `easy` made-up ones are easily told apart.
-    Both count `small_weight`.
+    `small` tiny collections are cut from each set, which count `small_weight`; the classes of
+    `easy` made-up ones are easily told apart. `shots` collections of versions of its pictures
+    are made of each set whose classes are not that already, `kinds` of joined classes of each set
+    of many things; `unions` are of two sets each.
     """
 
     hidden: int = 96
     synthetic: int = 80
     small: int = 1
-    easy: int = 60
+    easy: int = 300
+    shots: int = 2
+    kinds: int = 1
+    unions: int = 30
     small_weight: float = 0.3
     edge_plan: Plan = field(default_factory=lambda: Plan(steps=6_000))
-    pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000))
-    pair_rounds: tuple[int, ...] = (80, 110, 110)
+    pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000, feature_noise=0.2))
+    pair_rounds: tuple[int, ...] = (100, 150, 150)
     # Scales each set's own number of episodes.
     variations: float = 1.0
 
@@ -48,6 +55,8 @@ QUICK = Recipe(
     hidden=48,
     synthetic=4,
     easy=4,
+    shots=1,
+    unions=2,
     edge_plan=Plan(steps=400),
     pair_plan=Plan(steps=300),
     pair_rounds=(8, 8, 8),
@@ -104,8 +113,9 @@ def train(
     split = [(source, held_out_classes(source, rng)) for source in sets]
     known = [source.without(held_out) for source, held_out in split]
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
+    parts += [union(*two_of(known, rng), rng) for _ in range(recipe.unions) if len(known) > 1]
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
-    parts += [easy(rng).weighing(recipe.small_weight) for _ in range(recipe.easy)]
+    parts += [easy(rng) for _ in range(recipe.easy)]
     work = _Work(recipe, len(sets), len(parts), progress or (lambda _stage, _share: None))
     episodes: list[Episode] = []
     for part in parts:
@@ -137,16 +147,26 @@ def train(
 
 
 def cut_episodes(source: LabelledSet, recipe: Recipe, rng: Generator) -> list[LabelledSet]:
-    """The set itself, its variations and its tiny collections."""
+    """The set itself, its variations and its tiny collections; finer and coarser groups of it."""
     count = max(1, round(source.episodes * recipe.variations))
     parts = [whole(source, rng), *(variation(source, rng) for _ in range(count))]
     tiny = [variation(source, rng, SMALL_ROWS) for _ in range(recipe.small)]
     parts += [part.weighing(recipe.small_weight) for part in tiny]
+    if source.granularity != "shot":
+        parts += [shots(source, rng) for _ in range(recipe.shots)]
+    if source.granularity == "thing" and source.classes >= FEWEST_CLASSES:
+        parts += [kinds(source, rng) for _ in range(recipe.kinds)]
     return [part for part in parts if len(part) >= SMALLEST_EPISODE and part.classes > 1]
 
 
+def two_of(sets: Sequence[LabelledSet], rng: Generator) -> tuple[LabelledSet, LabelledSet]:
+    """Two of the sets, at random."""
+    one, other = rng.permutation(len(sets))[:2]
+    return sets[one], sets[other]
+
+
 def _judged_edges(network: HiLanderNetwork, source: LabelledSet) -> JudgedEdges:
-    episode = prepare(source, size_known=False)
+    episode = prepare(source).untold()
     p, _ = both_rounds(network, episode.view, episode.context)
     return JudgedEdges(
         labels=episode.labels,

@@ -6,6 +6,7 @@ docs/models.md; OUTPUT (default: models/weights) receives the weights folder.
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,27 @@ WORDS: dict[str, str | None] = {
     "style": "kind",
     "mixed": None,
 }
+# Of the pictures, by the source in the name of a set, as stated beside the data.
+LICENCES = {
+    "omniglot": "MIT",
+    "omni": "MIT",
+    "alphabet": "MIT",
+    "grocery": "MIT",
+    "groc": "MIT",
+    "caltech101": "CC BY 4.0",
+    "c101": "CC BY 4.0",
+    "edits": "CC BY 4.0",
+    "mild": "CC BY 4.0",
+    "patches": "CC BY 4.0",
+    "neardup": "CC BY 4.0",
+    "avatar": "CC0, CC BY 4.0",
+    "icon": "MIT, ISC, Apache, CC BY",
+    "style": "MIT, ISC, Apache, CC BY",
+    "kanji": "font licences",
+    "latin": "font licences",
+    "font": "font licences",
+    "mixed": "MIT, ISC, Apache, CC0, CC BY 4.0",
+}
 # The four large sets give more variations than the many types.
 LARGE = ("omniglot", "neardup", "caltech101", "grocery")
 LARGE_EPISODES = 12
@@ -46,7 +68,17 @@ def data_folder() -> Path:
 
 def word_of(name: str) -> str | None:
     """The granularity of a set, by the source in its name."""
-    return WORDS.get(name.split("_", maxsplit=1)[0], "thing")
+    return WORDS.get(_source(name), "thing")
+
+
+def licences_of(sets: Sequence[LabelledSet]) -> dict[str, str]:
+    """The licence of each set whose source is known, by its name."""
+    names = {part.name: LICENCES.get(_source(part.name)) for part in sets}
+    return {name: licence for name, licence in names.items() if licence is not None}
+
+
+def _source(name: str) -> str:
+    return name.split("_", maxsplit=1)[0]
 
 
 def training_sets(data: Path) -> list[LabelledSet]:
@@ -74,7 +106,7 @@ def main(arguments: list[str]) -> int:
         return 2
     torch.set_num_threads(THREADS)
     trained = train(sets, seed=SEED, recipe=Recipe(), progress=_Line())
-    save_trained(output, trained, sets)
+    save_trained(output, trained, sets, licences=licences_of(sets))
     return 0 if trained.config.usable else 1
 
 

@@ -26,7 +26,7 @@ def easy(rng: Generator) -> LabelledSet:
     extrapolation. Its word is any: whatever a group is, these are groups.
     """
     rows = int(np.exp(rng.uniform(np.log(20), np.log(800))))
-    largest = int(np.exp(rng.uniform(np.log(2), np.log(60))))
+    largest = int(np.exp(rng.uniform(np.log(2), np.log(200))))
     sizes = np.full(rows, largest)
     if rng.random() < 0.5:
         sizes = rng.integers(1, largest + 1, size=rows)

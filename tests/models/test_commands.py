@@ -77,9 +77,10 @@ class TestCluster:
         assert not (tmp_path / "out.npz").exists()
 
     def test_complains_of_what_is_no_npz(self, shoal, tmp_path):
-        """Text, a folder, nothing at all."""
+        """Text, a single array, a folder, nothing at all."""
         (tmp_path / "text").write_text("no arrays")
-        for path in (tmp_path / "text", tmp_path, tmp_path / "missing"):
+        np.save(tmp_path / "array.npy", np.eye(3))
+        for path in (tmp_path / "text", tmp_path / "array.npy", tmp_path, tmp_path / "missing"):
             status, _, err = shoal("cluster", path, "--output", tmp_path / "out.npz")
             assert status == 2
             assert str(path) in err

@@ -30,10 +30,10 @@ def copies(groups):
 
 def work(model, x, graph):
     """Edges judged, and pairs asked, in a run."""
-    view, told = view_of(x, graph), conditions("thing", None)
-    context = context_of(view, np.arange(len(x)), told)
+    view = view_of(x, graph)
+    context = context_of(view, np.arange(len(x)), conditions("thing", None))
     p, judged = both_rounds(model.network, view, context)
-    score, asked = pair_score(model.network, told), 0
+    score, asked = pair_score(model.network, context), 0
 
     def counted(clusters, pairs):
         nonlocal asked

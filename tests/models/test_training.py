@@ -5,13 +5,15 @@ from models import BadInputError, WeightsError, cluster, evaluate, load_model
 from models.pairs import pairs_of
 from models.relational import RelationalModel
 from models.training.card import CARD, save_trained
-from models.training.episodes import variation, whole
+from models.training.episodes import union, variation, whole
 from models.training.fit import Plan
 from models.training.gate import auc
+from models.training.kinds import kinds
 from models.training.pairs import matching_share
 from models.training.prepared import prepare, seen_size
-from models.training.run import Recipe, train
+from models.training.run import Recipe, cut_episodes, train
 from models.training.shipped import training_sets, word_of
+from models.training.shots import shots
 from models.training.sources import LabelledSet, held_out_classes, read_set
 from models.training.synthetic import easy, synthetic
 
@@ -20,6 +22,8 @@ TINY = Recipe(
     synthetic=2,
     easy=2,
     small=1,
+    shots=1,
+    unions=1,
     edge_plan=Plan(steps=150, batch=1_024),
     pair_plan=Plan(steps=100, batch=512),
     pair_rounds=(4, 4),
@@ -32,6 +36,9 @@ SHORT = Recipe(
     synthetic=0,
     easy=0,
     small=0,
+    shots=0,
+    kinds=0,
+    unions=0,
     edge_plan=Plan(steps=5, batch=64),
     pair_plan=Plan(steps=5, batch=64),
     pair_rounds=(1,),
@@ -152,6 +159,43 @@ class TestEpisodes:
         assert part.classes >= 2
         assert 2 <= len(part) <= 900
         assert np.isfinite(part.unit).all()
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_shots_are_versions_of_pictures(self, labelled, seed):
+        """Each class holds one picture of the set as it is, and the others lie around it."""
+        source = labelled()
+        part = shots(source, np.random.default_rng(seed))
+        assert part.granularity in {"shot", None}
+        assert np.isfinite(part.unit).all()
+        kept = (part.unit @ source.unit.T).max(axis=1) > 1 - 1e-5
+        assert set(part.labels[kept].tolist()) == set(range(part.classes))
+        assert np.bincount(part.labels).max() <= 40
+
+    def test_kinds_are_whole_classes(self, labelled):
+        """Fewer of them, and no class is in two."""
+        source = labelled()
+        part = kinds(source, np.random.default_rng(0))
+        assert part.granularity == "kind"
+        assert 3 <= part.classes < 60
+        row = (part.unit @ source.unit.T).argmax(axis=1)
+        pairs = set(zip(source.labels[row].tolist(), part.labels.tolist(), strict=True))
+        assert len(pairs) == len({thing for thing, _ in pairs})
+
+    def test_unions_keep_both_sets_apart(self, labelled):
+        """Rows of both, of any dimensions, and no class of both."""
+        one, other = labelled(seed=1), labelled(classes=20, seed=2).called("kind")
+        part = union(one, other.with_unit(other.unit[:, :20]), np.random.default_rng(0))
+        assert part.granularity is None
+        assert part.unit.shape[1] == one.unit.shape[1]
+        assert np.bincount(part.labels).min() >= 1
+        assert np.isfinite(part.unit).all()
+
+    def test_sets_of_shots_make_no_shots(self, labelled):
+        """Nor kinds: their classes are what versions are."""
+        rng = np.random.default_rng(0)
+        made = cut_episodes(labelled().called("shot"), TINY, rng)
+        assert {part.granularity for part in made} == {"shot"}
+        assert "kind" in {part.granularity for part in cut_episodes(labelled(), TINY, rng)}
 
     def test_large_sets_lose_whole_classes(self, labelled, monkeypatch):
         """A set above the limit keeps the sizes of the classes it keeps."""
