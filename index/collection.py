@@ -14,6 +14,7 @@ from index import recovery
 from index.catalog import Catalog
 from index.faults import reach
 from index.growing import GrowingArray
+from index.leftovers import Leftovers
 from index.live import LiveIndex
 from index.opening import VECTORS, open_catalog
 from index.plan import LogPlan, plan_log
@@ -54,6 +55,7 @@ class CollectionIndex:
         self._view = vectors.view(self.rows)
         self._covered = 0
         self._live: LiveIndex
+        self.leftovers: Leftovers
 
     @classmethod
     def open(
@@ -95,6 +97,7 @@ class CollectionIndex:
         recovery.replay(
             self._live, self._catalog, self.vectors, self.counts, self._covered, progress
         )
+        self.leftovers = Leftovers(self, self._live, self._log, self._catalog, self._snapshots)
 
     def name_model(self, model: str) -> None:
         """Name the embedding model of a collection that has none, durably."""
