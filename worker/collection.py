@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index import CollectionIndex, Erasure, Logged, NewImage, Outcome, reach_fault
+from index import CollectionIndex, Erasure, ImageWrite, Logged, NewImage, Outcome, reach_fault
 from worker.amend import hold
 from worker.assign import Plan, assign
 from worker.assignments import NONE, Assignments, Labels, Rows
@@ -18,6 +18,7 @@ from worker.clock import Clock
 from worker.cluster_table import ClusterTable
 from worker.corrections import Corrections
 from worker.edges import Edges
+from worker.erasures import Erasures
 from worker.outbox import Outbox
 from worker.records import Record, Upsert
 from worker.schema import SCHEMA
@@ -66,6 +67,7 @@ class Collection:
             self.assignments = Assignments(connection, index.rows)
             self.outbox = Outbox(connection)
             self.corrections = Corrections(connection)
+            self.erasures = Erasures(connection)
 
     def recover(self) -> None:
         """Assign what was logged but not assigned when the process ended (steps 4 and 5)."""
@@ -167,14 +169,17 @@ class Collection:
         return self.index.images
 
     def _note(self, connection: sqlite3.Connection, logged: Logged) -> None:
-        """Within step 3's transaction: who must be published."""
+        """Within step 3's transaction: who must be published, and of whom nothing may be left."""
         changed = [write for write in logged.writes if write.outcome in _CHANGED]
         self.outbox.add_images(
             connection, ((write.id, self.visible(write.old_row)) for write in changed)
         )
-        self.corrections.forget(
-            connection, (write.id for write in changed if write.outcome is Outcome.ERASED)
-        )
+        self.outbox.add_clusters(connection, self.clusters.shown_by(_left(changed)))
+        erased = [write.id for write in changed if write.outcome is Outcome.ERASED]
+        self.corrections.forget(connection, erased)
+        dead = set(logged.dead_rows.tolist())
+        replaced = sum(w.outcome is Outcome.REPLACED and w.old_row in dead for w in changed)
+        self.erasures.add(connection, erased, replaced, self._clock.time())
         outcomes = [write.outcome for write in changed]
         self.set_state(
             connection,
@@ -238,6 +243,11 @@ class Collection:
             np.full(len(rows), self.state.adopting or self.state.generation, np.int32),
         )
         self.assignments.write(connection, rows)
+
+
+def _left(writes: Sequence[ImageWrite]) -> set[int]:
+    """The rows that an image left."""
+    return {write.old_row for write in writes if write.old_row is not None}
 
 
 def _founders(rows: Rows, plan: Plan) -> list[int]:

@@ -33,21 +33,23 @@ Closing = Callable[[Collection], object]
 
 
 class Collections:
-    """Opens, keeps and closes collections; owned by the ingest thread."""
+    """Opens, keeps and closes collections; owned by the ingest thread.
+
+    What is in the list `closing` is told of each collection that is about to be closed.
+    """
 
     def __init__(
         self,
         settings: Settings,
         publisher: Publisher,
         make_edges: MakeEdges,
-        closing: Closing,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
         self._make_edges = make_edges
-        self._closing = closing
+        self.closing: list[Closing] = []
         self._metrics = metrics
         self._clock = clock
         self._folder = settings.data_dir / FOLDER
@@ -151,18 +153,19 @@ class Collections:
                 self._publisher.give_back(lease)
         self._reserved.clear()
 
-    def snapshot(self, collection: Collection) -> None:
+    def snapshot(self, collection: Collection) -> bool:
         """Take a snapshot, if the disk takes it; blocks for as long as that takes."""
         collection.settle()
         try:
             info = collection.index.snapshot()
         except (OSError, SnapshotError) as error:
             log.warning("no snapshot", collection=collection.name, error=str(error))
-            return
+            return False
         collection.times.snapshot = self._clock.time()
         self._metrics.last_snapshot.set(collection.times.snapshot)
         self._metrics.snapshot_seconds.observe(info.seconds)
         log.info("snapshot taken", collection=collection.name, rows=info.rows, seconds=info.seconds)
+        return True
 
     def shrink(self, may_close: MayClose) -> None:
         """Close the least recently used collections beyond the bounds, where `may_close`."""
@@ -177,7 +180,8 @@ class Collections:
     def close(self, collection: Collection) -> None:
         """Take a snapshot, give up the lease and close the files."""
         collection.settle()
-        self._closing(collection)
+        for hear in self.closing:
+            hear(collection)
         if collection.index.rows_since_snapshot:
             self.snapshot(collection)
         self.abandon(collection)

@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 
 from worker.store.base import Event, EventKind
+from worker.store.codec import names
 
 
 class Outbox:
@@ -64,6 +65,10 @@ class Outbox:
             [(sequence, event.kind, json.dumps(dict(event.data))) for sequence, event in numbered],
         )
         self.events += numbered
+
+    def tells_of(self, images: Collection[str]) -> bool:
+        """Whether an event that waits names one of these images."""
+        return any(names(event.data, images) for _, event in self.events)
 
     def first_images(self, count: int) -> list[str]:
         """The oldest `count` images."""

@@ -13,6 +13,7 @@ from worker.lock import DirectoryLock
 from worker.metrics import Metrics
 from worker.positions import Positions
 from worker.publishing import Publishing
+from worker.purging import Purging
 from worker.reclustering import Reclustering
 from worker.run_queue import RunQueue
 from worker.settings import Settings
@@ -37,6 +38,7 @@ class Parts:
     takeover: Takeover
     reclustering: Reclustering
     answering: Answering
+    purging: Purging
     board: StatusBoard
     positions: Positions
     lock: DirectoryLock

@@ -1,7 +1,5 @@
 """What erased and replaced images leave behind goes while the collection serves."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -143,7 +141,7 @@ def test_deleted_ids_leave_the_catalog(reopen, tools):
 
 
 def allocated(path):
-    return os.stat(path).st_blocks * 512
+    return path.stat().st_blocks * 512
 
 
 def test_the_space_of_dead_rows_comes_back(reopen, tools, tmp_path):

@@ -1,13 +1,14 @@
 """The published state in Redis or Valkey, written through fenced scripts."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from worker.clock import Clock, SystemClock
 from worker.errors import LeaseLapsedError, ShoalError
 from worker.store.base import ClusterInfo, ImageState, Lease, Update
+from worker.store.codec import names
 from worker.store.connection import connect, unavailability
 from worker.store.keys import Keys, Space, collections_key, is_crowded
 from worker.store.plan import Argument, announcement, description, difference
@@ -16,6 +17,9 @@ from worker.store.spaces import Spaces
 
 # A reader that looked the space up just before it changed may use the old one for so long.
 LINGER_SECONDS = 600
+
+# Events looked through at a time; Lua takes no more than some 7,000 arguments.
+_FORGET_ENTRIES = 2_000
 
 
 class RedisStore:
@@ -114,6 +118,17 @@ class RedisStore:
         with suppress(ShoalError):  # published all the same; the next rebuild sweeps
             for old in spaces.leftover():
                 spaces.sweep(old, LINGER_SECONDS)
+
+    def forget(self, lease: Lease, images: Collection[str], after: str | None = None) -> str | None:
+        """As `Store.forget`."""
+        keys = self._keys(lease.collection)
+        start = "-" if after is None else f"({after}"
+        with unavailability():
+            entries = self._redis.xrange(keys.events, start, count=_FORGET_ENTRIES)
+        found = [entry for entry, fields in entries if names(fields, images)]
+        if found:
+            self._scripts.run("forget", keys, lease, [keys.events], found)
+        return entries[-1][0] if len(entries) == _FORGET_ENTRIES else None
 
     def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
         """As `Store.put_status`."""

@@ -1,0 +1,51 @@
+"""Erased and replaced images of which traces may be left, until a purge has made an end of them."""
+
+import sqlite3
+from collections.abc import Iterable
+
+
+class Erasures:
+    """The table `erasure` of the catalog: one entry for each image that was erased, with its id,
+    and for each whose vector went because it got another, without. Changes are made within the
+    caller's transaction; one that fails leaves the process unusable (it is fatal).
+
+    `waiting` is their number, `oldest` the time of the first (seconds since 1970; None: there is
+    none), `last` the greatest number given out.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.waiting = 0
+        self.oldest: float | None = None
+        self.last = 0
+        self._count(connection)
+
+    def add(
+        self, connection: sqlite3.Connection, images: Iterable[str], replaced: int, at: float
+    ) -> None:
+        """Note that `images` were erased, and so many vectors of others replaced."""
+        entries = [(image, at) for image in images] + [(None, at)] * replaced
+        if entries:
+            connection.executemany("INSERT INTO erasure (image, at) VALUES (?, ?)", entries)
+            self.waiting += len(entries)
+            self.oldest = at if self.oldest is None else self.oldest
+            self.last += len(entries)  # SQLite numbers from the greatest there is
+
+    def images(self, connection: sqlite3.Connection, upto: int) -> frozenset[str]:
+        """The ids of the entries up to a number."""
+        query = "SELECT image FROM erasure WHERE number <= ? AND image IS NOT NULL"
+        return frozenset(image for (image,) in connection.execute(query, (upto,)))
+
+    def forget_images(self, connection: sqlite3.Connection, upto: int) -> None:
+        """Forget the ids of the entries up to a number, which go on waiting."""
+        connection.execute("UPDATE erasure SET image = NULL WHERE number <= ?", (upto,))
+
+    def done(self, connection: sqlite3.Connection, upto: int) -> None:
+        """The entries up to a number wait no more."""
+        connection.execute("DELETE FROM erasure WHERE number <= ?", (upto,))
+        self._count(connection)
+
+    def _count(self, connection: sqlite3.Connection) -> None:
+        self.waiting, self.oldest, last = connection.execute(
+            "SELECT count(*), min(at), max(number) FROM erasure"
+        ).fetchone()
+        self.last = last or 0

@@ -1,0 +1,145 @@
+"""What erased and replaced images left behind goes, in steps between batches.
+
+E1 erase: in the transaction of step 3, with an entry in the list `erasure`; then steps 4 to 6.
+E2 rebuild HNSW without its deleted elements, in slices
+E3 take a snapshot, and remove the older ones
+E4 give dead rows back, and clear run folders, generations, letters and answers
+E5 delete the events that name the images
+E6 forget their ids
+E7 rewrite the catalog without free pages; the entries go off the list
+
+Each may be repeated: a process that dies in between begins again at E2, where a snapshot that has
+no deleted elements leaves little to do.
+"""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from index import reach_fault
+from worker import adopt
+from worker.collection import Collection
+from worker.collections import Collections
+from worker.dead_letters.file import forget_letters
+from worker.errors import RetryError
+from worker.publish import Publisher
+from worker.recluster import generations
+from worker.requests import Mailbox
+from worker.run_queue import RunQueue
+
+# Answers that nobody fetched for so long are waited for by nobody.
+_ANSWER_SECONDS = 60.0
+
+# How often something else is done while the catalog is rewritten.
+_MEANWHILE_SECONDS = 0.5
+
+_REWRITING = ThreadPoolExecutor(1, "vacuum")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What purges need beside their collection. `meanwhile` is called while a step blocks."""
+
+    collections: Collections
+    publisher: Publisher
+    queue: RunQueue
+    mailbox: Mailbox
+    letters: Path
+    meanwhile: Callable[[], object]
+
+
+class Purge:
+    """Of one collection, for all that was erased when it was made. Owned by the ingest thread."""
+
+    def __init__(self, collection: Collection, tools: Tools) -> None:
+        collection.settle()
+        self.collection = collection
+        self._tools = tools
+        self._upto = collection.erasures.last
+        with collection.index.transaction(durable=False) as connection:
+            self._images = collection.erasures.images(connection, self._upto)
+        self._after: str | None = None
+        self._stages: list[Callable[[int], bool]] = [
+            self._rebuild,
+            self._snapshot,
+            self._clear,
+            self._events,
+            self._forget,
+            self._rewrite,
+        ]
+
+    def step(self, rows: int) -> bool:
+        """Go on a little, by about `rows` rows; True when nothing is left behind any more.
+
+        Raises `RetryError` where it cannot go on now; the same call may succeed later.
+        """
+        if self._stages[0](rows):
+            self._stages.pop(0)
+        return not self._stages
+
+    def _rebuild(self, rows: int) -> bool:
+        leftovers = self.collection.index.leftovers
+        if leftovers.deleted and not leftovers.rebuild(rows):
+            return False
+        reach_fault("E2")
+        return True
+
+    def _snapshot(self, rows: int) -> bool:
+        del rows
+        if not self._tools.collections.snapshot(self.collection):
+            raise RetryError("the disk takes no snapshot")
+        reach_fault("E3")
+        self.collection.index.leftovers.drop_older_snapshots()
+        return True
+
+    def _clear(self, rows: int) -> bool:
+        """Files that no run is using."""
+        del rows
+        if self._tools.queue.busy(self.collection):
+            return False
+        index = self.collection.index
+        index.leftovers.give_back_rows()
+        generations.forget(index.directory, index.leftovers.dead())
+        for path in self.collection.runs.glob("*"):
+            if path.name != adopt.HELD:
+                shutil.rmtree(path, ignore_errors=True)
+        forget_letters(self._tools.letters, self.collection.name, self._images)
+        self._tools.mailbox.clear(_ANSWER_SECONDS)
+        reach_fault("E4")
+        return True
+
+    def _events(self, rows: int) -> bool:
+        """Images that came back are known again, and what happened to them may be."""
+        del rows
+        outbox = self.collection.outbox
+        if not self._images.isdisjoint(outbox.images) or outbox.tells_of(self._images):
+            return False
+        images = list(self._images)
+        rows_now = self.collection.index.row_of(images)
+        gone = frozenset(i for i, row in zip(images, rows_now, strict=True) if row is None)
+        if gone:
+            self._after = self._tools.publisher.forget(self.collection, gone, self._after)
+        if self._after is None:
+            reach_fault("E5")
+        return self._after is None
+
+    def _forget(self, rows: int) -> bool:
+        del rows
+        with self.collection.index.transaction(durable=True) as connection:
+            self.collection.erasures.forget_images(connection, self._upto)
+        reach_fault("E6")
+        return True
+
+    def _rewrite(self, rows: int) -> bool:
+        del rows
+        rewriting = _REWRITING.submit(self.collection.index.leftovers.vacuum)
+        while not wait([rewriting], _MEANWHILE_SECONDS).done:
+            self._tools.meanwhile()
+        if not rewriting.result():
+            raise RetryError("the catalog is being read")
+        reach_fault("E7")
+        with self.collection.index.transaction(durable=True) as connection:
+            self.collection.erasures.done(connection, self._upto)
+        return True
