@@ -21,7 +21,7 @@ _ADOPTED_ROWS_BESIDE = 200
 _REFRESHED_ROWS = 500
 _REFRESHED_ROWS_BESIDE = 50
 
-# Least time between snapshots, also after one that the disk did not take.
+# Least time between the beginnings of two snapshots, also after one that the disk did not take.
 _SNAPSHOT_SECONDS = 10.0
 
 # While there is other work, a batch is not waited for.
@@ -157,12 +157,13 @@ class Worker:
 
     def _snapshots(self) -> None:
         now = self._clock.monotonic()
-        if now < self._snapshot_at:
+        if not self._collections.end_snapshots() or now < self._snapshot_at:
             return
         for collection in self._collections:
             if collection.index.rows_since_snapshot >= self._settings.snapshot_images:
-                self._collections.snapshot(collection)
-                self._snapshot_at = self._clock.monotonic() + _SNAPSHOT_SECONDS
+                self._collections.begin_snapshot(collection)
+                self._snapshot_at = now + _SNAPSHOT_SECONDS
+                return
 
     def _tidy(self) -> None:
         """When all is taken: room in the store, and neighbours that may be out of date.
