@@ -11,8 +11,8 @@ from worker.parts import Parts
 
 log = structlog.get_logger()
 
-# Rows of a finished run that are published between two batches: few while images come, since they
-# wait for it.
+# Rows of a finished run, and of a collection that is laid out anew in the store, that are published
+# between two batches: few while images come, since they wait for it.
 _ADOPTED_ROWS = 1_000
 _ADOPTED_ROWS_BESIDE = 200
 
@@ -139,6 +139,7 @@ class Worker:
         self._parts.answering.answer()
         self._parts.reclustering.tick()
         self._parts.takeover.go_on(self._collections, rows)
+        self._publishing.lay_out(rows)
         self._snapshots()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
