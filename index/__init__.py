@@ -13,6 +13,7 @@ from index.errors import (
 )
 from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
+from index.forked import die_with
 from index.settings import IndexSettings
 from index.snapshot import SnapshotInfo
 from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
@@ -34,6 +35,7 @@ __all__ = [
     "SnapshotInfo",
     "StorageError",
     "VectorError",
+    "die_with",
     "reach_fault",
     "sync_folder",
 ]

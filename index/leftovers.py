@@ -61,6 +61,11 @@ class Leftovers:
         """
         return self._live.rebuild(self._rows.vectors, limit)
 
+    @property
+    def newest_snapshot(self) -> str:
+        """The name of the newest finished snapshot; empty if there is none."""
+        return next((path.name for path in self._snapshots.newest_first()), "")
+
     def drop_older_snapshots(self) -> None:
         """Remove every snapshot but the newest."""
         self._snapshots.drop_older()

@@ -60,6 +60,7 @@ class Purge:
         self._upto = collection.erasures.last
         with collection.index.transaction(durable=False) as connection:
             self._images = collection.erasures.images(connection, self._upto)
+        self._newest: str | None = None
         self._after: str | None = None
         self._stages: list[Callable[[int], bool]] = [
             self._rebuild,
@@ -87,11 +88,19 @@ class Purge:
         return True
 
     def _snapshot(self, rows: int) -> bool:
+        """Begun here, and ended where all snapshots are, between two calls."""
         del rows
-        if not self._tools.collections.snapshot(self.collection):
+        index = self.collection.index
+        if self._newest is None:
+            self._newest = index.leftovers.newest_snapshot
+            self._tools.collections.begin_snapshot(self.collection)
+        if index.snapshot_under_way:
+            return False
+        before, self._newest = self._newest, None
+        if index.leftovers.newest_snapshot == before:
             raise RetryError("the disk takes no snapshot")
         reach_fault("E3")
-        self.collection.index.leftovers.drop_older_snapshots()
+        index.leftovers.drop_older_snapshots()
         return True
 
     def _clear(self, rows: int) -> bool:

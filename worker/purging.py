@@ -22,7 +22,7 @@ _DELETED_RATIO = 0.2
 _DELETED_ROWS = 1_000
 
 # How long a purge that could not go on is left alone.
-_REST_SECONDS = 1.0
+_REST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
