@@ -113,21 +113,26 @@ def test_killed_in_a_purge(stage, tools, fault):
     assert stage.run(**AT_ONCE).exit_code == 0
     stage.assert_consistent(stream)
     stage.assert_grouped(stream)
-    for image, vector in gone(stream):
+    content = [path.read_bytes() for path in stage.data_dir.rglob("*") if path.is_file()]
+    images, vectors = gone(stream)
+    assert len(vectors) > 15
+    assert not [v for v in vectors if any(v.tobytes() in text for text in content)]
+    for image, vector in list(images.items())[:3]:
         assert_gone(stage, image, vector)
 
 
 def gone(stream):
-    """Some erased images with a vector that no image has any more; every one that was replaced."""
+    """Erased images with a vector that no image has any more, and all such vectors."""
     kept = {vector.tobytes() for vector in stream.images["main"].values()}
-    sent = {}
+    sent, vectors = {}, []
     for key, value, headers in stream.records:
         body = json.loads(value) if value and value[:1] == b"{" else None
         if body and "collection" not in body and not headers:
             vector = np.asarray(body["embedding"], np.float32)
             if vector.tobytes() not in kept:
                 sent[key.decode()] = vector
-    return [(i, vector) for i, vector in sent.items() if i not in stream.images["main"]][:3]
+                vectors.append(vector)
+    return {i: v for i, v in sent.items() if i not in stream.images["main"]}, vectors
 
 
 def test_killed_when_it_was_recorded(stage, tools):
