@@ -4,7 +4,7 @@ E1 erase: in the transaction of step 3, with an entry in the list `erasure`; the
 E2 rebuild HNSW without its deleted elements, in slices
 E3 take a snapshot, and remove the older ones
 E4 give dead rows back, and clear run folders, generations, letters and answers
-E5 delete the events that name the images
+E5 delete the events that name the images, of those whose events were there for long enough
 E6 forget their ids
 E7 rewrite the catalog without free pages; the entries go off the list
 
@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from index import reach_fault
@@ -50,26 +51,33 @@ class Tools:
     meanwhile: Callable[[], object]
 
 
-class Purge:
-    """Of one collection, for all that was erased when it was made. Owned by the ingest thread."""
+class Extent(StrEnum):
+    """How much a purge does: E2 to E7, or E5 to E7, where only events name the images still."""
 
-    def __init__(self, collection: Collection, tools: Tools) -> None:
+    ALL = "all"
+    NAMES = "names"
+
+
+class Purge:
+    """Of one collection, for all that was erased when it was made, and the events and ids of what
+    was erased up to `told_until` (seconds since 1970). Owned by the ingest thread.
+    """
+
+    def __init__(
+        self, collection: Collection, tools: Tools, extent: Extent, told_until: float
+    ) -> None:
         collection.settle()
         self.collection = collection
         self._tools = tools
         self._upto = collection.erasures.last
+        self._told_until = told_until
         with collection.index.transaction(durable=False) as connection:
-            self._images = collection.erasures.images(connection, self._upto)
+            self._images = collection.erasures.images(connection, told_until)
         self._newest: str | None = None
         self._after: str | None = None
-        self._stages: list[Callable[[int], bool]] = [
-            self._rebuild,
-            self._snapshot,
-            self._clear,
-            self._events,
-            self._forget,
-            self._rewrite,
-        ]
+        copies = [self._rebuild, self._snapshot, self._clear]
+        names = [self._events, self._forget, self._rewrite]
+        self._stages = [*copies, *names] if extent is Extent.ALL else names
 
     def step(self, rows: int) -> bool:
         """Go on a little, by about `rows` rows; True when nothing is left behind any more.
@@ -116,6 +124,8 @@ class Purge:
                 shutil.rmtree(path, ignore_errors=True)
         forget_letters(self._tools.letters, self.collection.name, self._images)
         self._tools.mailbox.clear(_ANSWER_SECONDS)
+        with index.transaction(durable=True) as connection:
+            self.collection.erasures.copies_gone(connection, self._upto)
         reach_fault("E4")
         return True
 
@@ -137,7 +147,7 @@ class Purge:
     def _forget(self, rows: int) -> bool:
         del rows
         with self.collection.index.transaction(durable=True) as connection:
-            self.collection.erasures.forget_images(connection, self._upto)
+            self.collection.erasures.forget_images(connection, self._told_until)
         reach_fault("E6")
         return True
 
@@ -150,5 +160,5 @@ class Purge:
             raise RetryError("the catalog is being read")
         reach_fault("E7")
         with self.collection.index.transaction(durable=True) as connection:
-            self.collection.erasures.done(connection, self._upto)
+            self.collection.erasures.done(connection)
         return True

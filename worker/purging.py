@@ -9,12 +9,16 @@ from worker.collection import Collection
 from worker.collections import Collections
 from worker.errors import RetryError
 from worker.metrics import Metrics
-from worker.purge import Purge, Tools
+from worker.purge import Extent, Purge, Tools
 
 log = structlog.get_logger()
 
-# A purge begins when this share of the time allowed has passed: it takes time itself.
+# A purge begins when this share of the time allowed has passed: it takes time itself. Events that
+# name an erased image, the one that tells of its erasure too, stay for as long at least.
 _BEGIN_RATIO = 0.5
+
+# Where only events are left it takes less, and most often the next purge has come before.
+_BEGIN_NAMES_RATIO = 0.9
 
 # Deleted elements cost HNSW memory and search time: at this share of all it is rebuilt anyway,
 # but not for a few.
@@ -27,19 +31,28 @@ _REST_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Erasures of one collection of which traces may be left, and when the first one was."""
+    """Erasures of one collection of which traces may be left, when the first one was, and the
+    first of which copies may be left.
+    """
 
     number: int
     oldest: float
+    oldest_copies: float | None
 
 
-def due(waiting: Waiting | None, deleted: int, elements: int, now: float, within: float) -> bool:
-    """Whether a purge should begin at `now` so that it ends `within` seconds of an erasure, or
-    because so many of HNSW's `elements` are `deleted`.
+def due(
+    waiting: Waiting | None, deleted: int, elements: int, now: float, within: float
+) -> Extent | None:
+    """The purge that should begin at `now`, so that it ends `within` seconds of an erasure, or
+    because so many of HNSW's `elements` are `deleted`; None for none.
     """
-    if waiting is not None and now >= waiting.oldest + _BEGIN_RATIO * within:
-        return True
-    return deleted >= max(_DELETED_ROWS, _DELETED_RATIO * elements)
+    if deleted >= max(_DELETED_ROWS, _DELETED_RATIO * elements):
+        return Extent.ALL
+    if waiting is None:
+        return None
+    if waiting.oldest_copies is not None and now >= waiting.oldest_copies + _BEGIN_RATIO * within:
+        return Extent.ALL
+    return Extent.NAMES if now >= waiting.oldest + _BEGIN_NAMES_RATIO * within else None
 
 
 class Purging:
@@ -101,9 +114,11 @@ class Purging:
         for collection in self._collections:
             leftovers = collection.index.leftovers
             deleted, elements = leftovers.deleted, leftovers.elements
-            if due(_waiting(collection), deleted, elements, now, self._within):
-                self._purge = Purge(collection, self._tools)
-                log.info("purge begun", collection=collection.name, deleted=deleted)
+            extent = due(_waiting(collection), deleted, elements, now, self._within)
+            if extent is not None:
+                told_until = now - _BEGIN_RATIO * self._within
+                self._purge = Purge(collection, self._tools, extent, told_until)
+                log.info("purge begun", collection=collection.name, extent=str(extent))
                 return
 
     def _go_on(self, purge: Purge, rows: int) -> None:
@@ -126,5 +141,7 @@ class Purging:
 
 
 def _waiting(collection: Collection) -> Waiting | None:
-    erasures = collection.erasures
-    return None if erasures.oldest is None else Waiting(erasures.waiting, erasures.oldest)
+    kept = collection.erasures
+    if kept.oldest is None:
+        return None
+    return Waiting(kept.waiting, kept.oldest, kept.oldest_copies)

@@ -62,14 +62,24 @@ def waiting(bench):
 
 
 class TestWhen:
-    def test_due(self):
-        """Halfway through the time allowed, or when a fifth of many is deleted."""
-        assert not due(None, 0, 0, 100.0, 20.0)
-        assert not due(Waiting(1, 91.0), 1, 5, 100.0, 20.0)
-        assert due(Waiting(1, 90.0), 0, 5, 100.0, 20.0)
-        assert not due(None, 999, 4_000, 100.0, 20.0)
-        assert not due(None, 1_000, 6_000, 100.0, 20.0)
-        assert due(None, 1_000, 5_000, 100.0, 20.0)
+    @pytest.mark.parametrize(
+        ("waiting", "deleted", "elements", "expected"),
+        [
+            (None, 0, 0, None),
+            (None, 999, 4_000, None),
+            (None, 1_000, 6_000, None),
+            (None, 1_000, 5_000, "all"),
+            (Waiting(1, 91.0, 91.0), 1, 5, None),
+            (Waiting(1, 90.0, 90.0), 0, 5, "all"),
+            (Waiting(2, 83.0, 91.0), 0, 5, None),
+            (Waiting(2, 83.0, None), 0, 5, None),
+            (Waiting(2, 82.0, 91.0), 0, 5, "names"),
+            (Waiting(2, 82.0, None), 0, 5, "names"),
+        ],
+    )
+    def test_due(self, waiting, deleted, elements, expected):
+        """Copies halfway, events alone at nine tenths, of 20; or a fifth of many is deleted."""
+        assert due(waiting, deleted, elements, 100.0, 20.0) == expected
 
 
 class TestPurge:
@@ -137,6 +147,32 @@ class TestPurge:
         purge(photos)
         assert told(photos, "photo-a3") == before
         assert photos.states("photo-a3")[0].cluster == photos.states("photo-b1")[0].cluster
+
+    def test_events_stay_for_half_of_the_time(self, photos):
+        """A follower that is not away for longer hears of every erasure, also of one just before a
+        purge.
+        """
+        old = vector(photos, "photo-b3")
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(11 * HOUR)
+        photos.erase("photo-b3")
+        photos.run()
+        photos.clock.advance(2 * HOUR)
+        photos.run()
+        assert told(photos, "photo-a3") == []
+        assert told(photos, "photo-b3")[-1] == "erased"
+        assert holding(photos, old) == set()
+        assert holding(photos, b"photo-a3") == set()
+        assert waiting(photos) == 1
+        photos.clock.advance(18 * HOUR)
+        photos.run()
+        assert told(photos, "photo-b3")[-1] == "erased"
+        photos.clock.advance(2 * HOUR)
+        photos.run()
+        assert told(photos, "photo-b3") == []
+        assert holding(photos, b"photo-b3") == set()
+        assert waiting(photos) == 0
 
     def test_generations(self, photos):
         """The row of an erased image has no cluster in any former run."""

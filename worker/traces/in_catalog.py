@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.opening import VECTORS
+from worker.traces.records import Longer
 from worker.traces.scan import places
 from worker.traces.sought import Sought, Trace
 
@@ -88,9 +89,10 @@ def in_catalog(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
             yield from _in_pages(file, where.replace(path.name, file.name), sought, longer)
 
 
-def _in_pages(file: Path, where: str, sought: Sought, longer: set[bytes]) -> Iterator[Trace]:
+def _in_pages(file: Path, where: str, sought: Sought, texts: set[bytes]) -> Iterator[Trace]:
+    longer = Longer(texts, sought.id_bytes)
     for what, content in sought.patterns:
-        found = places(file, content, longer if what == "id" else ())
+        found = places(file, content, longer.have) if what == "id" else places(file, content)
         if found:
             yield Trace(where, what, f"in its pages: {_times(len(found))}, first at {found[0]}")
 

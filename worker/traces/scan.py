@@ -1,30 +1,31 @@
 """Raw bytes of a file, searched a part at a time: the file may be shortened meanwhile."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+IsPart = Callable[[bytes, int], bool]
+
 _PART_BYTES = 1 << 24
-# Longest text that a match may be a part of.
+# What `is_part` sees around a place, at least.
 _CONTEXT_BYTES = 1 << 13
 
 
-def places(path: Path, pattern: bytes, longer: Collection[bytes] = ()) -> list[int]:
-    """Where in a file `pattern` is, save where it is a part of one of the texts `longer`.
+def places(path: Path, pattern: bytes, is_part: IsPart = lambda _part, _at: False) -> list[int]:
+    """Where in a file `pattern` is, save where it is a part of something else, as `is_part` says of
+    a part of the file and a place in it.
 
     Raises OSError.
     """
-    shapes = {(at, len(text)) for text in longer for at in _all(text, pattern)}
-    texts = frozenset(longer)
     return [
         base + at
         for base, window, low, high in _windows(path, len(pattern) + _CONTEXT_BYTES)
-        for at in _all(window, pattern)
-        if low <= at < high
-        and not any(at >= k and window[at - k : at - k + size] in texts for k, size in shapes)
+        for at in every(window, pattern)
+        if low <= at < high and not is_part(window, at)
     ]
 
 
-def _all(text: bytes, pattern: bytes) -> Iterator[int]:
+def every(text: bytes, pattern: bytes) -> Iterator[int]:
+    """Where in `text` the pattern is, rising."""
     at = text.find(pattern)
     while at >= 0:
         yield at
