@@ -73,6 +73,7 @@ class Purge:
         self._told_until = told_until
         with collection.index.transaction(durable=False) as connection:
             self._images = collection.erasures.images(connection, told_until)
+        self.waits = False  # for something else to end
         self._newest: str | None = None
         self._after: str | None = None
         copies = [self._rebuild, self._snapshot, self._clear]
@@ -84,6 +85,7 @@ class Purge:
 
         Raises `RetryError` where it cannot go on now; the same call may succeed later.
         """
+        self.waits = False
         if self._stages[0](rows):
             self._stages.pop(0)
         return not self._stages
@@ -115,6 +117,7 @@ class Purge:
         """Files that no run is using."""
         del rows
         if self._tools.queue.busy(self.collection):
+            self.waits = True
             return False
         index = self.collection.index
         index.leftovers.give_back_rows()
@@ -134,6 +137,7 @@ class Purge:
         del rows
         outbox = self.collection.outbox
         if not self._images.isdisjoint(outbox.images) or outbox.tells_of(self._images):
+            self.waits = True
             return False
         images = list(self._images)
         rows_now = self.collection.index.row_of(images)

@@ -79,7 +79,9 @@ class Purging:
     @property
     def hurries(self) -> bool:
         """Whether one is under way that could go on now."""
-        return self.goes_on and self._clock.monotonic() >= self._rests_until
+        if self._purge is None or self._purge.waits:
+            return False
+        return self._clock.monotonic() >= self._rests_until
 
     def needs(self, collection: Collection) -> bool:
         """True while `collection` must stay open for a purge."""

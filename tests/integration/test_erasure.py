@@ -151,7 +151,7 @@ def test_killed_when_it_was_recorded(stage, tools):
 
 
 def test_ids_from_standard_input(stage, tools):
-    """`shoal erase -` reads ids, one a line."""
+    """`shoal erase -` reads ids, one a line; what the commands print for people."""
     stage.create_topic()
     stream = tools.groups(4, 10)
     stage.send(stream)
@@ -159,3 +159,15 @@ def test_ids_from_standard_input(stage, tools):
     _, [answer] = stage.shoal("erase", "-", "--json", text="i0-3\n\ni1-3\ni0-3\n")
     assert answer == {"collection": "main", "erased": ["i0-3", "i1-3"], "absent": []}
     assert stage.states(["i0-3", "i0-4"])["i0-3"] is None
+    done, _ = stage.shoal("erase", "i2-3", "i2-33")
+    assert done.stdout == "main: erased 1 of 2; not there: i2-33\n"
+    done, _ = stage.shoal("verify-erased", "i2-3")
+    assert done.returncode == 1
+    assert "its erasure is under way; nothing is left by " in done.stdout
+    done, _ = stage.shoal("verify-erased", "nobody-at-all")
+    assert done.returncode == 0
+    assert done.stdout.startswith("main: nobody-at-all: nothing found\n")
+    np.save(stage.folder / "short.npy", np.ones(3, np.float32))
+    done, _ = stage.shoal("verify-erased", "i2-3", "--vector", str(stage.folder / "short.npy"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "vector: shape (3,); it must be (16,)" in done.stderr

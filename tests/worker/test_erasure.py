@@ -1,8 +1,10 @@
 """Erased and replaced images leave nothing behind, in the stated time and while work goes on."""
 
 import base64
+import dataclasses
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -240,6 +242,58 @@ class TestPurge:
         assert {name.removesuffix("-wal") for name in left[0]} == {"catalog.sqlite"}
         assert told(photos, "photo-a3") == []
         assert holding(photos, b"photo-a3") == set()
+
+    def test_leases_are_kept_while_the_catalog_is_rewritten(self, photos, monkeypatch):
+        """However long that takes."""
+        monkeypatch.setattr("worker.purge._MEANWHILE_SECONDS", 0.001)
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker()
+        main = worker._collections.get("main")
+        vacuum, meanwhile = main.index.leftovers.vacuum, worker._parts.leases.extend
+        kept, enough = [], threading.Event()
+
+        def extend():
+            photos.clock.advance(6.0)
+            meanwhile()
+            kept.append(main.lease)
+            if len(kept) == 5:
+                enough.set()
+
+        def slowly():
+            assert enough.wait(30)
+            return vacuum()
+
+        tools = dataclasses.replace(worker._parts.purging._tools, meanwhile=extend)
+        monkeypatch.setattr(worker._parts.purging, "_tools", tools)
+        monkeypatch.setattr(main.index.leftovers, "vacuum", slowly)
+        epoch = main.lease.epoch
+        worker.run()
+        assert len(kept) >= 5
+        assert {lease.epoch for lease in kept} == {epoch}
+        assert photos.metrics.purges._value.get() == 1
+
+    def test_many_deleted_elements(self, bench):
+        """A fifth of HNSW makes a purge at once; events stay for their time."""
+        rng = np.random.default_rng(0)
+        for number in range(2_500):
+            bench.send(f"photo-{number}", rng.standard_normal(8))
+        for number in range(1_000):
+            bench.erase(f"photo-{number}")
+        worker = bench.worker(once=False, recluster_first_images="1000000")
+
+        def watch(**_):
+            if bench.metrics.purges._value.get():
+                worker.stop()
+
+        worker._parts.board.show = watch
+        worker.run()
+        index = CollectionIndex.open(bench.path / "collections/main", settings=IndexSettings())
+        leftovers = index.leftovers.deleted, index.leftovers.elements
+        index.close()
+        assert leftovers == (0, 1_500)
+        assert told(bench, "photo-7")[-1] == "erased"
 
     def test_a_closed_collection(self, photos, axis):
         """It is opened for its purge and closed again."""
