@@ -55,7 +55,6 @@ class CollectionIndex:
         self._view = vectors.view(self.rows)
         self._covered = 0
         self._live: LiveIndex
-        self.leftovers: Leftovers
 
     @classmethod
     def open(
@@ -97,7 +96,6 @@ class CollectionIndex:
         recovery.replay(
             self._live, self._catalog, self.vectors, self.counts, self._covered, progress
         )
-        self.leftovers = Leftovers(self, self._live, self._log, self._catalog, self._snapshots)
 
     def name_model(self, model: str) -> None:
         """Name the embedding model of a collection that has none, durably."""
@@ -145,6 +143,11 @@ class CollectionIndex:
     def counts(self) -> NDArray[np.int32]:
         """int32 [rows]: images that share the row; 0 when it is dead."""
         return self._counts.view
+
+    @property
+    def leftovers(self) -> Leftovers:
+        """What dead rows leave behind."""
+        return Leftovers(self, self._live, self._log, self._catalog, self._snapshots)
 
     @property
     def rows_since_snapshot(self) -> int:

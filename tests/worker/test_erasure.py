@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from index import CollectionIndex, IndexSettings
+from index.leftovers import Leftovers
 from worker.dead_letters.file import FileDeadLetters
 from worker.purging import Waiting, due
 from worker.requests import Mailbox
@@ -251,7 +252,7 @@ class TestPurge:
         photos.clock.advance(13 * HOUR)
         worker = photos.worker()
         main = worker._collections.get("main")
-        vacuum, meanwhile = main.index.leftovers.vacuum, worker._parts.leases.extend
+        vacuum, meanwhile = Leftovers.vacuum, worker._parts.leases.extend
         kept, enough = [], threading.Event()
 
         def extend():
@@ -261,13 +262,13 @@ class TestPurge:
             if len(kept) == 5:
                 enough.set()
 
-        def slowly():
+        def slowly(leftovers):
             assert enough.wait(30)
-            return vacuum()
+            return vacuum(leftovers)
 
         tools = dataclasses.replace(worker._parts.purging._tools, meanwhile=extend)
         monkeypatch.setattr(worker._parts.purging, "_tools", tools)
-        monkeypatch.setattr(main.index.leftovers, "vacuum", slowly)
+        monkeypatch.setattr(Leftovers, "vacuum", slowly)
         epoch = main.lease.epoch
         worker.run()
         assert len(kept) >= 5
