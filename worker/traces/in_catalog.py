@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from index.opening import VECTORS
 from worker.traces.records import Longer
 from worker.traces.scan import places
-from worker.traces.sought import Sought, Trace
+from worker.traces.sought import Sought, Trace, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def in_catalog(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
             ]
             hits = sum(sought.in_text(text) is not None for text in texts)
             if hits:
-                yield Trace(where, "id", f"table {table}, column {column}: {_times(hits)}")
+                yield Trace(where, "id", f"table {table}, column {column}: {times(hits)}")
             longer.update(text.encode() for text in texts if sought.in_text(text) is None)
     for file in (path, path.with_name(f"{path.name}-wal")):
         if file.exists():
@@ -94,7 +94,7 @@ def _in_pages(file: Path, where: str, sought: Sought, texts: set[bytes]) -> Iter
     for what, content in sought.patterns:
         found = places(file, content, longer.have) if what == "id" else places(file, content)
         if found:
-            yield Trace(where, what, f"in its pages: {_times(len(found))}, first at {found[0]}")
+            yield Trace(where, what, f"in its pages: {times(len(found))}, first at {found[0]}")
 
 
 def _texts(db: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -105,7 +105,3 @@ def _texts(db: sqlite3.Connection) -> list[tuple[str, str]]:
         for table in tables
         for (column,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))
     ]
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"

@@ -9,7 +9,7 @@ from pathlib import Path
 from worker.collections import FOLDER
 from worker.traces.in_catalog import in_catalog
 from worker.traces.scan import places
-from worker.traces.sought import SURE_BYTES, Sought, Trace
+from worker.traces.sought import SURE_BYTES, Sought, Trace, times
 
 # Files of text; every other one holds numbers.
 _TEXT = frozenset({".json", ".answer", ".tmp", ""})
@@ -65,7 +65,7 @@ def _in_numbers(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
             continue
         found = places(path, content)
         if found:
-            yield Trace(where, what, f"{len(found)} of its places, first at {found[0]}")
+            yield Trace(where, what, f"in its bytes: {times(len(found))}, first at {found[0]}")
 
 
 def _in_letters(path: Path, where: str, sought: Sought) -> Iterator[Trace]:

@@ -7,7 +7,7 @@ from worker.store.connection import connect, unavailability
 from worker.store.keys import Keys, collections_key
 from worker.store.plan import chunks
 from worker.traces.in_files import Searched
-from worker.traces.sought import Sought, Trace
+from worker.traces.sought import Sought, Trace, times
 
 _KEYS_TOGETHER = 200
 _ENTRIES_TOGETHER = 2_000
@@ -50,7 +50,7 @@ def _in_key(server: Any, key: str, kind: str, sought: Sought) -> Iterator[Trace]
         yield Trace(f"redis {key}", "id", "the name of the key")
     hits = sum(sought.in_text(text) is not None for text in _texts(server, key, kind))
     if hits:
-        yield Trace(f"redis {key}", "id", f"{kind}: {hits}")
+        yield Trace(f"redis {key}", "id", f"{kind}: {times(hits)}")
 
 
 def _texts(server: Any, key: str, kind: str) -> Iterable[str]:

@@ -70,6 +70,11 @@ def sought(id_: str, vector: NDArray[np.float32] | None, sent: bytes = b"") -> S
     return Sought(id_, vectors, tuple(row_hashes(vector[None])))
 
 
+def times(count: int) -> str:
+    """How often, as a person says it."""
+    return "once" if count == 1 else f"{count:,} times"
+
+
 def _parts(text: str) -> Iterator[str]:
     yield text
     try:
