@@ -244,6 +244,30 @@ class TestPurge:
         assert told(photos, "photo-a3") == []
         assert holding(photos, b"photo-a3") == set()
 
+    def test_a_disk_that_takes_no_snapshot(self, photos):
+        """The older ones stay, and it is tried again until it does."""
+        old = vector(photos, "photo-a3")
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker(once=False)
+        in_the_way = photos.path / "collections" / "main" / "snapshots" / "unfinished"
+        in_the_way.touch()
+        meanwhile = []
+
+        def watch(**_):
+            photos.clock.advance(1.0)
+            if worker._parts.purging._failed and in_the_way.exists():
+                meanwhile.append(holding(photos, old))
+                in_the_way.unlink()
+            if photos.metrics.purges._value.get():
+                worker.stop()
+
+        worker._parts.board.show = watch
+        worker.run()
+        assert meanwhile == [{"hnsw.bin"}]
+        assert holding(photos, old) == set()
+
     def test_leases_are_kept_while_the_catalog_is_rewritten(self, photos, monkeypatch):
         """However long that takes."""
         monkeypatch.setattr("worker.purge._MEANWHILE_SECONDS", 0.001)
