@@ -1,6 +1,8 @@
 """What Shoal keeps on disk: vector log, SQLite catalog, HNSW, k-NN graph, snapshots."""
 
 from index.collection import CollectionIndex
+from index.database import Database
+from index.disk import is_disk_error, waits_for
 from index.errors import (
     CorruptError,
     DimensionError,
@@ -20,6 +22,7 @@ from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
 __all__ = [
     "CollectionIndex",
     "CorruptError",
+    "Database",
     "DimensionError",
     "DirectoryError",
     "Erasure",
@@ -34,6 +37,8 @@ __all__ = [
     "SnapshotInfo",
     "StorageError",
     "VectorError",
+    "is_disk_error",
     "reach_fault",
     "sync_folder",
+    "waits_for",
 ]

@@ -12,7 +12,7 @@ from worker.amend import hold
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.edges import Edges
-from worker.errors import LeaseError, RetryError
+from worker.errors import RetryError
 from worker.metrics import Metrics
 from worker.publish import Publisher
 from worker.settings import Settings
@@ -53,6 +53,7 @@ class Collections:
         self._folder = settings.data_dir / FOLDER
         self._open: dict[str, Collection] = {}
         self._reserved: dict[str, Lease] = {}
+        self._suspended: set[str] = set()
 
     def __iter__(self) -> Iterator[Collection]:
         return iter(list(self._open.values()))
@@ -91,21 +92,26 @@ class Collections:
             self.reserve(name)
             self._make(directory, dimension, model)
         index = CollectionIndex.open(directory, settings=self._index_settings())
-        collection = Collection(
-            name, index, self._make_edges(), self._clock, self._settings.join_probability
-        )
         try:
-            # First, so that what recovery assigns joins the clusters of that run.
-            adopt.resume(collection, collection.runs / adopt.ADOPTING)
-            collection.recover()
-            hold(collection, self._clock.time())
-            self._publisher.renew(collection)
-        except RetryError as error:
-            log.warning("no lease yet", collection=name, error=str(error))
-        except LeaseError:
+            collection = self._recovered(name, index)
+        except BaseException:
             index.close()
             raise
         log.info("collection open", collection=name, images=index.images, rows=index.rows)
+        return collection
+
+    def _recovered(self, name: str, index: CollectionIndex) -> Collection:
+        collection = Collection(
+            name, index, self._make_edges(), self._clock, self._settings.join_probability
+        )
+        # First, so that what recovery assigns joins the clusters of that run.
+        adopt.resume(collection, collection.runs / adopt.ADOPTING)
+        collection.recover()
+        hold(collection, self._clock.time())
+        try:
+            self._publisher.renew(collection)
+        except RetryError as error:
+            log.warning("no lease yet", collection=name, error=str(error))
         return collection
 
     def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
@@ -157,6 +163,7 @@ class Collections:
         try:
             info = collection.index.snapshot()
         except (OSError, SnapshotError) as error:
+            self._metrics.disk_errors.inc()
             log.warning("no snapshot", collection=collection.name, error=str(error))
             return
         collection.times.snapshot = self._clock.time()
@@ -183,9 +190,30 @@ class Collections:
         self.abandon(collection)
 
     def abandon(self, collection: Collection) -> None:
-        """Give up the lease and close the files; the next start recovers from the log."""
-        del self._open[collection.name]
+        """Give up the lease and close the files; the next opening recovers from the log."""
         self._publisher.release(collection)
+        self._forget(collection)
+
+    def suspend_doubtful(self) -> None:
+        """Close what may differ from the disk and keep the leases; `reopen` is to follow."""
+        for collection in self:
+            if collection.index.doubtful:
+                if collection.lease is not None:
+                    self._reserved[collection.name] = collection.lease
+                self._suspended.add(collection.name)
+                self._forget(collection)
+
+    def reopen(self) -> list[Collection]:
+        """Recover from the disk what was suspended. Raises as `get` does; call it again then."""
+        opened = []
+        for name in sorted(self._suspended):
+            opened.append(self.get(name))
+            self._suspended.remove(name)
+        return opened
+
+    def _forget(self, collection: Collection) -> None:
+        del self._open[collection.name]
+        collection.closed = True
         collection.index.close()
 
     def _too_much(self) -> bool:
