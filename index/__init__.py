@@ -3,6 +3,7 @@
 from index.collection import CollectionIndex
 from index.database import Database
 from index.disk import is_disk_error, waits_for
+from index.disk import text as error_text
 from index.errors import (
     CorruptError,
     DimensionError,
@@ -37,6 +38,7 @@ __all__ = [
     "SnapshotInfo",
     "StorageError",
     "VectorError",
+    "error_text",
     "is_disk_error",
     "reach_fault",
     "sync_folder",

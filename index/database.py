@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from index.disk import is_disk_error, is_want_of_room, waiting_for
+from index.disk import is_disk_error, is_want_of_room, naming, waiting_for
 from index.errors import CorruptError, FormatError, StorageError
 
 # A random id or hash touches a page of its own; a larger log is copied into the file less often.
@@ -29,7 +29,8 @@ class Database:
             path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            self._open(version, schema)
+            with naming(path):
+                self._open(version, schema)
         except sqlite3.DatabaseError as error:
             self.failed = True
             self.close()
@@ -72,7 +73,8 @@ class Database:
             self._durable = durable
         db.execute("BEGIN IMMEDIATE")
         try:
-            yield db
+            with naming(self.path):
+                yield db
             with waiting_for(self.path):
                 db.execute("COMMIT")
         except BaseException as error:

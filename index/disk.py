@@ -56,9 +56,26 @@ def waiting_for(path: Path) -> Iterator[None]:
     """Say that this thread waits until the disk has taken what is written to `path`."""
     _waits_for.append(path)
     try:
-        yield
+        with naming(path):
+            yield
     finally:
         _waits_for.pop()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Note the path on an error of the disk that does not name it; `text` tells it."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if is_disk_error(error) and getattr(error, "filename", None) is None:
+            error.add_note(str(path))
+        raise
+
+
+def text(error: BaseException) -> str:
+    """What went wrong, and with what file."""
+    return "; ".join([str(error), *dict.fromkeys(getattr(error, "__notes__", ()))])
 
 
 def waits_for() -> Path | None:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +43,12 @@ class VectorLog:
             )
         path.touch()
         self._file = path.open("r+b", buffering=0)
-        self._file.truncate(rows * self._row_bytes)
-        self.sync()
-        files.sync(path.parent)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._file.truncate(rows * self._row_bytes)
+            self.sync()
+            files.sync(path.parent)
+            undo.pop_all()
 
     def write(self, first_row: int, vectors: NDArray[np.float32]) -> None:
         """Write consecutive rows from `first_row` on, over a torn tail if there is one."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 
+from index import error_text
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.lock import DirectoryLock
@@ -41,8 +42,9 @@ class Outage:
     def note(self, error: BaseException) -> float:
         """The disk did not take something: pause reading. How long to wait now, in seconds."""
         self._metrics.disk_errors.inc()
-        if self._pause.hold(Cause.DISK, f"reading is paused: the disk fails: {error}"):
-            log.error("the disk fails", error=str(error))
+        why = error_text(error)
+        if self._pause.hold(Cause.DISK, f"reading is paused: the disk fails: {why}"):
+            log.error("the disk fails", error=why)
         self._collections.suspend_doubtful()
         self._seconds = min(max(2 * self._seconds, _FIRST_SECONDS), _LONGEST_SECONDS)
         return self._seconds

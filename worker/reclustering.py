@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from index import is_disk_error, reach_fault
+from index import error_text, is_disk_error, reach_fault
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -139,7 +139,7 @@ class Reclustering:
             yield
         except Exception as error:
             if is_disk_error(error):
-                self._fail(name, str(error))
+                self._fail(name, error_text(error))
             raise
 
     def _fail(self, name: str, reason: str) -> None:
