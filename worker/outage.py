@@ -51,10 +51,11 @@ class Outage:
 
     def try_again(self) -> list[Collection]:
         """Open again what was closed, in an outage; the collections. Raises as the disk does."""
+        if not self._seconds:
+            return []
         self._collections.suspend_doubtful()
-        if self._seconds:
-            self._lock.check()
-            _probe(self._lock.directory)
+        self._lock.check()
+        _probe(self._lock.directory)
         return self._collections.reopen()
 
     def end(self) -> None:

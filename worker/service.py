@@ -274,7 +274,11 @@ class Worker:
 
     def _close(self) -> None:
         self._not_ready("stopping")
-        self._parts.close()
+        try:
+            self._parts.close()
+        except BaseException:
+            self._parts.abandon()
+            raise
 
     def _not_ready(self, reason: str) -> None:
         self._unready = reason

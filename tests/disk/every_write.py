@@ -59,10 +59,12 @@ class Disk:
 
     @property
     def calls(self):
+        """Calls so far."""
         return self._get(0)
 
     @property
     def failed(self):
+        """Calls that failed since `fail`."""
         return self._get(3)
 
     def fail(self, mode, call):
@@ -72,6 +74,7 @@ class Disk:
         self._set(1, self.calls + call)
 
     def work(self):
+        """Fail no more."""
         self._set(1, 0)
 
 
