@@ -16,6 +16,7 @@ from index.errors import (
 )
 from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
+from index.forked import die_with
 from index.settings import IndexSettings
 from index.snapshot import SnapshotInfo
 from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
@@ -38,6 +39,7 @@ __all__ = [
     "SnapshotInfo",
     "StorageError",
     "VectorError",
+    "die_with",
     "error_text",
     "is_disk_error",
     "reach_fault",
