@@ -99,6 +99,7 @@ class Collections:
         if not directory.is_dir():
             self.reserve(name)
             self._make(directory, dimension, model)
+        sync_folder(self._folder)  # also where that failed when it was made
         index = CollectionIndex.open(directory, settings=self._index_settings())
         try:
             collection = self._recovered(name, index)
@@ -130,7 +131,6 @@ class Collections:
         CollectionIndex.open(aside, settings=settings, dimension=dimension, model=model).close()
         reach_fault("make")
         aside.rename(directory)
-        sync_folder(self._folder)
 
     def _index_settings(self) -> IndexSettings:
         settings = self._settings

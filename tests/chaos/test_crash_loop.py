@@ -19,7 +19,7 @@ SEED = int(os.environ.get("SHOAL_CHAOS_SEED") or random.randrange(10**6))
 SETTINGS = {"batch_records": 20, "snapshot_images": 100, "lease_seconds": 2}
 # What is killed in a round. A worker that is not goes on through the next one.
 VICTIMS = (["worker"], ["valkey"], ["worker", "valkey"], ["kafka"], ["worker", "kafka"])
-WEIGHTS = (12, 3, 2, 1, 2)
+WEIGHTS = (14, 3, 2, 1, 1)
 IMAGES = 40
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 # Calls at which the disk begins to fail, of about a thousand; 0: every one (`make chaos`).
-TIMES = int(os.environ.get("SHOAL_DISK_TIMES", "25"))
+TIMES = int(os.environ.get("SHOAL_DISK_TIMES", "15"))
 
 
 @pytest.mark.slow

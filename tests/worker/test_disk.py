@@ -230,3 +230,25 @@ def test_another_directory_in_its_place(tmp_path):
         data.rmdir()
         away.rename(data)
         lock.check()
+
+
+def test_what_is_under_way_in_the_store_ends_with_a_doubtful_collection(bench_with_images):
+    """A collection that is opened again, also while Redis is away, is not taken for the other."""
+    bench = bench_with_images
+    worker = bench.worker()
+    collections, publisher = worker._collections, worker._collections._publisher
+    doubtful = collections.get("main")
+    bench.store.crowded = lambda _: True
+    publisher.relieve(doubtful)
+    with pytest.raises(KeyError), doubtful.index.transaction(durable=False):
+        raise KeyError
+    collections.suspend_doubtful()
+    assert doubtful.closed
+    assert bench.store._is_held(bench.store._collections["main"])
+    bench.store.down = True
+    [opened] = collections.reopen()
+    assert opened.images == 10
+    publisher.lay_out(opened, 10)
+    bench.store.down = False
+    worker.run()
+    assert bench.store.summary("main").images == 20
