@@ -62,6 +62,7 @@ class Collections:
         self._open: dict[str, Collection] = {}
         self._reserved: dict[str, Lease] = {}
         self._suspended: set[str] = set()
+        self._snapshots_fail = False
 
     def __iter__(self) -> Iterator[Collection]:
         return iter(list(self._open.values()))
@@ -193,9 +194,12 @@ class Collections:
             yield
         except (OSError, SnapshotError) as error:
             self._metrics.disk_errors.inc()
-            log.warning("no snapshot", collection=collection.name, error=str(error))
+            if not self._snapshots_fail:
+                log.warning("no snapshot", collection=collection.name, error=str(error))
+            self._snapshots_fail = True
 
     def _note_snapshot(self, collection: Collection, info: SnapshotInfo) -> None:
+        self._snapshots_fail = False
         collection.times.snapshot = self._clock.time()
         self._metrics.last_snapshot.set(collection.times.snapshot)
         self._metrics.snapshot_seconds.observe(info.seconds)

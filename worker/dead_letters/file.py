@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from worker.dead_letters.base import DeadLetter
@@ -27,15 +28,20 @@ class FileDeadLetters:
         """See `DeadLetters.send`; the file is synced."""
         lines = "".join(f"{json.dumps(_fields(letter))}\n" for letter in letters).encode()
         try:
-            # What a failed attempt left goes first, and all of it is written again.
-            if self._good is not None:
-                os.ftruncate(self._file, self._good)
+            self._cut()
             self._good = os.fstat(self._file).st_size
             _write_all(self._file, lines)
             os.fsync(self._file)
         except OSError as error:
+            with suppress(OSError):  # then it is cut by the next attempt
+                self._cut()
             raise SourceUnavailableError(f"dead letters: {self._path}: {error}") from error
         self._good = None
+
+    def _cut(self) -> None:
+        """Take away what an attempt that failed left; all of it is written again."""
+        if self._good is not None:
+            os.ftruncate(self._file, self._good)
 
     def close(self) -> None:
         """Close the file."""
