@@ -1,7 +1,16 @@
 """Erased and replaced images of which traces may be left, until purges have made an end of them."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+Entry = tuple[str | None, float]
+
+
+def erasures_of(images: Iterable[str], replaced: int, at: float) -> list[Entry]:
+    """The entries for `images` that were erased at a time, and for so many vectors that went
+    because their images got others.
+    """
+    return [*((image, at) for image in images), *[(None, at)] * replaced]
 
 
 class Erasures:
@@ -21,13 +30,14 @@ class Erasures:
         self.last = 0
         self._count(connection)
 
-    def add(
-        self, connection: sqlite3.Connection, images: Iterable[str], replaced: int, at: float
-    ) -> None:
-        """Note that `images` were erased, and so many vectors of others replaced."""
-        entries = [(image, at) for image in images] + [(None, at)] * replaced
+    def write(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+        """Store entries; `take` is to follow once that is committed."""
+        connection.executemany("INSERT INTO erasure (image, at) VALUES (?, ?)", entries)
+
+    def take(self, entries: Sequence[Entry]) -> None:
+        """Count entries that were stored."""
         if entries:
-            connection.executemany("INSERT INTO erasure (image, at) VALUES (?, ?)", entries)
+            _, at = entries[0]
             self.waiting += len(entries)
             self.oldest = at if self.oldest is None else self.oldest
             self.oldest_copies = at if self.oldest_copies is None else self.oldest_copies

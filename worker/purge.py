@@ -13,13 +13,14 @@ no deleted elements leaves little to do.
 """
 
 import shutil
+import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from index import reach_fault
+from index import is_disk_error, reach_fault
 from worker import adopt
 from worker.collection import Collection
 from worker.collections import Collections
@@ -160,9 +161,19 @@ class Purge:
         rewriting = _REWRITING.submit(self.collection.index.leftovers.vacuum)
         while not wait([rewriting], _MEANWHILE_SECONDS).done:
             self._tools.meanwhile()
-        if not rewriting.result():
+        if not _whole(rewriting):
             raise RetryError("the catalog is being read")
         reach_fault("E7")
         with self.collection.index.transaction(durable=True) as connection:
             self.collection.erasures.done(connection)
         return True
+
+
+def _whole(rewriting: Future[bool]) -> bool:
+    """What came of rewriting the catalog. Raises `RetryError` where there was no room for it."""
+    try:
+        return rewriting.result()
+    except sqlite3.Error as error:
+        if not is_disk_error(error):
+            raise
+        raise RetryError(f"the catalog is not rewritten: {error}") from error

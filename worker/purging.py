@@ -102,12 +102,13 @@ class Purging:
         """Begin a purge that is due, or go on with one by about `rows` rows."""
         if self._clock.monotonic() < self._rests_until:
             return
-        if self._purge is None:
+        if self._purge is None or self._purge.collection.closed:
             self._begin()
         else:
             self._go_on(self._purge, rows)
 
     def _begin(self) -> None:
+        self._purge = None
         now = self._clock.time()
         for name, waiting in list(self._closed.items()):
             if due(waiting, 0, 0, now, self._within):
