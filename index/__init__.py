@@ -1,6 +1,8 @@
 """What Shoal keeps on disk: vector log, SQLite catalog, HNSW, k-NN graph, snapshots."""
 
+from index.checksums import agrees, file_checksum
 from index.collection import CollectionIndex
+from index.database import Database
 from index.errors import (
     CorruptError,
     DimensionError,
@@ -13,6 +15,7 @@ from index.errors import (
 )
 from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
+from index.sealed import seal, unseal
 from index.settings import IndexSettings
 from index.snapshot import SnapshotInfo
 from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
@@ -20,6 +23,7 @@ from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
 __all__ = [
     "CollectionIndex",
     "CorruptError",
+    "Database",
     "DimensionError",
     "DirectoryError",
     "Erasure",
@@ -34,6 +38,10 @@ __all__ = [
     "SnapshotInfo",
     "StorageError",
     "VectorError",
+    "agrees",
+    "file_checksum",
     "reach_fault",
+    "seal",
     "sync_folder",
+    "unseal",
 ]

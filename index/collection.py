@@ -80,6 +80,7 @@ class CollectionIndex:
             vectors = VectorLog(directory / VECTORS, dimension=dimension, rows=rows)
             undo.callback(vectors.close)
             vectors.wipe(catalog.rows_to_wipe())
+            vectors.check(catalog.blocks(), rows, catalog.hashes)
             opened = cls(directory, catalog, vectors, settings)
             opened._recover(progress)
             undo.pop_all()
@@ -92,9 +93,7 @@ class CollectionIndex:
             self.rows,
             lambda: LiveIndex(self.dimension, self.settings),
         )
-        recovery.replay(
-            self._live, self._catalog, self.vectors, self.counts, self._covered, progress
-        )
+        recovery.replay(self._live, self.vectors, self.counts, progress)
 
     def name_model(self, model: str) -> None:
         """Name the embedding model of a collection that has none, durably."""
@@ -174,9 +173,10 @@ class CollectionIndex:
             row_of_hash=self._catalog.rows_of_hashes(hashes),
             count_of_row=lambda row: int(self.counts[row]),
         )
+        blocks: dict[int, int] = {}
         if writes or positions:
-            self._commit(plan, vectors[plan.new_positions], positions, also)
-        return self._take(plan, positions)
+            blocks = self._commit(plan, vectors[plan.new_positions], positions, also)
+        return self._take(plan, positions, blocks)
 
     def _commit(
         self,
@@ -184,19 +184,26 @@ class CollectionIndex:
         vectors: NDArray[np.float32],
         positions: Mapping[str, int],
         also: Also | None,
-    ) -> None:
+    ) -> dict[int, int]:
+        """Make it durable; the checksums of the blocks of the log that change with it."""
+        logged = _logged(plan)
+        blocks = self._log.changed_blocks(plan.first_row, vectors, logged.dead_rows)
         self._log.write(plan.first_row, vectors)
         self._log.sync()
         with self._catalog.transaction(durable=True) as db:
-            self._catalog.apply(db, plan, positions)
+            self._catalog.apply(db, plan, positions, blocks)
             if also is not None:
-                also(db, _logged(plan))
+                also(db, logged)
             reach("3b")
         reach("3c")
+        return blocks
 
-    def _take(self, plan: LogPlan, positions: Mapping[str, int]) -> Logged:
+    def _take(
+        self, plan: LogPlan, positions: Mapping[str, int], blocks: Mapping[int, int]
+    ) -> Logged:
         """Follow in memory what was committed."""
         logged = _logged(plan)
+        self._log.take_blocks(blocks)
         self._log.wipe(logged.dead_rows)
         self._positions.update(positions)
         self._images += plan.images_gained()

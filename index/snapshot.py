@@ -3,19 +3,24 @@
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from index import files
+from index.checksums import agrees, file_checksum
 from index.errors import SnapshotError
 from index.faults import reach
 from index.hnsw import SPACE
 from index.live import LiveIndex
+from index.sealed import seal, unseal
 from index.settings import IndexSettings
 
-FORMAT = 1
+FORMAT = 2
+# Of this format the manifest carries no checksum of its own.
+UNSEALED_FORMAT = 1
 MANIFEST = "manifest.json"
 HNSW = "hnsw.bin"
 ARRAYS = ("neighbours", "similarity", "present", "searched_at")
@@ -107,9 +112,9 @@ class Snapshots:
             elements=live.hnsw.elements,
             live=live.hnsw.live,
             last_hash=last_hash,
-            checksums={path.name: files.checksum(path) for path in content},
+            checksums={path.name: file_checksum(path) for path in content},
         )
-        files.write_whole(aside / MANIFEST, json.dumps(asdict(manifest), indent=2))
+        files.write_whole(aside / MANIFEST, seal(asdict(manifest)))
         files.sync(aside)
         size = sum(path.stat().st_size for path in aside.iterdir())
         reach("snapshot-before-rename")
@@ -135,13 +140,24 @@ class Snapshots:
         Raises SnapshotError with what does not hold.
         """
         try:
-            fields = json.loads((path / MANIFEST).read_text("utf-8"))
+            fields = _read_manifest((path / MANIFEST).read_bytes())
             manifest = Manifest(**{**fields, "facts": Facts(**fields["facts"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SnapshotError(f"{path / MANIFEST}: {error!r}") from error
-        if manifest.facts != self._facts:
+        if replace(manifest.facts, format=FORMAT) != self._facts:
             raise SnapshotError(f"{path}: written for {manifest.facts}, not {self._facts}")
         return manifest
+
+
+def _read_manifest(content: bytes) -> dict[str, Any]:
+    """The fields of a manifest. Raises ValueError, KeyError or TypeError."""
+    fields: dict[str, Any] = json.loads(content)
+    version = fields["facts"]["format"]
+    if version == UNSEALED_FORMAT:
+        return fields
+    if version != FORMAT:
+        raise ValueError(f"format {version}; this version reads up to {FORMAT}")
+    return unseal(content)
 
 
 def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
@@ -153,11 +169,11 @@ def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
         raise SnapshotError(f"{path / MANIFEST}: lists {sorted(manifest.checksums)}")
     for name, expected in manifest.checksums.items():
         try:
-            found = files.checksum(path / name)
+            whole = agrees(path / name, expected)
         except OSError as error:
             raise SnapshotError(f"{path / name}: {error!r}") from error
-        if found != expected:
-            raise SnapshotError(f"{path / name}: checksum {found}; the manifest has {expected}")
+        if not whole:
+            raise SnapshotError(f"{path / name}: its checksum is not that of the manifest")
     arrays = {name: np.load(path / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
     shapes = {name: array.shape for name, array in arrays.items()}
     lists, row = (manifest.rows, manifest.facts.k), (manifest.rows,)

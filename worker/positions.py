@@ -8,13 +8,12 @@ A partition whose offsets begin anew (the topic was made again, and the settings
 another key, so that no collection takes its new records for old ones.
 """
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from index import Database
+
 _SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS position (
   partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL, origin TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -22,12 +21,14 @@ CREATE TABLE IF NOT EXISTS position (
 
 
 class Positions:
-    """Offsets to read next by partition, kept in `path` (SQLite)."""
+    """Offsets to read next by partition, kept in `path` (SQLite).
+
+    Raises what `Database` raises when the file is damaged or of a newer format.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.executescript(_SCHEMA)
-        rows = self._database.execute(
+        self._database = Database(path, schema=_SCHEMA)
+        rows = self._database.connection.execute(
             "SELECT partition, next, rewinds, origin FROM position"
         ).fetchall()
         self._next = {partition: following for partition, following, _, _ in rows}
@@ -65,12 +66,11 @@ class Positions:
         """Remember the offsets to read next; survives a kill of the process."""
         self._next.update(following)
         self._origins.update(dict.fromkeys(following, origin))
-        self._database.execute("BEGIN")
-        self._database.executemany(
-            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
-            [(p, offset, self._rewinds.get(p, 0), origin) for p, offset in following.items()],
-        )
-        self._database.execute("COMMIT")
+        with self._database.transaction(durable=False) as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
+                [(p, offset, self._rewinds.get(p, 0), origin) for p, offset in following.items()],
+            )
 
     def close(self) -> None:
         """Close the file."""

@@ -46,6 +46,7 @@ def save(
     arrays = {"labels": labels, "confidence": confidence}
     for remains in (directory / "generations").glob(f"{ASIDE}*"):
         shutil.rmtree(remains)
+    meta = {"generation": generation, **meta}
     write_folder(_path(directory, generation), arrays, meta, durable=True)
     for number in numbers(directory)[keep:]:
         remove_folder(_path(directory, number))
@@ -55,7 +56,12 @@ def load(directory: Path, generation: int) -> Generation:
     """Read one generation. Raises `CorruptError` naming the file, also if it is not there."""
     folder = read_folder(_path(directory, generation))
     arrays = folder.arrays
-    return Generation(generation, arrays["labels"], arrays["confidence"], folder.meta)
+    meta = dict(folder.meta)
+    # Generations of an earlier version do not say which they are.
+    found = meta.pop("generation", generation)
+    if found != generation:
+        raise CorruptError(f"{_path(directory, generation)}: it holds generation {found}")
+    return Generation(generation, arrays["labels"], arrays["confidence"], meta)
 
 
 def numbers(directory: Path) -> list[int]:
