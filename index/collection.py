@@ -18,11 +18,9 @@ from index.live import LiveIndex
 from index.opening import VECTORS, open_catalog
 from index.plan import LogPlan, plan_log
 from index.settings import IndexSettings
-from index.snapshot import Facts, SnapshotInfo, Snapshots
+from index.snapshot import SNAPSHOTS, Facts, SnapshotInfo, Snapshots
 from index.vectors import VectorLog, row_hashes, stack
 from index.writes import Erasure, Logged, NewImage
-
-SNAPSHOTS = "snapshots"
 
 Also = Callable[[sqlite3.Connection, Logged], None]
 

@@ -157,11 +157,12 @@ class Database:
             self.connection.rollback()
             raise
 
-    def checkpoint(self) -> None:
+    def checkpoint(self) -> bool:
         """Fold the write-ahead log into the file and empty it; the checksums of its pages go first.
 
         Nothing else may fold it in. A kill at any moment leaves the log, whose pages need no
-        checksums. Raises OSError or sqlite3.Error when the disk does not take it.
+        checksums. False where a reader kept it from being emptied. Raises OSError or sqlite3.Error
+        when the disk does not take it.
         """
         found = wal.frames(self.path)
         if found.pages:
@@ -169,7 +170,8 @@ class Database:
             pages.write(self.path, kept, self._committed)
             self._kept = kept
         reach("checkpoint")
-        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        left: int = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return not left
 
     def _try_checkpoint(self) -> None:
         try:
@@ -193,7 +195,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not _size(path):
         raise CorruptError(f"{path}: missing or empty")
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    # Without a log there is nothing to share: SQLite need not even make its companion files.
+    how = "mode=ro" if wal.size(path) else "immutable=1"
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
     try:
         yield db
     except sqlite3.DatabaseError as error:

@@ -94,18 +94,24 @@ def read(database: Path) -> tuple[PageSums, int]:
         content = path.read_bytes()
     except OSError as error:
         raise CorruptError(f"{path}: {error.strerror}") from error
-    body = content[_COMMITTED.size : -_END.size]
-    if len(content) < _COMMITTED.size + _HEADER.size + _END.size:
-        raise CorruptError(f"{path}: {len(content)} bytes are too few")
-    committed, its_sum = _COMMITTED.unpack_from(content)
-    (body_sum,) = _END.unpack(content[-_END.size :])
-    if checksum(content[:8]) != its_sum or checksum(body) != body_sum:
+    if not is_whole(content):
         raise CorruptError(f"{path}: its content is not that of its checksum")
-    magic, version, page_bytes, commits, pages = _HEADER.unpack_from(body)
-    if (magic, version) != (MAGIC, FORMAT) or len(body) != _HEADER.size + 8 * pages:
-        raise CorruptError(f"{path}: no checksums of this program")
+    body = content[_COMMITTED.size : -_END.size]
+    _, _, page_bytes, commits, _ = _HEADER.unpack_from(body)
     sums = np.frombuffer(body, "<u8", offset=_HEADER.size).astype(np.uint64)
-    return PageSums(page_bytes, commits, sums), committed
+    return PageSums(page_bytes, commits, sums), _COMMITTED.unpack_from(content)[0]
+
+
+def is_whole(content: bytes) -> bool:
+    """Whether these are the bytes of a file of checksums, undamaged."""
+    if len(content) < _COMMITTED.size + _HEADER.size + _END.size:
+        return False
+    body = content[_COMMITTED.size : -_END.size]
+    its_sums = _COMMITTED.unpack_from(content)[1], *_END.unpack(content[-_END.size :])
+    if its_sums != (checksum(content[:8]), checksum(body)):
+        return False
+    magic, version, _, _, pages = _HEADER.unpack_from(body)
+    return (magic, version) == (MAGIC, FORMAT) and len(body) == _HEADER.size + 8 * pages
 
 
 def write(database: Path, kept: PageSums, committed: int) -> None:

@@ -10,7 +10,7 @@ from index import snapshot
 from index.catalog import Catalog
 from index.errors import SnapshotError
 from index.live import LiveIndex
-from index.snapshot import Manifest, Snapshots
+from index.snapshot import Snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def load_newest(
         live = new()
         try:
             manifest = snapshots.manifest(path)
-            _check_log(manifest, catalog, rows)
+            snapshot.check_log(manifest, rows, lambda row: catalog.hashes(row, row + 1)[0])
             snapshot.load(path, manifest, live)
         except SnapshotError as error:
             logger.warning("snapshot passed over: %s", error)
@@ -39,16 +39,6 @@ def load_newest(
             continue
         return live, manifest.rows
     return new(), 0
-
-
-def _check_log(manifest: Manifest, catalog: Catalog, rows: int) -> None:
-    """The snapshot must be one of this log: not longer, and with the same last row."""
-    if manifest.rows > rows:
-        raise SnapshotError(f"a snapshot of {manifest.rows} rows; the log has {rows}")
-    if manifest.rows and manifest.last_hash:
-        [found] = catalog.hashes(manifest.rows - 1, manifest.rows)
-        if found and found.hex() != manifest.last_hash:
-            raise SnapshotError(f"row {manifest.rows - 1} of the log is not that of the snapshot")
 
 
 def replay(

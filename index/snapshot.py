@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from index.settings import IndexSettings
 FORMAT = 2
 # Of this format the manifest carries no checksum of its own.
 UNSEALED_FORMAT = 1
+SNAPSHOTS = "snapshots"
 MANIFEST = "manifest.json"
 HNSW = "hnsw.bin"
 ARRAYS = ("neighbours", "similarity", "present", "searched_at")
@@ -135,18 +137,35 @@ class Snapshots:
         self._refused.clear()
 
     def manifest(self, path: Path) -> Manifest:
-        """The manifest of a snapshot, after every check that needs no other file's content.
+        """The manifest of a snapshot of this collection, under these settings.
 
         Raises SnapshotError with what does not hold.
         """
-        try:
-            fields = _read_manifest((path / MANIFEST).read_bytes())
-            manifest = Manifest(**{**fields, "facts": Facts(**fields["facts"])})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SnapshotError(f"{path / MANIFEST}: {error!r}") from error
+        manifest = read_manifest(path)
         if replace(manifest.facts, format=FORMAT) != self._facts:
             raise SnapshotError(f"{path}: written for {manifest.facts}, not {self._facts}")
         return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a snapshot, verified. Raises SnapshotError."""
+    try:
+        fields = _read_manifest((path / MANIFEST).read_bytes())
+        return Manifest(**{**fields, "facts": Facts(**fields["facts"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"{path / MANIFEST}: {error!r}") from error
+
+
+def check_log(manifest: Manifest, rows: int, hash_of: Callable[[int], bytes | None]) -> None:
+    """The snapshot must be one of a log of `rows`: not longer, and with the same last row.
+
+    Raises SnapshotError.
+    """
+    if manifest.rows > rows:
+        raise SnapshotError(f"a snapshot of {manifest.rows} rows; the log has {rows}")
+    found = hash_of(manifest.rows - 1) if manifest.rows else None
+    if found and manifest.last_hash and found.hex() != manifest.last_hash:
+        raise SnapshotError(f"row {manifest.rows - 1} of the log is not that of the snapshot")
 
 
 def _read_manifest(content: bytes) -> dict[str, Any]:

@@ -16,6 +16,8 @@ COMMANDS = {
     "clusters": "The clusters of a collection.",
     "status": "How one collection, or all, are doing.",
     "send": "Send a file of embeddings to Kafka.",
+    "verify": "Check every byte of a data directory.",
+    "repair": "Mend a damaged data directory.",
     "recluster": "Recluster a collection now.",
     "publish": "Publish a run that was held.",
     "discard": "Forget a run that was held.",

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 FOLDER = "collections"
 
 # Begins the name of a folder that is being made; no collection's name begins so.
-_MAKING = ".making-"
+MAKING = ".making-"
 
 MakeEdges = Callable[[], Edges]
 MayClose = Callable[[Collection], bool]
@@ -64,7 +64,7 @@ class Collections:
         return sorted(
             path.name
             for path in self._folder.iterdir()
-            if path.is_dir() and not path.name.startswith(_MAKING)
+            if path.is_dir() and not path.name.startswith(MAKING)
         )
 
     def find(self, name: str) -> Collection | None:
@@ -90,7 +90,7 @@ class Collections:
         if not directory.is_dir():
             self.reserve(name)
             self._make(directory, dimension, model)
-        index = CollectionIndex.open(directory, settings=self._index_settings())
+        index = CollectionIndex.open(directory, settings=index_settings(self._settings))
         collection = Collection(
             name, index, self._make_edges(), self._clock, self._settings.join_probability
         )
@@ -110,23 +110,13 @@ class Collections:
 
     def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
         """Make a new collection's folder: whole, or not there at all."""
-        aside = directory.with_name(_MAKING + directory.name)
+        aside = directory.with_name(MAKING + directory.name)
         shutil.rmtree(aside, ignore_errors=True)
-        settings = self._index_settings()
+        settings = index_settings(self._settings)
         CollectionIndex.open(aside, settings=settings, dimension=dimension, model=model).close()
         reach_fault("make")
         aside.rename(directory)
         sync_folder(self._folder)
-
-    def _index_settings(self) -> IndexSettings:
-        settings = self._settings
-        return IndexSettings(
-            k=settings.neighbours,
-            m=settings.hnsw_m,
-            ef_construction=settings.hnsw_ef_construction,
-            ef_search=settings.hnsw_ef_search,
-            threads=settings.threads,
-        )
 
     def reserve(self, name: str) -> None:
         """Claim a collection that need not exist yet. Raises `LeaseError` if another holds it."""
@@ -200,3 +190,14 @@ def memory_bytes(collection: Collection) -> int:
     links = 8 * index.settings.m
     per_row = links + 4 * index.dimension + 8 * index.settings.k + 32
     return 2**16 + index.rows * per_row
+
+
+def index_settings(settings: Settings) -> IndexSettings:
+    """How collections are indexed."""
+    return IndexSettings(
+        k=settings.neighbours,
+        m=settings.hnsw_m,
+        ef_construction=settings.hnsw_ef_construction,
+        ef_search=settings.hnsw_ef_search,
+        threads=settings.threads,
+    )

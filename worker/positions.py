@@ -13,7 +13,7 @@ from pathlib import Path
 
 from index import Database
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS position (
   partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL, origin TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -27,7 +27,7 @@ class Positions:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, schema=_SCHEMA)
+        self._database = Database(path, schema=SCHEMA)
         rows = self._database.connection.execute(
             "SELECT partition, next, rewinds, origin FROM position"
         ).fetchall()
@@ -71,6 +71,21 @@ class Positions:
                 "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
                 [(p, offset, self._rewinds.get(p, 0), origin) for p, offset in following.items()],
             )
+
+    def go_back(self, following: Mapping[str, int], *, others: bool) -> None:
+        """Read again what a collection lost: from these offsets, which have the names that `key`
+        gave, and `others` from their start.
+        """
+        for partition, offset in list(self._next.items()):
+            rewinds = self._rewinds.get(partition, 0)
+            key = f"{partition}~{rewinds}" if rewinds else partition
+            back = min(offset, following.get(key, 0 if others else offset))
+            self.advance({partition: back}, self._origins.get(partition, ""))
+
+    def forget(self, rewinds: Mapping[str, int]) -> None:
+        """Read every partition from its start; `rewinds` says how often each began anew before."""
+        self._rewinds.update(rewinds)
+        self.advance(dict.fromkeys({*self._next, *rewinds}, 0))
 
     def close(self) -> None:
         """Close the file."""

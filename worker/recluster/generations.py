@@ -47,20 +47,20 @@ def save(
     for remains in (directory / "generations").glob(f"{ASIDE}*"):
         shutil.rmtree(remains)
     meta = {"generation": generation, **meta}
-    write_folder(_path(directory, generation), arrays, meta, durable=True)
+    write_folder(path_of(directory, generation), arrays, meta, durable=True)
     for number in numbers(directory)[keep:]:
-        remove_folder(_path(directory, number))
+        remove_folder(path_of(directory, number))
 
 
 def load(directory: Path, generation: int) -> Generation:
     """Read one generation. Raises `CorruptError` naming the file, also if it is not there."""
-    folder = read_folder(_path(directory, generation))
+    folder = read_folder(path_of(directory, generation))
     arrays = folder.arrays
     meta = dict(folder.meta)
     # Generations of an earlier version do not say which they are.
     found = meta.pop("generation", generation)
     if found != generation:
-        raise CorruptError(f"{_path(directory, generation)}: it holds generation {found}")
+        raise CorruptError(f"{path_of(directory, generation)}: it holds generation {found}")
     return Generation(generation, arrays["labels"], arrays["confidence"], meta)
 
 
@@ -84,5 +84,6 @@ def _readable(directory: Path) -> Iterator[Generation]:
             _log.warning("former generation left out", generation=number, reason=str(error))
 
 
-def _path(directory: Path, generation: int) -> Path:
+def path_of(directory: Path, generation: int) -> Path:
+    """The folder of a generation."""
     return directory / "generations" / f"{generation:0{_DIGITS}}"
