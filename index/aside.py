@@ -13,12 +13,14 @@ class Aside:
     """Damaged files of one folder. A repair that was killed begins anew from their copies."""
 
     def __init__(self, directory: Path) -> None:
-        """Put back what a repair that did not end had copied, then begin."""
         self._directory = directory
         self._folder = directory / DAMAGED
+
+    def put_back(self) -> None:
+        """Undo what a repair that did not end has made of the files that it kept."""
         for path in sorted(self._folder.glob(f"*{_KEPT}")):
-            shutil.copyfile(path, directory / path.name.removesuffix(_KEPT))
-            files.sync(directory / path.name.removesuffix(_KEPT))
+            shutil.copyfile(path, self._directory / path.name.removesuffix(_KEPT))
+            files.sync(self._directory / path.name.removesuffix(_KEPT))
 
     def keep(self, *paths: Path) -> None:
         """Copy files, those that are there and not kept yet; on the disk when this returns."""

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import recovery
+from index.aside import DAMAGED
 from index.catalog import Catalog
+from index.errors import CorruptError
 from index.faults import reach
 from index.growing import GrowingArray
 from index.live import LiveIndex
@@ -62,15 +64,21 @@ class CollectionIndex:
         dimension: int | None = None,
         model: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        repairing: bool = False,
     ) -> Self:
         """Open a collection, made when new (`dimension` is needed then), and recover it.
 
         Loads the newest snapshot that passes its checks and brings it up to the log; `progress` is
-        told (rows done, rows to do). When it returns, HNSW and graph hold every live row.
+        told (rows done, rows to do). When it returns, HNSW and graph hold every live row. Only a
+        repair opens what it has not ended to repair.
 
         Raises DirectoryError, FormatError, DimensionError or ModelError when this folder does not
         fit, CorruptError when what cannot be rebuilt is damaged.
         """
+        if not repairing and (directory / DAMAGED).is_dir():
+            raise CorruptError(
+                f"{directory / DAMAGED}: a repair did not end: run it again, or remove this folder"
+            )
         with ExitStack() as undo:
             catalog, dimension = open_catalog(directory, dimension, model)
             undo.callback(catalog.close)

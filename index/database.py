@@ -228,7 +228,7 @@ def check(path: Path, db: sqlite3.Connection) -> None:
     version = version_of(path, db)
     found = wal.frames(path)
     wrong = kept.wrong_pages(path, found.pages)
-    commits = commits_of(db) if version else 0
+    commits = commits_of(db) if version >= FORMAT else 0
     if wrong and (found.pages or not _is_foreign(kept, committed, commits)):
         raise CorruptError(f"{path}: {_pages(wrong)} not what was written")
     if commits < committed:

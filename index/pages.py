@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from index import files
 from index.checksums import checksum
 from index.errors import CorruptError
+from index.faults import reach
 
 SUFFIX = ".sums"
 MAGIC = b"shoalsum"
@@ -119,6 +120,7 @@ def write(database: Path, kept: PageSums, committed: int) -> None:
     header = _HEADER.pack(MAGIC, FORMAT, kept.page_bytes, kept.commits, len(kept.sums))
     body = header + kept.sums.astype("<u8").tobytes()
     content = _committed(committed) + body + _END.pack(checksum(body))
+    reach("sums")
     files.replace(path_of(database), content)
 
 

@@ -2,17 +2,27 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 
 # The hash of a row's vector, if the vector is known to be undamaged.
 HashOf = Callable[[int], bytes | None]
 
 
-def reconcile(db: sqlite3.Connection, hash_of: HashOf) -> tuple[list[str], int]:
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """`images`: ids that had to be dropped because their vector cannot be verified. `counted`: how
+    many more the rows counted. `unknown`: rows of which neither record nor image is left.
+    """
+
+    images: list[str]
+    counted: int
+    unknown: list[int]
+
+
+def reconcile(db: sqlite3.Connection, hash_of: HashOf) -> Lost:
     """Within a transaction: rows, and what counts them, follow the images that are there.
 
-    A row whose record is gone gets another, with the hash of its vector. Returns the ids of images
-    that had to be dropped because their vector cannot be verified, and how many images more the
-    rows counted that are there no more.
+    A row whose record is gone gets another, with the hash of its vector.
     """
     rows = db.execute(
         "SELECT max(coalesce((SELECT max(row) FROM row), -1),"
@@ -33,7 +43,8 @@ def reconcile(db: sqlite3.Connection, hash_of: HashOf) -> tuple[list[str], int]:
     db.execute(f"UPDATE row SET count = {counted}")  # noqa: S608
     db.execute("UPDATE row SET hash = NULL WHERE count = 0")
     db.execute("DELETE FROM wipe WHERE row IN (SELECT row FROM row WHERE count > 0)")
-    return dropped, int(missing)
+    unknown = [row for row in range(rows) if row not in hashes and row not in used]
+    return Lost(dropped, int(missing), unknown)
 
 
 def drop(db: sqlite3.Connection, rows: list[int]) -> list[str]:

@@ -32,7 +32,8 @@ class Repaired:
     """What was `done`, in words.
 
     `lost_images`: ids whose vector or record is gone; they must be sent again. `nameless` is how
-    many more were lost whose id is not known. `reread`: None unless records of the source were
+    many more, at least, were lost whose id is not known. `tables`: those of the catalog of which
+    records were lost, and how many are left. `reread`: None unless records of the source were
     lost; then the offset to read from, of each partition that is known. `reread_others`: and all
     other partitions from their start.
     """
@@ -40,6 +41,7 @@ class Repaired:
     done: list[str] = field(default_factory=list)
     lost_images: list[str] = field(default_factory=list)
     nameless: int = 0
+    tables: dict[str, int] = field(default_factory=dict)
     reread: dict[str, int] | None = None
     reread_others: bool = False
 
@@ -57,11 +59,19 @@ def repair(
     damaged is kept in the folder `damaged` then), FormatError, OSError.
     """
     aside = Aside(directory)
+    aside.put_back()
     found = verify(directory, progress, also)
     if all(finding.harm is Harm.NONE for finding in found):
         aside.discard()
-        return Repaired()
-    repaired = _repair_catalog(directory, aside, found, reconcile_also)
+        if found:
+            CollectionIndex.open(directory, settings=settings).close()
+        return Repaired([f"{finding.path.name}: {finding.what}: cleared" for finding in found])
+    try:
+        repaired = _repair_catalog(directory, aside, found, reconcile_also)
+    except CorruptError:
+        aside.put_back()
+        aside.discard()
+        raise
     _repair_snapshots(directory, settings, aside, repaired, progress)
     left = [f.what for f in verify(directory, progress, also) if f.harm is not Harm.NONE]
     if left:
@@ -76,18 +86,21 @@ def _repair_catalog(
 ) -> Repaired:
     path, vectors = directory / CATALOG, directory / VECTORS
     mended = repair_database(path, aside, SCHEMA)
-    repaired = Repaired(list(mended.done))
+    repaired = Repaired(list(mended.done), tables=mended.damaged)
     _restore_facts(directory, aside)
     disagree = [finding.what for finding in found if finding.part is Part.REFERENCES]
     partial = mended.lost_commits or bool(mended.damaged)
     catalog, dimension = open_catalog(directory, None, None)
     try:
+        log = LogRepair(vectors, catalog, dimension, aside)
         if disagree or partial:
             with catalog.transaction(durable=True) as db:
-                hash_of = undamaged_hashes(db, vectors, dimension)
-                repaired.lost_images, repaired.nameless = reconcile(db, hash_of)
+                lost = reconcile(db, undamaged_hashes(db, vectors, dimension))
+            repaired.lost_images += lost.images
+            repaired.nameless += lost.counted
+            if mended.damaged:
+                repaired.nameless += log.count_lost(lost.unknown)
             repaired.done += [f"{CATALOG}: {what}: made to agree" for what in disagree]
-        log = LogRepair(vectors, catalog, dimension, aside)
         repaired.lost_images += log.run()
         repaired.done += log.done
         if reconcile_also is not None and (disagree or partial or repaired.lost_images):
@@ -138,6 +151,7 @@ def _repair_snapshots(
     index = CollectionIndex.open(
         directory,
         settings=settings,
+        repairing=True,
         progress=lambda done, total: progress("HNSW and graph from the log", done, total),
     )
     try:

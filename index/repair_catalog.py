@@ -162,17 +162,20 @@ def _make_anew(path: Path, schema: str, repaired: CatalogRepair) -> None:
         repaired.damaged = salvage(source, made.connection)
         made.connection.execute("COMMIT")
         made.connection.execute("REINDEX")
-    except sqlite3.DatabaseError as error:
-        raise CorruptError(f"{path}: {error}") from error
+    except (CorruptError, sqlite3.DatabaseError) as error:
+        made.close()
+        _remove(target)
+        raise CorruptError(
+            f"{path}: too little can be read; put a backup back ({error})"
+        ) from error
     finally:
         made.close()
+        _remove(source)
     _remove(path)
     pages.path_of(target).replace(pages.path_of(path))
     target.replace(path)
     files.sync(path.parent)
-    _remove(source)
-    what = ", ".join(f"{n} of {name}" for name, n in repaired.damaged.items()) or "all"
-    repaired.done.append(f"{path.name}: made anew from the records that can be read: {what}")
+    repaired.done.append(f"{path.name}: made anew from what can be read of it")
 
 
 def _commits_read(path: Path) -> int:

@@ -17,8 +17,7 @@ from index.flipped import unflip
 from index.live import LiveIndex
 from index.references import HashOf, drop
 from index.settings import IndexSettings
-from index.vectors import damaged_rows, row_hashes
-from index.verify import map_rows
+from index.vectors import damaged_rows, map_rows, row_hashes
 
 Vectors = NDArray[np.float32]
 
@@ -51,6 +50,15 @@ class LogRepair:
         self._dimension = dimension
         self._aside = aside
         self._held = _Held(path.parent / snapshot.SNAPSHOTS, dimension)
+
+    def count_lost(self, unknown: list[int]) -> int:
+        """How many rows had images: of those `unknown` to the catalog, and of those beyond it."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        content = map_rows(self._path, size // (4 * self._dimension), self._dimension)
+        live = np.asarray(content.any(axis=1))
+        unknown = [row for row in unknown if row < len(live)]
+        rows = len(self._catalog.counts())
+        return int(live[unknown].sum() + live[rows:].sum())
 
     def run(self) -> list[str]:
         """Repair; returns the ids of images that are lost. May be done again."""

@@ -17,16 +17,15 @@ _OWN = {"commits"}
 
 
 def zeroed_copy(path: Path, copy: Path, wrong: list[int], page_bytes: int) -> None:
-    """A copy in which SQLite refuses to read the `wrong` pages, save the first, which says where
-    the tables are.
+    """A copy in which SQLite refuses to read the `wrong` pages, also those that the file is too
+    short for; save the first, which says where the tables are.
     """
     shutil.copyfile(path, copy)
     if wal.size(path):
         shutil.copyfile(wal.path_of(path), wal.path_of(copy))
     with copy.open("r+b") as file:
-        size = copy.stat().st_size
         for page in wrong:
-            if page > 1 and page * page_bytes <= size:
+            if page > 1:
                 file.seek((page - 1) * page_bytes)
                 file.write(bytes(page_bytes))
 

@@ -117,6 +117,13 @@ class VectorLog:
         self._file.close()
 
 
+def map_rows(path: Path, rows: int, dimension: int) -> NDArray[np.float32]:
+    """The first rows of the log, float32 [rows, d]; changes of the array stay in memory."""
+    if not rows:
+        return np.empty((0, dimension), np.float32)
+    return np.asarray(np.memmap(path, "<f4", "c", shape=(rows, dimension)))
+
+
 def damaged_rows(vectors: NDArray[np.float32], wrong: list[int], hashes: Hashes) -> list[int]:
     """The rows of the `wrong` blocks that differ from their hash; a dead one must be zeros."""
     damaged: list[int] = []
@@ -128,7 +135,7 @@ def damaged_rows(vectors: NDArray[np.float32], wrong: list[int], hashes: Hashes)
         damaged += [
             row
             for row, vector, expected, actual in zip(span, content, kept, found, strict=True)
-            if (vector.any() if expected is None else expected != actual)
+            if (vector.tobytes().strip(b"\0") if expected is None else expected != actual)
         ]
     return damaged
 

@@ -15,7 +15,7 @@ from index.database import FORMAT, check, reading, version_of
 from index.errors import CorruptError
 from index.findings import Finding, Harm, Part, Progress, silent
 from index.opening import CATALOG, VECTORS
-from index.vectors import row_hashes
+from index.vectors import map_rows, row_hashes
 from index.verify_snapshots import verify_snapshots
 
 # Rows hashed, or images read, between two words of progress.
@@ -148,9 +148,13 @@ def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> I
     content = map_rows(vectors, min(rows, size // width), log.dimension)
     with reading(catalog) as db:
         upgraded = version_of(catalog, db) >= FORMAT
-        content[[row for (row,) in db.execute("SELECT row FROM wipe") if row < len(content)]] = 0
+        erased = [row for (row,) in db.execute("SELECT row FROM wipe") if row < len(content)]
         query = "SELECT sum FROM block ORDER BY block"
         sums = [value for (value,) in db.execute(query)] if upgraded else []
+    if content[erased].tobytes().strip(b"\0"):
+        what = "rows of erased images that are not overwritten yet"
+        yield Finding(Part.LOG, Harm.NONE, vectors, what)
+    content[erased] = 0
     damaged = []
     for start in range(0, len(content), ROWS_TOGETHER):
         damaged += _damaged(content[start : start + ROWS_TOGETHER], log.hashes[start:], start)
@@ -167,13 +171,6 @@ def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> I
             yield Finding(Part.LOG, Harm.DATA, vectors, what)
 
 
-def map_rows(path: Path, rows: int, dimension: int) -> NDArray[np.float32]:
-    """The first rows of the log, float32 [rows, d]; changes of the array stay in memory."""
-    if not rows:
-        return np.empty((0, dimension), np.float32)
-    return np.asarray(np.memmap(path, "<f4", "c", shape=(rows, dimension)))
-
-
 def _damaged(content: NDArray[np.float32], hashes: list[bytes | None], first: int) -> list[int]:
     """The rows that are not what their hash says; a dead one must be zeros."""
     return [
@@ -181,5 +178,5 @@ def _damaged(content: NDArray[np.float32], hashes: list[bytes | None], first: in
         for row, (vector, expected, actual) in enumerate(
             zip(content, hashes, row_hashes(content), strict=False), first
         )
-        if (vector.any() if expected is None else expected != actual)
+        if (vector.tobytes().strip(b"\0") if expected is None else expected != actual)
     ]

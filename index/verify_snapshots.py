@@ -15,6 +15,7 @@ from index.graph import NO_NEIGHBOUR, NO_SIMILARITY
 from index.live import LiveIndex
 from index.settings import IndexSettings
 from index.snapshot import Facts, Manifest
+from index.vectors import map_rows
 
 if TYPE_CHECKING:
     from index.verify import Log
@@ -78,8 +79,8 @@ def _disagreements(live: LiveIndex, path: Path, log: "Log") -> Iterator[str]:
     if (missing := present & ~held).any():
         yield f"HNSW lacks {np.count_nonzero(missing)} rows of the graph"
         return
-    size = path.stat().st_size // (4 * log.dimension)
-    vectors = np.memmap(path, "<f4", "r", shape=(size, log.dimension))
+    size = path.stat().st_size // (4 * log.dimension) if path.exists() else 0
+    vectors = map_rows(path, size, log.dimension)
     rows = rows[rows < size]
     other, untrue, unsound = 0, 0, 0
     for start in range(0, len(rows), ROWS_TOGETHER):

@@ -51,6 +51,7 @@ def as_json(repaired: RepairedDirectory) -> str:
             "done": done.done,
             "send_again": done.lost_images,
             "lost_without_id": done.nameless,
+            "records_left": done.tables,
             "read_again_from": done.reread,
             "read_others_again": done.reread_others,
         }
@@ -76,7 +77,7 @@ def print_repaired(repaired: RepairedDirectory) -> None:
 
 
 def _lost(done: Repaired) -> bool:
-    return bool(done.lost_images or done.nameless or done.reread is not None)
+    return bool(done.lost_images or done.nameless or done.tables or done.reread is not None)
 
 
 def _losses(done: Repaired) -> list[str]:
@@ -89,7 +90,9 @@ def _losses(done: Repaired) -> list[str]:
             + (f" and {more} more (--json names them all)" if more > 0 else "")
         )
     if done.nameless:
-        lines.append(f"{done.nameless} images whose ids are not known any more")
+        lines.append(f"{done.nameless} images, at least, whose ids are not known any more")
+    for table, left in done.tables.items():
+        lines.append(f"records of the table {table}: {left} are left")
     if done.reread is not None:
         places = [f"{p} from offset {o}" for p, o in sorted(done.reread.items())]
         places += ["all other partitions from their start"] if done.reread_others else []
