@@ -55,8 +55,9 @@ _CHECKS = (
     (
         "corrections that name a cluster that is not there",
         (
-            "SELECT count(*) FROM correction LEFT JOIN cluster ON number = correction.cluster"
-            " WHERE correction.cluster IS NOT NULL AND number IS NULL"
+            "SELECT count(*) FROM correction LEFT JOIN cluster"
+            " ON cluster.number = correction.cluster"
+            " WHERE correction.cluster IS NOT NULL AND cluster.number IS NULL"
         ),
     ),
 )

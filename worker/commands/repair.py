@@ -26,14 +26,14 @@ _SETTINGS = (
 
 
 @with_settings(only=_SETTINGS)
-def repair(settings: Settings, collection: Name = None, json: AsJson = False) -> None:
+def repair(settings: Settings, only: Name = None, json: AsJson = False) -> None:
     """Mend a data directory on which no worker runs, and say what was done and what is lost.
 
     Exit status 0: whole, nothing lost. 1: whole, but images must be sent, or records read, again.
     7: a collection cannot be repaired.
     """
     with DirectoryLock(settings.data_dir):
-        repaired = repair_directory(settings.data_dir, index_settings(settings), collection, Told())
+        repaired = repair_directory(settings.data_dir, index_settings(settings), only, Told())
     if json:
         print(as_json(repaired))
     else:

@@ -28,13 +28,13 @@ _SECONDS_BETWEEN_WORDS = 2.0
 
 
 @with_settings(only=("data_dir",))
-def verify(settings: Settings, collection: Name = None, json: AsJson = False) -> None:
+def verify(settings: Settings, only: Name = None, json: AsJson = False) -> None:
     """Check every byte of a data directory on which no worker runs; change nothing.
 
     Exit status 0: whole. 1: only what can be made again is damaged. 7: `shoal repair` is needed.
     """
     with DirectoryLock(settings.data_dir):
-        verified = verify_directory(settings.data_dir, collection, Told())
+        verified = verify_directory(settings.data_dir, only, Told())
     if json:
         print(as_json(verified))
     else:
