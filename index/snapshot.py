@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,16 @@ class Snapshots:
     def _prune(self) -> None:
         good = [path for path in self.newest_first() if path not in self._refused]
         for path in [*good[self._kept :], *self._refused]:
-            shutil.rmtree(path, ignore_errors=True)
+            self._remove(path)
         self._refused.clear()
+
+    def _remove(self, path: Path) -> None:
+        """Remove a snapshot so that no part of it is ever taken for a damaged one."""
+        doomed = self._directory / UNFINISHED
+        shutil.rmtree(doomed, ignore_errors=True)
+        with suppress(OSError):
+            path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def manifest(self, path: Path) -> Manifest:
         """The manifest of a snapshot of this collection, under these settings.
