@@ -15,6 +15,7 @@ from index.errors import (
 )
 from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
+from index.forked import die_with
 from index.sealed import seal, unseal
 from index.settings import IndexSettings
 from index.snapshot import SnapshotInfo
@@ -39,6 +40,7 @@ __all__ = [
     "StorageError",
     "VectorError",
     "agrees",
+    "die_with",
     "file_checksum",
     "reach_fault",
     "seal",

@@ -291,13 +291,46 @@ class CollectionIndex:
         Raises SnapshotError or OSError when the disk does not take it; earlier ones stay then.
         """
         self._live.end_inserts()
-        last = self._catalog.hashes(self.rows - 1, self.rows) if self.rows else [None]
-        info = self._snapshots.write(self._live, last[0].hex() if last[0] else None)
+        info = self._snapshots.write(self._live, self._last_hash())
         self._covered = info.rows
         return info
 
+    def begin_snapshot(self) -> None:
+        """As `snapshot`, but a child process writes it while the index goes on.
+
+        What is written is the index of this moment; `end_snapshot` does the rest. Blocks until
+        HNSW is done with what was begun, and for the fork: some ten milliseconds for every
+        gigabyte. What either process then writes to is copied, page by page. Raises OSError when
+        the system has no room for another process.
+        """
+        self._live.end_inserts()
+        self._snapshots.begin(self._live, self._last_hash())
+
+    @property
+    def snapshot_under_way(self) -> bool:
+        """Whether one was begun that did not end yet."""
+        return self._snapshots.under_way
+
+    def end_snapshot(self) -> SnapshotInfo | None:
+        """What was written, once it is on the disk, None before; does not wait for it.
+
+        Raises OSError when the disk did not take it; earlier ones stay then.
+        """
+        info = self._snapshots.end()
+        if info is not None:
+            self._covered = info.rows
+        return info
+
+    def _last_hash(self) -> str | None:
+        [last] = self._catalog.hashes(self.rows - 1, self.rows) if self.rows else [None]
+        return last.hex() if last else None
+
     def close(self) -> None:
-        """Close the files, once or more. Takes no snapshot; nothing logged is lost without one."""
+        """Close the files, once or more. Takes no snapshot; nothing logged is lost without one.
+
+        One that is under way is given up.
+        """
+        self._snapshots.give_up()
         self._live.close()
         self._catalog.close()
         self._log.close()

@@ -15,6 +15,7 @@ from index import files
 from index.checksums import agrees, file_checksum
 from index.errors import SnapshotError
 from index.faults import reach
+from index.forked import Forked
 from index.hnsw import SPACE
 from index.live import LiveIndex
 from index.sealed import seal, unseal
@@ -73,6 +74,13 @@ class Manifest:
     checksums: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    child: Forked
+    rows: int
+    started: float
+
+
 class Snapshots:
     """The folder `snapshots`. One owner, one thread."""
 
@@ -81,6 +89,7 @@ class Snapshots:
         self._facts = facts
         self._kept = kept
         self._refused: set[Path] = set()
+        self._under_way: _UnderWay | None = None
         directory.mkdir(exist_ok=True)
         shutil.rmtree(directory / UNFINISHED, ignore_errors=True)
 
@@ -96,10 +105,47 @@ class Snapshots:
     def write(self, live: LiveIndex, last_hash: str | None) -> SnapshotInfo:
         """Write a snapshot and wait until it is on the disk, then remove old ones.
 
-        A kill at any moment leaves the earlier snapshots as they were. Raises SnapshotError or
-        OSError when the disk does not take it.
+        A kill at any moment leaves the earlier snapshots as they were; one that is under way is
+        given up. Raises SnapshotError or OSError when the disk does not take it.
         """
+        self.give_up()
         started = time.monotonic()
+        self._write_aside(live, last_hash)
+        return self._finish(len(live.present), started)
+
+    def begin(self, live: LiveIndex, last_hash: str | None) -> None:
+        """As `write`, but a child process writes what `live` is now; `end` does the rest.
+
+        Does not wait for the disk. Raises OSError when the system has no room for a process.
+        """
+        self.give_up()
+        child = Forked(lambda: self._write_aside(live, last_hash))
+        self._under_way = _UnderWay(child, len(live.present), time.monotonic())
+
+    @property
+    def under_way(self) -> bool:
+        """Whether one was begun that did not end yet."""
+        return self._under_way is not None
+
+    def end(self) -> SnapshotInfo | None:
+        """What was written, once the child that was begun is done, else None; does not wait for it.
+
+        Raises OSError when the disk did not take it.
+        """
+        if self._under_way is None or not self._under_way.child.ended():
+            return None
+        done, self._under_way = self._under_way, None
+        done.child.join()
+        return self._finish(done.rows, done.started)
+
+    def give_up(self) -> None:
+        """End what is under way; nothing of it stays."""
+        if self._under_way is not None:
+            self._under_way.child.kill()
+            self._under_way = None
+
+    def _write_aside(self, live: LiveIndex, last_hash: str | None) -> None:
+        """Write the whole folder under a name of its own, down to the disk."""
         aside = self._directory / UNFINISHED
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
@@ -119,13 +165,17 @@ class Snapshots:
         )
         files.write_whole(aside / MANIFEST, seal(asdict(manifest)))
         files.sync(aside)
+
+    def _finish(self, rows: int, started: float) -> SnapshotInfo:
+        """Give what was written aside its name, and remove old ones."""
+        aside = self._directory / UNFINISHED
         size = sum(path.stat().st_size for path in aside.iterdir())
         reach("snapshot-before-rename")
         aside.rename(self._directory / self._next_name())
         files.sync(self._directory)
         reach("snapshot-after-rename")
         self._prune()
-        return SnapshotInfo(manifest.rows, time.monotonic() - started, size)
+        return SnapshotInfo(rows, time.monotonic() - started, size)
 
     def _next_name(self) -> str:
         newest = next(iter(self.newest_first()), None)

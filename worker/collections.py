@@ -2,11 +2,19 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
-from index import CollectionIndex, IndexSettings, SnapshotError, reach_fault, sync_folder
+from index import (
+    CollectionIndex,
+    IndexSettings,
+    SnapshotError,
+    SnapshotInfo,
+    reach_fault,
+    sync_folder,
+)
 from worker import adopt
 from worker.amend import hold
 from worker.clock import Clock
@@ -144,11 +152,33 @@ class Collections:
     def snapshot(self, collection: Collection) -> None:
         """Take a snapshot, if the disk takes it; blocks for as long as that takes."""
         collection.settle()
+        with self._snapshot_errors(collection):
+            self._note_snapshot(collection, collection.index.snapshot())
+
+    def begin_snapshot(self, collection: Collection) -> None:
+        """Begin a snapshot beside ingestion; `end_snapshots` ends it."""
+        collection.settle()
+        with self._snapshot_errors(collection):
+            collection.index.begin_snapshot()
+
+    def end_snapshots(self) -> bool:
+        """End those begun that are on the disk now; whether none is under way any more."""
+        for collection in self:
+            if collection.index.snapshot_under_way:
+                with self._snapshot_errors(collection):
+                    info = collection.index.end_snapshot()
+                    if info is not None:
+                        self._note_snapshot(collection, info)
+        return not any(collection.index.snapshot_under_way for collection in self)
+
+    @contextmanager
+    def _snapshot_errors(self, collection: Collection) -> Iterator[None]:
         try:
-            info = collection.index.snapshot()
+            yield
         except (OSError, SnapshotError) as error:
             log.warning("no snapshot", collection=collection.name, error=str(error))
-            return
+
+    def _note_snapshot(self, collection: Collection, info: SnapshotInfo) -> None:
         collection.times.snapshot = self._clock.time()
         self._metrics.last_snapshot.set(collection.times.snapshot)
         self._metrics.snapshot_seconds.observe(info.seconds)

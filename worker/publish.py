@@ -1,6 +1,7 @@
 """Step 6: what changed goes to the store; and the whole collection where the store lost it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import structlog
@@ -9,12 +10,13 @@ from index import reach_fault
 from worker.assignments import NONE
 from worker.clock import Clock
 from worker.collection import Collection
-from worker.errors import LeaseLapsedError, RetryError
+from worker.errors import LeaseLapsedError, RetryError, ShoalError
 from worker.metrics import Metrics
+from worker.relayout import Relayout
+from worker.shown import cluster_infos, image_state, retirements
 from worker.store.base import (
     MAX_CHANGES,
     Change,
-    ClusterInfo,
     Event,
     EventKind,
     ImageState,
@@ -24,9 +26,6 @@ from worker.store.base import (
 )
 
 log = structlog.get_logger()
-
-# Rows looked up at a time while a whole collection is streamed.
-_STREAM_ROWS = 5_000
 
 
 class Publisher:
@@ -41,6 +40,7 @@ class Publisher:
         self._holder = holder
         self._clock = clock
         self._metrics = metrics
+        self._relayouts: dict[str, Relayout] = {}
 
     def claim(self, name: str, floor: int = 0) -> Lease:
         """Take the lease of a collection with an epoch above `floor`."""
@@ -51,6 +51,7 @@ class Publisher:
         with collection.index.transaction(durable=True) as connection:
             collection.set_state(connection, epoch=lease.epoch)
         collection.lease = lease
+        self._relayouts.pop(collection.name, None)  # of the lease before
         try:
             if self._store.sequence(collection.name) != (collection.state.sequence or None):
                 self.rebuild(collection)
@@ -70,6 +71,10 @@ class Publisher:
 
     def release(self, collection: Collection) -> None:
         """Give the lease up."""
+        relayout = self._relayouts.pop(collection.name, None)
+        if relayout is not None:
+            with suppress(ShoalError):  # the next lease sweeps it away
+                relayout.discard()
         if collection.lease is not None:
             self._store.release(collection.lease)
             collection.lease = None
@@ -99,14 +104,50 @@ class Publisher:
         with collection.index.transaction(durable=False) as connection:
             collection.outbox.done(connection, images, clusters, events)
             collection.set_state(connection, sequence=update.sequence)
+        self._follow(collection, update, clusters)
         self._metrics.published.inc(len(images))
         self._note_time(collection)
         return images
 
     def relieve(self, collection: Collection) -> None:
-        """Lay the collection out anew where it outgrew its buckets; nothing may wait for it."""
-        if collection.adoption is None and self._store.crowded(collection.name):
-            self.rebuild(collection)
+        """Begin to lay the collection out anew, if it outgrew its buckets; `lay_out` goes on."""
+        if collection.name not in self._relayouts and self._store.crowded(collection.name):
+            layout = self._store.lay_out(_lease(collection), collection.images)
+            self._relayouts[collection.name] = Relayout(collection, layout)
+
+    def lay_out(self, collection: Collection, limit: int) -> None:
+        """Go on with what `relieve` began, by up to `limit` images, and end it where it is ready.
+
+        Where the store does not take it, it is given up, and begun again some time later.
+        """
+        relayout = self._relayouts.get(collection.name)
+        if relayout is None:
+            return
+        try:
+            if relayout.go_on(limit):
+                self._finish(collection, relayout)
+        except RetryError as error:
+            self._give_up(collection, error)
+
+    def _finish(self, collection: Collection, relayout: Relayout) -> None:
+        update = _summary(collection)
+        relayout.finish(update)
+        del self._relayouts[collection.name]
+        with collection.index.transaction(durable=False) as connection:
+            collection.set_state(connection, sequence=update.sequence)
+        self._note_whole(collection)
+
+    def _follow(self, collection: Collection, update: Update, clusters: Sequence[int]) -> None:
+        relayout = self._relayouts.get(collection.name)
+        if relayout is not None:
+            try:
+                relayout.follow(update, clusters)
+            except RetryError as error:
+                self._give_up(collection, error)
+
+    def _give_up(self, collection: Collection, error: RetryError) -> None:
+        del self._relayouts[collection.name]
+        log.info("more room later", collection=collection.name, error=str(error))
 
     def rebuild(self, collection: Collection) -> None:
         """Write the whole collection as it is; blocks for as long as that takes.
@@ -114,26 +155,21 @@ class Publisher:
         What waits in the outbox goes out afterwards as it would have, with its events.
         """
         collection.settle()
+        self._relayouts.pop(collection.name, None)
         table = collection.clusters
-        sequence = collection.state.sequence + 1
+        update = _summary(collection)
         self._store.rebuild(
             _lease(collection),
             _AllImages(collection),
-            _infos(collection, table.live),
-            {
-                table[number].id: table.id(table[number].successor)
-                for number in range(len(table))
-                if table[number].retired
-            },
-            Update(
-                sequence=sequence,
-                generation=collection.state.generation,
-                model=collection.index.model,
-                dimension=collection.index.dimension,
-            ),
+            cluster_infos(collection, table.live),
+            retirements(collection, range(len(table))),
+            update,
         )
         with collection.index.transaction(durable=False) as connection:
-            collection.set_state(connection, sequence=sequence)
+            collection.set_state(connection, sequence=update.sequence)
+        self._note_whole(collection)
+
+    def _note_whole(self, collection: Collection) -> None:
         log.info("published as a whole", collection=collection.name, images=collection.images)
         self._metrics.rebuilds.inc()
         self._note_time(collection)
@@ -155,6 +191,16 @@ def _lease(collection: Collection) -> Lease:
     if collection.lease is None:
         raise LeaseLapsedError(f"collection {collection.name!r}: no lease yet")
     return collection.lease
+
+
+def _summary(collection: Collection) -> Update:
+    """The update that ends a layout: the collection as a whole."""
+    return Update(
+        sequence=collection.state.sequence + 1,
+        generation=collection.state.generation,
+        model=collection.index.model,
+        dimension=collection.index.dimension,
+    )
 
 
 def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], list[int]]:
@@ -182,8 +228,8 @@ def _next_update(collection: Collection) -> tuple[Update, list[str], list[int], 
     update = Update(
         sequence=collection.state.sequence + 1,
         changes=changes,
-        clusters=list(_infos(collection, [n for n in clusters if not table[n].retired])),
-        retired={table[n].id: table.id(table[n].successor) for n in clusters if table[n].retired},
+        clusters=list(cluster_infos(collection, [n for n in clusters if not table[n].retired])),
+        retired=retirements(collection, clusters),
         events=[*_image_events(changes), *(event for _, event in events)],
         generation=collection.state.generation,
         model=collection.index.model,
@@ -201,20 +247,10 @@ def _changes(
         Change(
             image,
             collection.clusters.id(old[image]),
-            None if row is None else _state(collection, row),
+            None if row is None else image_state(collection, row),
         )
         for image, row in zip(images, rows, strict=True)
     ]
-
-
-def _state(collection: Collection, row: int) -> ImageState:
-    assigned = collection.assignments
-    return ImageState(
-        collection.clusters[int(assigned.labels[row])].id,
-        round(float(assigned.confidence[row]), 3),
-        bool(assigned.provisional[row]),
-        int(assigned.generation[row]),
-    )
 
 
 class _AllImages:
@@ -228,18 +264,7 @@ class _AllImages:
 
     def __iter__(self) -> Iterator[tuple[str, ImageState]]:
         for image, row in self._collection.index.iterate():
-            yield image, _state(self._collection, row)
-
-
-def _infos(collection: Collection, numbers: Iterable[int]) -> Iterator[ClusterInfo]:
-    numbers = list(numbers)
-    table = collection.clusters
-    for start in range(0, len(numbers), _STREAM_ROWS):
-        part = [table[number] for number in numbers[start : start + _STREAM_ROWS]]
-        rows = [0 if cluster.exemplar_row is None else cluster.exemplar_row for cluster in part]
-        for cluster, images in zip(part, collection.index.ids_of(rows), strict=True):
-            exemplar = images[0] if images and cluster.exemplar_row is not None else None
-            yield ClusterInfo(cluster.id, cluster.created, cluster.name, exemplar)
+            yield image, image_state(self._collection, row)
 
 
 def _image_events(changes: Iterable[Change]) -> Iterator[Event]:

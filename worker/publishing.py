@@ -57,14 +57,19 @@ class Publishing:
             self.publish()
 
     def relieve(self) -> None:
-        """When all is taken: give one collection that grew more room in the store."""
+        """Begin to give one collection that grew more room in the store; `lay_out` goes on."""
         name = self._grown.pop() if self._grown else None
         for collection in self._collections:
-            if collection.name == name and not collection.outbox:
+            if collection.name == name:
                 try:
                     self._publisher.relieve(collection)
                 except RetryError as error:
                     log.info("more room later", collection=name, error=str(error))
+
+    def lay_out(self, rows: int) -> None:
+        """Go on with the collections that are given more room, by up to `rows` images each."""
+        for collection in self._collections:
+            self._publisher.lay_out(collection, rows)
 
     def unpublished(self) -> int:
         """Images that wait for the store."""

@@ -11,8 +11,8 @@ from worker.parts import Parts
 
 log = structlog.get_logger()
 
-# Rows of a finished run that are published between two batches: few while images come, since they
-# wait for it.
+# Rows of a finished run, and of a collection that is laid out anew in the store, that are published
+# between two batches: few while images come, since they wait for it.
 _ADOPTED_ROWS = 1_000
 _ADOPTED_ROWS_BESIDE = 200
 
@@ -21,7 +21,7 @@ _ADOPTED_ROWS_BESIDE = 200
 _REFRESHED_ROWS = 500
 _REFRESHED_ROWS_BESIDE = 50
 
-# Least time between snapshots, also after one that the disk did not take.
+# Least time between the beginnings of two snapshots, also after one that the disk did not take.
 _SNAPSHOT_SECONDS = 10.0
 
 # While there is other work, a batch is not waited for.
@@ -139,6 +139,7 @@ class Worker:
         self._parts.answering.answer()
         self._parts.reclustering.tick()
         self._parts.takeover.go_on(self._collections, rows)
+        self._publishing.lay_out(rows)
         self._snapshots()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
@@ -157,12 +158,13 @@ class Worker:
 
     def _snapshots(self) -> None:
         now = self._clock.monotonic()
-        if now < self._snapshot_at:
+        if not self._collections.end_snapshots() or now < self._snapshot_at:
             return
         for collection in self._collections:
             if collection.index.rows_since_snapshot >= self._settings.snapshot_images:
-                self._collections.snapshot(collection)
-                self._snapshot_at = self._clock.monotonic() + _SNAPSHOT_SECONDS
+                self._collections.begin_snapshot(collection)
+                self._snapshot_at = now + _SNAPSHOT_SECONDS
+                return
 
     def _tidy(self) -> None:
         """When all is taken: room in the store, and neighbours that may be out of date.

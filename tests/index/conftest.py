@@ -1,6 +1,8 @@
 """Realistic vectors, and what must hold of a collection whatever happened to it."""
 
 import importlib.util
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,17 @@ def check(collection):
         assert np.mean(found[:, 0] == np.flatnonzero(live)) > 0.99
 
 
+@contextmanager
+def full_disk(size):
+    """No file of this process may grow beyond `size` bytes: what a disk that takes no more does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.fixture
 def tools():
     """The functions of this file."""
@@ -104,6 +117,7 @@ class Tools:
     write = staticmethod(write)
     recall = staticmethod(recall)
     check = staticmethod(check)
+    full_disk = staticmethod(full_disk)
 
 
 @pytest.fixture

@@ -1,24 +1,11 @@
 """A disk that takes no more: the limit on the size of a file stands for it."""
 
-import resource
 import sqlite3
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from index import NewImage, SnapshotError
-
-
-@contextmanager
-def full_disk(size):
-    """No file of this process may grow beyond `size` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -32,7 +19,7 @@ def test_a_snapshot_that_does_not_fit(reopen, filled, tools):
     """The size of its file tells what hnswlib does not. The snapshot before stays."""
     filled.snapshot()
     tools.feed(filled, tools.clustered(100, 16, seed=1)[0], first=1_000)
-    with full_disk(50_000), pytest.raises(SnapshotError, match="is the disk full"):
+    with tools.full_disk(50_000), pytest.raises(SnapshotError, match="is the disk full"):
         filled.snapshot()
     assert filled.rows_since_snapshot == 100
     collection = reopen()
@@ -45,7 +32,7 @@ def test_a_snapshot_that_does_not_fit(reopen, filled, tools):
 def test_vectors_that_do_not_fit(reopen, filled, tools):
     """A batch of which only a part can be written is not taken; it can be logged later."""
     images = [NewImage(f"more-{i}", v) for i, v in enumerate(tools.clustered(50, 16, seed=1)[0])]
-    with full_disk(64 * 1_010), pytest.raises(OSError, match="File too large"):
+    with tools.full_disk(64 * 1_010), pytest.raises(OSError, match="File too large"):
         filled.log(images, {"t:0": 1})
     assert (filled.rows, filled.images) == (1_000, 1_000)
     tools.check(filled)
@@ -59,7 +46,7 @@ def test_a_catalog_that_does_not_fit(reopen, filled, tools):
     images = [NewImage(f"more-{i}" * 20, v) for i, v in enumerate(np.eye(16, dtype=np.float32))]
     wal = filled.directory / "catalog.sqlite-wal"
     assert wal.stat().st_size > filled.vectors_path.stat().st_size + 64 * 16
-    with full_disk(wal.stat().st_size), pytest.raises(sqlite3.OperationalError):
+    with tools.full_disk(wal.stat().st_size), pytest.raises(sqlite3.OperationalError):
         filled.log(images, {"t:0": 1})
     assert (filled.rows, filled.images) == (1_000, 1_000)
     tools.check(filled)

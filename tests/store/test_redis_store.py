@@ -163,6 +163,16 @@ class TestSpaces:
         assert raw.keys("shoal:{main}:g2:*") == []
         assert raw.hget("shoal:{main}:meta", "space") == "3"
 
+    def test_discarded_layout(self, collection, raw, state):
+        """Of a layout that is discarded no key stays, and it is on no list."""
+        collection.move(("a", None, "c1"))
+        layout = collection.store.lay_out(collection.lease, 100)
+        layout.write([Change(i, None, s) for i, s in many(state, 100)], [], {"c8": None})
+        assert len(raw.keys("shoal:{main}:g2:*")) > 10
+        layout.discard()
+        assert raw.keys("shoal:{main}:g2:*") == []
+        assert set(raw.hgetall("shoal:{main}:spaces")) == {"last", "images", "1"}
+
     def test_stale_flip(self, collection, open_store, state):
         """A rebuild that another holder's overtook cannot switch readers back."""
         collection.move(("a", None, "c1"))

@@ -338,6 +338,56 @@ class TestRebuilding:
         assert collection.store.crowded("main") is False
 
 
+class TestLayout:
+    def test_in_steps(self, collection, state):
+        """Readers see the old state, with its updates, until the new one is whole."""
+        collection.move(("a", None, "c1"), ("b", None, "c1"), retired={"c7": "c1"})
+        layout = collection.store.lay_out(collection.lease, 3)
+        layout.write([Change("a", None, state("c1"))])
+        collection.move(("c", None, "c2"), clusters=[ClusterInfo("c2", 1.0, "pier")])
+        collection.check(("a", "c1"), ("b", "c1"), ("c", "c2"))
+        layout.write([Change("b", None, state("c1")), Change("c", None, state("c2"))])
+        layout.write(clusters=[ClusterInfo("c2", 1.0, "pier")], retired={"c8": "c1"})
+        layout.finish(Update(3))
+        collection.check(("a", "c1"), ("b", "c1"), ("c", "c2"))
+        assert collection.reader.cluster("main", "c2").name == "pier"
+        assert collection.reader.cluster("main", "c7") is None
+        assert collection.reader.cluster("main", "c8").successor == "c1"
+        collection.sequence = 3
+        collection.move(("a", "c1", "c2"), ("b", "c1", None))
+        collection.check(("a", "c2"), ("c", "c2"))
+
+    def test_written_again(self, collection, state):
+        """What is written of an image later counts, whatever cluster it was in before."""
+        layout = collection.store.lay_out(collection.lease, 1)
+        layout.write([Change(i, None, state("c1")) for i in "abc"])
+        layout.write([Change("a", "c8", state("c2")), Change("b", "c1", None)])
+        layout.finish(Update(1))
+        collection.check(("a", "c2"), ("c", "c1"))
+
+    def test_superseded(self, collection, state):
+        """Of two the older takes nothing any more, and changes nothing for readers."""
+        collection.move(("a", None, "c1"))
+        older, newer = (collection.store.lay_out(collection.lease, 1) for _ in range(2))
+        with pytest.raises(LeaseLapsedError, match="newer"):
+            older.write([Change("a", None, state("c9"))])
+        with pytest.raises(LeaseLapsedError, match="newer"):
+            older.finish(Update(2))
+        newer.write([Change("a", None, state("c2"))])
+        newer.finish(Update(2))
+        collection.check(("a", "c2"))
+
+    def test_discarded(self, collection, state):
+        """One that is discarded leaves nothing behind."""
+        collection.move(("a", None, "c1"))
+        layout = collection.store.lay_out(collection.lease, 1)
+        layout.write([Change("a", None, state("c9"))])
+        layout.discard()
+        collection.check(("a", "c1"))
+        collection.move(("b", None, "c1"))
+        collection.check(("a", "c1"), ("b", "c1"))
+
+
 class TestLease:
     def test_epochs_grow(self, make):
         """Every lease has a greater epoch, above the floor as well."""

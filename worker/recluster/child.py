@@ -5,10 +5,8 @@ Standard output carries one JSON object a line: `{"stage": "edges", "progress": 
 """
 
 import argparse
-import ctypes
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from index import die_with
 from worker.agreement import BELONGS, Table
 from worker.correct import correct
 from worker.drift import as_groups, measure
@@ -28,7 +27,6 @@ from worker.recluster.result import RunResult, write_result
 from worker.recluster.view import View, read_view
 
 NICENESS = 19
-_PR_SET_PDEATHSIG = 1
 
 # Progress of one stage is printed no more often than this.
 REPORT_SECONDS = 0.2
@@ -83,7 +81,7 @@ def main(cluster: Clusterer, arguments: Sequence[str]) -> int:
     parser.add_argument("--parent", type=int, help="process id with which to die")
     options = parser.parse_args(arguments)
     if options.parent is not None:
-        _die_with(options.parent)
+        die_with(options.parent)
     _yield_to_others()
     try:
         run(options.view, options.result, cluster, Reporter())
@@ -190,14 +188,6 @@ def _exemplars(view: View, clustering: Clustering, matching: Matching) -> NDArra
         members = np.flatnonzero(matching.cluster == code)
         found[code] = members[np.argmax(clustering.confidence[members])]
     return np.array([found[code] for code in matching.codes.tolist()], np.int64)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when `parent` ends, however it ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the line above
-        os._exit(1)
 
 
 def _print(line: dict[str, object]) -> None:

@@ -114,6 +114,27 @@ class Lease:
     epoch: int
 
 
+class Layout(Protocol):
+    """A whole collection on its way into the store, beside what readers see of it meanwhile."""
+
+    def write(
+        self,
+        changes: Sequence[Change] = (),
+        clusters: Sequence[ClusterInfo] = (),
+        retired: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Add or change something, at most `MAX_CHANGES` of each; `Change.old` does not matter.
+
+        Readers see nothing of it. Renews the lease; raises as `Store.renew` does.
+        """
+
+    def finish(self, update: Update) -> None:
+        """Switch readers over to what was written, in one step; `update` is as in `rebuild`."""
+
+    def discard(self) -> None:
+        """Forget what was written. Raises as `Store.renew` does."""
+
+
 class Store(Protocol):
     """The published state of every collection, for its one writer."""
 
@@ -161,6 +182,13 @@ class Store(Protocol):
         changes are empty. `images` that has a length is streamed, another is read whole first.
         The lease is renewed with every thousand images. A rebuild that was cut short leaves the
         old state visible. Raises as `renew` does.
+        """
+
+    def lay_out(self, lease: Lease, images: int) -> "Layout":
+        """As `rebuild`, but in as many steps as the caller likes, with room for `images`.
+
+        One at a time for a collection: the newest is the one that can be finished. Raises as
+        `renew` does.
         """
 
     def crowded(self, collection: str) -> bool:

@@ -2,5 +2,8 @@
 local refusal = fence()
 if refusal then return refusal end
 if redis.call('HGET', SPACES, 'last') ~= take() then return {'superseded'} end
-redis.call('HINCRBY', SPACES, 'images', write(difference()))
+local all = difference()
+local missing = find_published(all)
+if #missing > 0 then return {'also', unpack(missing)} end
+redis.call('HINCRBY', SPACES, 'images', write(all))
 return {'ok'}

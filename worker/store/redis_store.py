@@ -1,13 +1,13 @@
 """The published state in Redis or Valkey, written through fenced scripts."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from worker.clock import Clock, SystemClock
 from worker.errors import LeaseLapsedError, ShoalError
-from worker.store.base import ClusterInfo, ImageState, Lease, Update
+from worker.store.base import Change, ClusterInfo, ImageState, Layout, Lease, Update
 from worker.store.connection import connect, unavailability
 from worker.store.keys import Keys, Space, collections_key, is_crowded
 from worker.store.plan import Argument, announcement, description, difference
@@ -103,17 +103,16 @@ class RedisStore:
         update: Update,
     ) -> None:
         """As `Store.rebuild`. The old state goes `LINGER_SECONDS` later."""
-        keys = self._keys(lease.collection)
-        spaces = self._spaces(keys, lease)
-        for space in spaces.leftover():
-            spaces.sweep(space, 0)
-        space = spaces.fill(images, clusters, retired)
-        self._list(lease.collection)
-        spaces.flip(space, [*self._description(update, space), *self._announcement(update)])
-        self._live[lease.collection] = space
-        with suppress(ShoalError):  # published all the same; the next rebuild sweeps
-            for old in spaces.leftover():
-                spaces.sweep(old, LINGER_SECONDS)
+        spaces = self._swept(lease)
+        self._make_live(lease, spaces, spaces.fill(images, clusters, retired), update)
+
+    def lay_out(self, lease: Lease, images: int) -> Layout:
+        """As `Store.lay_out`."""
+        spaces = self._swept(lease)
+        space = spaces.open(images)
+        return RedisLayout(
+            spaces, space, lambda update: self._make_live(lease, spaces, space, update)
+        )
 
     def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
         """As `Store.put_status`."""
@@ -129,6 +128,21 @@ class RedisStore:
 
     def _spaces(self, keys: Keys, lease: Lease) -> Spaces:
         return Spaces(self._redis, self._scripts, keys, lease)
+
+    def _swept(self, lease: Lease) -> Spaces:
+        """The spaces of a collection, those that are not live cleared away."""
+        spaces = self._spaces(self._keys(lease.collection), lease)
+        for space in spaces.leftover():
+            spaces.sweep(space, 0)
+        return spaces
+
+    def _make_live(self, lease: Lease, spaces: Spaces, space: Space, update: Update) -> None:
+        self._list(lease.collection)
+        spaces.flip(space, [*self._description(update, space), *self._announcement(update)])
+        self._live[lease.collection] = space
+        with suppress(ShoalError):  # published all the same; the next rebuild sweeps
+            for old in spaces.leftover():
+                spaces.sweep(old, LINGER_SECONDS)
 
     def _find_live(self, keys: Keys, lease: Lease, update: Update) -> Space:
         """Look the live space up; a collection begins with an empty one before update 1."""
@@ -164,3 +178,29 @@ class RedisStore:
 
     def _announcement(self, update: Update) -> list[Argument]:
         return announcement(update.events, update.sequence, self._events_kept)
+
+
+class RedisLayout:
+    """`Layout` in a space of its own. `make_live` switches readers over."""
+
+    def __init__(self, spaces: Spaces, space: Space, make_live: Callable[[Update], None]) -> None:
+        self._spaces = spaces
+        self._space = space
+        self._make_live = make_live
+
+    def write(
+        self,
+        changes: Sequence[Change] = (),
+        clusters: Sequence[ClusterInfo] = (),
+        retired: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """As `Layout.write`."""
+        self._spaces.load(self._space, changes, clusters, retired)
+
+    def finish(self, update: Update) -> None:
+        """As `Layout.finish`."""
+        self._make_live(update)
+
+    def discard(self) -> None:
+        """As `Layout.discard`."""
+        self._spaces.sweep(self._space, 0)

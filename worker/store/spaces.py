@@ -1,6 +1,6 @@
 """Lays a whole collection out in a new space, and clears away spaces that are no longer used."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from redis import Redis
@@ -43,16 +43,39 @@ class Spaces:
     ) -> Space:
         """Write everything into a new space, in chunks, and return it; it is not live yet."""
         sized = images if isinstance(images, Sized) else list(images)
-        buckets = buckets_for(len(sized))
-        reply = self._scripts.run("begin", self._keys, self._lease, [self._keys.spaces], [buckets])
-        space = Space(self._keys, int(reply[1]), buckets)
+        space = self.open(len(sized))
         for part in chunks(sized, MAX_CHANGES):
-            self._load(space, changes=[Change(image, None, state) for image, state in part])
+            self.load(space, [Change(image, None, state) for image, state in part])
         for infos in chunks(clusters, MAX_CHANGES):
-            self._load(space, clusters=infos)
+            self.load(space, clusters=infos)
         for successors in chunks(retired.items(), MAX_CHANGES):
-            self._load(space, retired=dict(successors))
+            self.load(space, retired=dict(successors))
         return space
+
+    def open(self, images: int) -> Space:
+        """A new space, empty, with buckets for so many images; it is not live yet."""
+        buckets = buckets_for(images)
+        reply = self._scripts.run("begin", self._keys, self._lease, [self._keys.spaces], [buckets])
+        return Space(self._keys, int(reply[1]), buckets)
+
+    def load(
+        self,
+        space: Space,
+        changes: Sequence[Change] = (),
+        clusters: Sequence[ClusterInfo] = (),
+        retired: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Write a difference into a space that is not live; `Change.old` does not matter."""
+        also: list[str] = []
+        while True:
+            keys, arguments = difference(space, changes, clusters, retired, also)
+            match self._scripts.write(
+                "load", self._keys, self._lease, keys, [space.number, *arguments]
+            ):
+                case ["also", *found]:
+                    also = found
+                case _:
+                    return
 
     def flip(self, space: Space, arguments: list[Argument]) -> None:
         """Make `space` the live one."""
@@ -65,10 +88,6 @@ class Spaces:
             self._sweep(keys, seconds, "")
         # What the others were found by goes last: a sweep that is cut short can be repeated.
         self._sweep([space.sizes, space.info, space.retired], seconds, str(space.number))
-
-    def _load(self, space: Space, **what: Any) -> None:
-        keys, arguments = difference(space, **what)
-        self._scripts.write("load", self._keys, self._lease, keys, [space.number, *arguments])
 
     def _sweep(self, keys: list[str], seconds: int, forgotten: str) -> None:
         every = [self._keys.spaces, *keys]

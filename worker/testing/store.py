@@ -13,6 +13,7 @@ from worker.store.base import (
     ClusterState,
     Event,
     ImageState,
+    Layout,
     Lease,
     Summary,
     Update,
@@ -28,6 +29,7 @@ class _Collection:
     holder: str = ""
     expires: float = 0.0
     buckets: int = 0
+    layouts: int = 0
     published: Published | None = None
     events: list[tuple[str, Event]] = field(default_factory=list)
     status: str | None = None
@@ -109,14 +111,30 @@ class MemoryStore:
         update: Update,
     ) -> None:
         """As `Store.rebuild`."""
-        self._fenced(lease)
-        published = Published()
         changes = [Change(image, None, state) for image, state in images]
-        published.write(changes, clusters, retired)
+        layout = self.lay_out(lease, len(changes))
+        layout.write(changes, list(clusters), retired)
+        layout.finish(update)
+
+    def lay_out(self, lease: Lease, images: int) -> Layout:
+        """As `Store.lay_out`."""
         kept = self._fenced(lease)
-        kept.published = published
-        kept.buckets = buckets_for(len(changes))
-        self._finish(kept, published, update)
+        kept.layouts += 1
+        return _MemoryLayout(self, lease, buckets_for(images), kept.layouts)
+
+    def make_live(self, lease: Lease, layout: "_MemoryLayout", update: Update) -> None:
+        """Switch readers over to `layout`, if it is the newest."""
+        kept = self.newest(lease, layout)
+        kept.published = layout.published
+        kept.buckets = layout.buckets
+        self._finish(kept, layout.published, update)
+
+    def newest(self, lease: Lease, layout: "_MemoryLayout") -> _Collection:
+        """The collection, for a writer whose layout is the newest. Raises as `Layout.write`."""
+        kept = self._fenced(lease)
+        if kept.layouts != layout.number:
+            raise LeaseLapsedError(f"collection {lease.collection!r}: a newer rebuild was begun")
+        return kept
 
     def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
         """As `Store.put_status`."""
@@ -214,6 +232,36 @@ class MemoryStore:
     def _check_up(self) -> None:
         if self.down:
             raise StoreUnavailableError("Redis is unavailable: it is down")
+
+
+class _MemoryLayout:
+    """`Layout` of the fake store."""
+
+    def __init__(self, store: MemoryStore, lease: Lease, buckets: int, number: int) -> None:
+        self._store = store
+        self._lease = lease
+        self.buckets = buckets
+        self.number = number
+        self.published = Published()
+
+    def write(
+        self,
+        changes: Sequence[Change] = (),
+        clusters: Sequence[ClusterInfo] = (),
+        retired: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """As `Layout.write`."""
+        self._store.newest(self._lease, self)
+        self.published.write(changes, clusters, retired or {})
+
+    def finish(self, update: Update) -> None:
+        """As `Layout.finish`."""
+        self._store.make_live(self._lease, self, update)
+
+    def discard(self) -> None:
+        """As `Layout.discard`."""
+        self._store.renew(self._lease)
+        self.published = Published()
 
 
 def _position(entry: str) -> int:
