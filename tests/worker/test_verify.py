@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import sqlite3
 import sys
 
 import pytest
 
+from index import FormatError
 from worker import cli
 
 
@@ -246,3 +248,29 @@ def test_a_lost_end_of_the_log_is_read_again(shoal, photos, axis):
     assert json.loads(said.out)["collections"]["main"]["read_again_from"]
     photos.run()
     assert all(photos.states("x1", "x2"))
+
+
+def test_positions_of_another_format(shoal, photos, axis):
+    """Those of a version without checksums are taken over; those of a newer one are refused."""
+    path = photos.path / "positions.sqlite"
+
+    def set_version(number, *more):
+        db = sqlite3.connect(path, isolation_level=None)
+        for statement in (*more, f"PRAGMA user_version = {number}"):
+            db.execute(statement)
+        db.close()
+
+    path.with_name("positions.sqlite.sums").unlink()
+    set_version(0, "DROP TABLE commits")
+    before = everything(photos)
+    photos.send("new", axis(6))
+    photos.run()
+    assert found(shoal)[0] == 0
+    assert everything(photos) == before
+    assert photos.states("new")[0] is not None
+    set_version(99)
+    status, said = shoal("verify")
+    assert status == 3
+    assert "format 99; this version reads up to 2" in said.err
+    with pytest.raises(FormatError):
+        photos.run()
