@@ -18,6 +18,9 @@ FORMAT = 2
 # A random id or hash touches a page of its own; a larger log is copied into the file less often.
 CHECKPOINT_BYTES = 8_192 * 4_096
 
+# How long another program that reads the file may keep a start or a commit waiting.
+BUSY_MILLISECONDS = 5_000
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS commits (number INTEGER NOT NULL);
 INSERT INTO commits SELECT 0 WHERE NOT EXISTS (SELECT * FROM commits);
@@ -170,7 +173,12 @@ class Database:
             pages.write(self.path, kept, self._committed)
             self._kept = kept
         reach("checkpoint")
-        left: int = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        db = self.connection
+        db.execute("PRAGMA busy_timeout = 0")  # who reads is not waited for
+        try:
+            left: int = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         return not left
 
     def _try_checkpoint(self) -> None:

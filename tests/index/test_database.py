@@ -137,7 +137,6 @@ def test_a_reader_holds_the_log_but_not_the_checksums(database, tmp_path):
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM kept").fetchall()
     write(database, range(50, 60))
-    database.connection.execute("PRAGMA busy_timeout = 0")
     assert not database.checkpoint()
     write(database, range(60, 70))
     found = Database(copy_as_killed(database.path, tmp_path / "killed"), schema=SCHEMA)
