@@ -3,6 +3,8 @@
 from index.checksums import agrees, file_checksum
 from index.collection import CollectionIndex
 from index.database import Database
+from index.disk import is_disk_error, waits_for
+from index.disk import text as error_text
 from index.errors import (
     CorruptError,
     DimensionError,
@@ -41,9 +43,12 @@ __all__ = [
     "VectorError",
     "agrees",
     "die_with",
+    "error_text",
     "file_checksum",
+    "is_disk_error",
     "reach_fault",
     "seal",
     "sync_folder",
     "unseal",
+    "waits_for",
 ]

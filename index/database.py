@@ -3,10 +3,11 @@
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from index import pages, wal
+from index.disk import is_disk_error, is_want_of_room, naming, waiting_for
 from index.errors import CorruptError, FormatError, StorageError
 from index.faults import reach
 from index.pages import PageSums
@@ -39,11 +40,13 @@ class Database:
     def __init__(self, path: Path, *, schema: str, upgrade: Upgrade | None = None) -> None:
         """Open the file; when new, run `schema`; when of an older format, `upgrade` first.
 
-        An upgrade is one transaction: a kill leaves the old format or the new one. Raises
-        CorruptError when the file is no database or a page fails its checksum, FormatError when it
-        is of a newer format. Neither changes anything.
+        An upgrade is one transaction: a kill leaves the old format or the new one. What an earlier
+        owner left in the write-ahead log is checked, folded in and synced. Raises CorruptError when
+        the file is no database or a page fails its checksum, FormatError when it is of a newer
+        format; neither changes anything. sqlite3's own errors, or OSError, when the disk fails.
         """
         self.path = path
+        self.failed = False
         written = 0
         if pages.path_of(path).exists() or _size(path):
             with reading(path) as db:
@@ -53,14 +56,13 @@ class Database:
         self.connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        self._open = True
         try:
-            self._take_over(written, schema, upgrade)
-        except sqlite3.DatabaseError as error:
-            self.connection.close()
-            raise CorruptError(f"{path}: {error}") from error
-        except BaseException:
-            self.connection.close()
+            with naming(path):
+                self._take_over(written, schema, upgrade)
+        except BaseException as error:
+            self._close_unfolded()
+            if isinstance(error, sqlite3.DatabaseError) and not is_disk_error(error):
+                raise CorruptError(f"{path}: {error}") from error
             raise
 
     def _take_over(self, written: int, schema: str, upgrade: Upgrade | None) -> None:
@@ -82,7 +84,7 @@ class Database:
             logger.warning("%s: its log was folded in by another program", self.path)
             self._kept = self._measured(self._commits)
             pages.write(self.path, self._kept, self._committed)
-        if written < FORMAT:
+        with waiting_for(self.path):
             self.checkpoint()
 
     def _adopt(self) -> None:
@@ -91,7 +93,8 @@ class Database:
         problems = db.execute("PRAGMA integrity_check(3)").fetchall()
         if problems != [("ok",)]:
             raise CorruptError(f"{self.path}: {'; '.join(text for (text,) in problems)}")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with waiting_for(self.path):
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         reach("upgrade-adopted")
         pages.write(self.path, self._measured(0), 0)
 
@@ -120,7 +123,9 @@ class Database:
     def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """Commit at the end of the block, roll back when it raises.
 
-        `durable` commits survive a power loss (fsync); the others survive the death of the process.
+        After an error of the disk, save want of room, what became of it is known only when the file
+        is opened again: `failed` is true from then on. `durable` commits survive a power loss
+        (fsync); the others survive the death of the process.
         """
         db = self.connection
         if db.in_transaction:
@@ -131,12 +136,16 @@ class Database:
         db.execute("BEGIN IMMEDIATE")
         before = db.total_changes
         try:
-            yield db
+            with naming(self.path):
+                yield db
             changed = db.total_changes != before
             if changed:
                 db.execute("UPDATE commits SET number = ?", (self._commits + 1,))
-            db.execute("COMMIT")
-        except BaseException:
+            with waiting_for(self.path):
+                db.execute("COMMIT")
+        except BaseException as error:
+            if isinstance(error, sqlite3.Error) and is_disk_error(error):
+                self.failed |= not is_want_of_room(error)
             db.rollback()
             raise
         if changed:
@@ -181,18 +190,33 @@ class Database:
             db.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         return not left
 
-    def _try_checkpoint(self) -> None:
+    def _try_checkpoint(self) -> bool:
         try:
-            self.checkpoint()
+            with waiting_for(self.path):
+                return self.checkpoint()
         except (OSError, sqlite3.Error) as error:
             logger.warning("%s: its log is not folded in: %s", self.path, error)
+            return False
 
     def close(self) -> None:
-        """Close the file, once or more; its write-ahead log is folded in."""
-        if self._open and wal.size(self.path):
-            self._try_checkpoint()
-        self._open = False
-        self.connection.close()
+        """Close the file, once or more; its write-ahead log is folded in, unless writing failed.
+
+        After a failed fsync the pages in memory may not be those on the disk, and SQLite would
+        fold them in unchecked. The next opening checks every frame.
+        """
+        if not self.failed and wal.size(self.path) and self._try_checkpoint():
+            self.connection.close()
+        else:
+            self._close_unfolded()
+
+    def _close_unfolded(self) -> None:
+        with ExitStack() as readers:
+            if wal.size(self.path):
+                # Only the last connection to close folds in, and one that reads cannot.
+                with suppress(CorruptError, OSError, sqlite3.Error):
+                    reader = readers.enter_context(reading(self.path))
+                    reader.execute("PRAGMA schema_version").fetchone()
+            self.connection.close()
 
 
 @contextmanager
@@ -207,8 +231,11 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     how = "mode=ro" if wal.size(path) else "immutable=1"
     db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
     try:
-        yield db
+        with naming(path):
+            yield db
     except sqlite3.DatabaseError as error:
+        if is_disk_error(error):
+            raise
         raise CorruptError(f"{path}: {error}") from error
     finally:
         db.close()

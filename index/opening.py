@@ -5,6 +5,7 @@ from pathlib import Path
 
 from index import pages
 from index.catalog import Catalog
+from index.disk import is_disk_error
 from index.errors import CorruptError, DimensionError, DirectoryError, ModelError
 from index.upgrade import upgrade
 
@@ -17,6 +18,8 @@ def open_catalog(directory: Path, dimension: int | None, model: str | None) -> t
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if is_disk_error(error):
+            raise
         raise DirectoryError(f"{directory}: {error.strerror}") from error
     path, vectors = directory / CATALOG, directory / VECTORS
     left = vectors.stat().st_size if vectors.exists() else 0

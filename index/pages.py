@@ -93,8 +93,8 @@ def read(database: Path) -> tuple[PageSums, int]:
     path = path_of(database)
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise CorruptError(f"{path}: {error.strerror}") from error
+    except FileNotFoundError:
+        raise CorruptError(f"{path}: missing") from None
     if not is_whole(content):
         raise CorruptError(f"{path}: its content is not that of its checksum")
     body = content[_COMMITTED.size : -_END.size]

@@ -16,14 +16,15 @@ from index import Database
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS position (
   partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL, origin TEXT NOT NULL
-) WITHOUT ROWID;
+) WITHOUT ROWID
 """
 
 
 class Positions:
     """Offsets to read next by partition, kept in `path` (SQLite).
 
-    Raises what `Database` raises when the file is damaged or of a newer format.
+    What changes them raises `sqlite3.Error` if the disk does not take it, and has no effect then.
+    Opening raises what `Database` raises.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,10 +47,8 @@ class Positions:
 
     def begin_anew(self, partitions: Iterable[str]) -> None:
         """Forget positions: these partitions have another origin, and their offsets begin anew."""
-        partitions = list(partitions)
-        for partition in partitions:
-            self._rewinds[partition] = self._rewinds.get(partition, 0) + 1
-        self.advance(dict.fromkeys(partitions, 0))
+        rewinds = {partition: self._rewinds.get(partition, 0) + 1 for partition in partitions}
+        self._store(dict.fromkeys(rewinds, 0), "", self._rewinds | rewinds)
 
     def key(self, partition: str, offset: int) -> str:
         """The name under which collections remember `partition`, now that `offset` came.
@@ -64,13 +63,20 @@ class Positions:
 
     def advance(self, following: Mapping[str, int], origin: str = "") -> None:
         """Remember the offsets to read next; survives a kill of the process."""
+        self._store(following, origin, self._rewinds)
+
+    def _store(self, following: Mapping[str, int], origin: str, rewinds: Mapping[str, int]) -> None:
+        if self._database.failed:
+            self._database.close()
+            self._database = Database(self._database.path, schema=SCHEMA)
+        with self._database.transaction(durable=False) as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
+                [(p, offset, rewinds.get(p, 0), origin) for p, offset in following.items()],
+            )
         self._next.update(following)
         self._origins.update(dict.fromkeys(following, origin))
-        with self._database.transaction(durable=False) as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
-                [(p, offset, self._rewinds.get(p, 0), origin) for p, offset in following.items()],
-            )
+        self._rewinds.update(rewinds)
 
     def go_back(self, following: Mapping[str, int], *, others: bool) -> None:
         """Read again what a collection lost: from these offsets, which have the names that `key`

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index import agrees, file_checksum, seal, sync_folder, unseal
+from index import agrees, file_checksum, is_disk_error, seal, sync_folder, unseal
 from worker.errors import CorruptError
 
 MANIFEST = "manifest.json"
@@ -70,7 +70,8 @@ def write_folder(
 def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
     """Read a folder back; the arrays named in `mapped` stay on disk (copy on write).
 
-    Checks that every file is there, and its checksum. Raises `CorruptError` naming the file.
+    Checks that every file is there, and its checksum. Raises `CorruptError` naming the file, and
+    `OSError` where the disk does not give it.
     """
     manifest = _read_manifest(path / MANIFEST)
     for name, expected in manifest["files"].items():
@@ -96,6 +97,8 @@ def _load(file: Path, mapped: frozenset[str]) -> NDArray[Any]:
         mode: Literal["c"] | None = "c" if file.stem in mapped else None
         array: NDArray[Any] = np.load(file, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
+        if is_disk_error(error):
+            raise
         raise CorruptError(f"{file}: {error}") from error
     return array
 
@@ -104,6 +107,8 @@ def _read_manifest(file: Path) -> Mapping[str, Any]:
     try:
         manifest = _unsealed(file.read_bytes())
     except (OSError, ValueError) as error:
+        if is_disk_error(error):
+            raise
         raise CorruptError(f"{file}: {error}") from error
     if not {"format", "files", "meta"} <= manifest.keys():
         raise CorruptError(f"{file}: no manifest of this program")
