@@ -128,7 +128,7 @@ def note_committed(database: Path, number: int) -> None:
     """Remember the last durable commit; a change in place that need not reach the disk at once."""
     descriptor = os.open(path_of(database), os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.pwrite(descriptor, _committed(number), 0)
+        os.write(descriptor, _committed(number))
     finally:
         os.close(descriptor)
 
