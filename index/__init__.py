@@ -1,5 +1,6 @@
 """What Shoal keeps on disk: vector log, SQLite catalog, HNSW, k-NN graph, snapshots."""
 
+from index.checksums import agrees, file_checksum
 from index.collection import CollectionIndex
 from index.database import Database
 from index.disk import is_disk_error, waits_for
@@ -17,6 +18,7 @@ from index.errors import (
 from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
 from index.forked import die_with
+from index.sealed import seal, unseal
 from index.settings import IndexSettings
 from index.snapshot import SnapshotInfo
 from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
@@ -39,10 +41,14 @@ __all__ = [
     "SnapshotInfo",
     "StorageError",
     "VectorError",
+    "agrees",
     "die_with",
     "error_text",
+    "file_checksum",
     "is_disk_error",
     "reach_fault",
+    "seal",
     "sync_folder",
+    "unseal",
     "waits_for",
 ]

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.database import Database
+from index.database import Database, Upgrade
 from index.errors import CorruptError
 from index.plan import LogPlan
 
-FORMAT = 1
 # One number for all: `IN (?, ?, ...)` statements of one length are prepared once.
 KEYS_PER_QUERY = 500
 ROWS_PER_PAGE = 10_000
@@ -29,6 +28,7 @@ CREATE TABLE IF NOT EXISTS position (
   partition TEXT PRIMARY KEY, next INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS wipe (row INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS block (block INTEGER PRIMARY KEY, sum INTEGER NOT NULL);
 """
 
 
@@ -38,12 +38,12 @@ class Catalog(Database):
     Every method blocks. sqlite3's own errors pass through, save those of opening.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, made when new.
+    def __init__(self, path: Path, upgrade: Upgrade | None = None) -> None:
+        """Open the file, made when new; `upgrade` fills what an older format lacks.
 
-        Raises CorruptError when it is no database, FormatError when it is of a newer format.
+        Raises CorruptError when it is damaged, FormatError when it is of a newer format.
         """
-        super().__init__(path, version=FORMAT, schema=SCHEMA)
+        super().__init__(path, schema=SCHEMA, upgrade=upgrade)
 
     def meta(self) -> dict[str, str]:
         """The facts that hold for the whole collection."""
@@ -80,6 +80,17 @@ class Catalog(Database):
         """Checksums of the rows `start` to `stop`; None for a dead row."""
         query = "SELECT hash FROM row WHERE row >= ? AND row < ? ORDER BY row"
         return [value for (value,) in self.connection.execute(query, (start, stop))]
+
+    def blocks(self) -> NDArray[np.uint64]:
+        """The checksums of the blocks of the vector log, uint64 [blocks].
+
+        Raises CorruptError when one is missing.
+        """
+        found = self.connection.execute("SELECT block, sum FROM block ORDER BY block").fetchall()
+        numbers, sums = np.array(found, np.int64).reshape(-1, 2).T
+        if not np.array_equal(numbers, np.arange(len(numbers))):
+            raise CorruptError(f"{self.path}: the checksums of some blocks are missing")
+        return sums.astype(np.uint64)
 
     def rows_of_ids(self, ids: Iterable[str]) -> dict[str, int]:
         """The row of each id that is known."""
@@ -124,8 +135,14 @@ class Catalog(Database):
         with self.transaction(durable=False) as db:
             db.execute("DELETE FROM wipe")
 
-    def apply(self, db: sqlite3.Connection, plan: LogPlan, positions: Mapping[str, int]) -> None:
-        """Write a plan inside a transaction.
+    def apply(
+        self,
+        db: sqlite3.Connection,
+        plan: LogPlan,
+        positions: Mapping[str, int],
+        blocks: Mapping[int, int],
+    ) -> None:
+        """Write a plan inside a transaction, and the checksums of the blocks that it changes.
 
         What was to be wiped before is taken off the list: the caller synced the vectors just now.
         """
@@ -145,7 +162,16 @@ class Catalog(Database):
         db.executemany("UPDATE row SET hash = NULL WHERE row = ?", ((row,) for row in dead))
         db.executemany("INSERT INTO wipe VALUES (?)", ((row,) for row in dead))
         _write_images(db, plan)
+        put_blocks(db, blocks)
         db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", positions.items())
+
+
+def put_blocks(db: sqlite3.Connection, blocks: Mapping[int, int]) -> None:
+    """Keep the checksums (0 <= value < 2^64) of blocks of the vector log."""
+    sums = np.array(list(blocks.values()), np.uint64).astype(np.int64)
+    db.executemany(
+        "INSERT OR REPLACE INTO block VALUES (?, ?)", zip(blocks, sums.tolist(), strict=True)
+    )
 
 
 def _write_images(db: sqlite3.Connection, plan: LogPlan) -> None:

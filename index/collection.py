@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import recovery
+from index.aside import DAMAGED
 from index.catalog import Catalog
+from index.errors import CorruptError
 from index.faults import reach
 from index.growing import GrowingArray
 from index.leftovers import Leftovers
@@ -19,11 +21,9 @@ from index.live import LiveIndex
 from index.opening import VECTORS, open_catalog
 from index.plan import LogPlan, plan_log
 from index.settings import IndexSettings
-from index.snapshot import Facts, SnapshotInfo, Snapshots
+from index.snapshot import SNAPSHOTS, Facts, SnapshotInfo, Snapshots
 from index.vectors import VectorLog, row_hashes, stack
 from index.writes import Erasure, Logged, NewImage
-
-SNAPSHOTS = "snapshots"
 
 Also = Callable[[sqlite3.Connection, Logged], None]
 
@@ -66,15 +66,21 @@ class CollectionIndex:
         dimension: int | None = None,
         model: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        repairing: bool = False,
     ) -> Self:
         """Open a collection, made when new (`dimension` is needed then), and recover it.
 
         Loads the newest snapshot that passes its checks and brings it up to the log; `progress` is
-        told (rows done, rows to do). When it returns, HNSW and graph hold every live row.
+        told (rows done, rows to do). When it returns, HNSW and graph hold every live row. Only a
+        repair opens what it has not ended to repair.
 
         Raises DirectoryError, FormatError, DimensionError or ModelError when this folder does not
         fit, CorruptError when what cannot be rebuilt is damaged.
         """
+        if not repairing and (directory / DAMAGED).is_dir():
+            raise CorruptError(
+                f"{directory / DAMAGED}: a repair did not end: run it again, or remove this folder"
+            )
         with ExitStack() as undo:
             catalog, dimension = open_catalog(directory, dimension, model)
             undo.callback(catalog.close)
@@ -82,6 +88,7 @@ class CollectionIndex:
             vectors = VectorLog(directory / VECTORS, dimension=dimension, rows=rows)
             undo.callback(vectors.close)
             vectors.wipe(catalog.rows_to_wipe())
+            vectors.check(catalog.blocks(), rows, catalog.hashes)
             opened = cls(directory, catalog, vectors, settings)
             opened._recover(progress)
             undo.pop_all()
@@ -94,9 +101,7 @@ class CollectionIndex:
             self.rows,
             lambda: LiveIndex(self.dimension, self.settings),
         )
-        recovery.replay(
-            self._live, self._catalog, self.vectors, self.counts, self._covered, progress
-        )
+        recovery.replay(self._live, self.vectors, self.counts, progress)
 
     def name_model(self, model: str) -> None:
         """Name the embedding model of a collection that has none, durably."""
@@ -182,9 +187,10 @@ class CollectionIndex:
             row_of_hash=self._catalog.rows_of_hashes(hashes),
             count_of_row=lambda row: int(self.counts[row]),
         )
+        blocks: dict[int, int] = {}
         if writes or positions:
-            self._commit(plan, vectors[plan.new_positions], positions, also)
-        return self._take(plan, positions)
+            blocks = self._commit(plan, vectors[plan.new_positions], positions, also)
+        return self._take(plan, positions, blocks)
 
     def _commit(
         self,
@@ -192,19 +198,26 @@ class CollectionIndex:
         vectors: NDArray[np.float32],
         positions: Mapping[str, int],
         also: Also | None,
-    ) -> None:
+    ) -> dict[int, int]:
+        """Make it durable; the checksums of the blocks of the log that change with it."""
+        logged = _logged(plan)
+        blocks = self._log.changed_blocks(plan.first_row, vectors, logged.dead_rows)
         self._log.write(plan.first_row, vectors)
         self._log.sync()
         with self._catalog.transaction(durable=True) as db:
-            self._catalog.apply(db, plan, positions)
+            self._catalog.apply(db, plan, positions, blocks)
             if also is not None:
-                also(db, _logged(plan))
+                also(db, logged)
             reach("3b")
         reach("3c")
+        return blocks
 
-    def _take(self, plan: LogPlan, positions: Mapping[str, int]) -> Logged:
+    def _take(
+        self, plan: LogPlan, positions: Mapping[str, int], blocks: Mapping[int, int]
+    ) -> Logged:
         """Follow in memory what was committed."""
         logged = _logged(plan)
+        self._log.take_blocks(blocks)
         self._log.wipe(logged.dead_rows)
         self._positions.update(positions)
         self._images += plan.images_gained()

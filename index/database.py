@@ -1,61 +1,123 @@
-"""One SQLite file: how it is opened, and what a commit means."""
+"""One SQLite file: how it is opened and checked, and what a commit means."""
 
+import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from urllib.parse import quote
 
+from index import pages, wal
 from index.disk import is_disk_error, is_want_of_room, naming, waiting_for
 from index.errors import CorruptError, FormatError, StorageError
+from index.faults import reach
+from index.pages import PageSums
 
+logger = logging.getLogger(__name__)
+
+# The format from which on every page has a checksum; files of earlier ones are brought up to it.
+FORMAT = 2
 # A random id or hash touches a page of its own; a larger log is copied into the file less often.
-CHECKPOINT_PAGES = 8_192
+CHECKPOINT_BYTES = 8_192 * 4_096
+
+# How long another program that reads the file may keep a start or a commit waiting.
+BUSY_MILLISECONDS = 5_000
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS commits (number INTEGER NOT NULL);
+INSERT INTO commits SELECT 0 WHERE NOT EXISTS (SELECT * FROM commits);
+"""
+
+# Told the connection, in a transaction, and the format of the file: makes an older one of this.
+Upgrade = Callable[[sqlite3.Connection, int], None]
 
 
 class Database:
-    """A file in WAL mode with a format of its own. One owner; one call at a time."""
+    """A file in WAL mode, every page of which is verified when it is opened.
 
-    def __init__(self, path: Path, *, version: int, schema: str) -> None:
-        """Open the file; when new, run `schema` and note the format `version`.
+    One owner; one call at a time. Only the owner may write: what others change is damage.
+    """
 
-        What an earlier owner left in the write-ahead log is checked, folded in and synced. Raises
-        CorruptError when it is no database, FormatError when it is of a newer format, sqlite3's
-        own errors when the disk fails.
+    def __init__(self, path: Path, *, schema: str, upgrade: Upgrade | None = None) -> None:
+        """Open the file; when new, run `schema`; when of an older format, `upgrade` first.
+
+        An upgrade is one transaction: a kill leaves the old format or the new one. What an earlier
+        owner left in the write-ahead log is checked, folded in and synced. Raises CorruptError when
+        the file is no database or a page fails its checksum, FormatError when it is of a newer
+        format; neither changes anything. sqlite3's own errors, or OSError, when the disk fails.
         """
         self.path = path
         self.failed = False
+        written = 0
+        if pages.path_of(path).exists() or _size(path):
+            with reading(path) as db:
+                written = version_of(path, db)
+                if pages.path_of(path).exists() or written >= FORMAT:
+                    check(path, db)
         self.connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
             with naming(path):
-                self._open(version, schema)
-        except sqlite3.DatabaseError as error:
-            self.failed = True
-            self.close()
-            if is_disk_error(error):
-                raise
-            raise CorruptError(f"{path}: {error}") from error
-        except StorageError:
-            self.close()
+                self._take_over(written, schema, upgrade)
+        except BaseException as error:
+            self._close_unfolded()
+            if isinstance(error, sqlite3.DatabaseError) and not is_disk_error(error):
+                raise CorruptError(f"{path}: {error}") from error
             raise
 
-    def _open(self, version: int, schema: str) -> None:
+    def _take_over(self, written: int, schema: str, upgrade: Upgrade | None) -> None:
         db = self.connection
-        written = db.execute("PRAGMA user_version").fetchone()[0]
-        if written > version:
-            raise FormatError(f"{self.path}: format {written}; this version reads up to {version}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         self._durable = True
         # What is erased is overwritten in the file, not only unlinked.
         db.execute("PRAGMA secure_delete = ON")
-        db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        # `checkpoint` does it: the checksums of the pages go first.
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        if not pages.path_of(self.path).exists():
+            self._adopt()
+        self._kept, self._committed = pages.read(self.path)
+        if written < FORMAT:
+            self._upgrade(written, schema, upgrade)
+        self._commits = commits_of(db)
+        if not wal.size(self.path) and _is_foreign(self._kept, self._committed, self._commits):
+            logger.warning("%s: its log was folded in by another program", self.path)
+            self._kept = self._measured(self._commits)
+            pages.write(self.path, self._kept, self._committed)
+        with waiting_for(self.path):
+            self.checkpoint()
+
+    def _adopt(self) -> None:
+        """Give checksums to a file that has none, new or of an older format."""
+        db = self.connection
+        problems = db.execute("PRAGMA integrity_check(3)").fetchall()
+        if problems != [("ok",)]:
+            raise CorruptError(f"{self.path}: {'; '.join(text for (text,) in problems)}")
         with waiting_for(self.path):
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if written == 0:
-            self.run_script(f"{schema}; PRAGMA user_version = {version};")
+        reach("upgrade-adopted")
+        pages.write(self.path, self._measured(0), 0)
+
+    def _measured(self, commits: int) -> PageSums:
+        page_bytes = int(self.connection.execute("PRAGMA page_size").fetchone()[0])
+        return PageSums(page_bytes, commits, pages.measure(self.path, page_bytes))
+
+    def _upgrade(self, written: int, schema: str, upgrade: Upgrade | None) -> None:
+        db = self.connection
+        reach("upgrade-begun")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in f"{SCHEMA}{schema}".split(";"):
+                db.execute(statement)
+            if upgrade is not None and written:
+                upgrade(db, written)
+            db.execute(f"PRAGMA user_version = {FORMAT}")
+            reach("upgrade-before-commit")
+            db.execute("COMMIT")
+        except BaseException:
+            db.rollback()
+            raise
+        reach("upgrade-after-commit")
 
     @contextmanager
     def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
@@ -72,9 +134,13 @@ class Database:
             db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
         db.execute("BEGIN IMMEDIATE")
+        before = db.total_changes
         try:
             with naming(self.path):
                 yield db
+            changed = db.total_changes != before
+            if changed:
+                db.execute("UPDATE commits SET number = ?", (self._commits + 1,))
             with waiting_for(self.path):
                 db.execute("COMMIT")
         except BaseException as error:
@@ -82,6 +148,18 @@ class Database:
                 self.failed |= not is_want_of_room(error)
             db.rollback()
             raise
+        if changed:
+            self._note_commit(durable)
+
+    def _note_commit(self, durable: bool) -> None:
+        """After a commit: what fails here is tried again after the next, and loses nothing."""
+        self._commits += 1
+        if durable:
+            self._committed = self._commits
+            with suppress(OSError):
+                pages.note_committed(self.path, self._committed)
+        if wal.size(self.path) >= CHECKPOINT_BYTES:
+            self._try_checkpoint()
 
     def run_script(self, script: str) -> None:
         """Run several statements in one transaction."""
@@ -99,8 +177,36 @@ class Database:
         for a time that grows with the file. Not within a transaction.
         """
         self.connection.execute("VACUUM")
-        kept: int = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        return not kept
+        return self.checkpoint()
+
+    def checkpoint(self) -> bool:
+        """Fold the write-ahead log into the file and empty it; the checksums of its pages go first.
+
+        Nothing else may fold it in. A kill at any moment leaves the log, whose pages need no
+        checksums. False where a reader kept it from being emptied. Raises OSError or sqlite3.Error
+        when the disk does not take it.
+        """
+        found = wal.frames(self.path)
+        if found.pages:
+            kept = self._kept.after(found.pages, found.size, self._commits)
+            pages.write(self.path, kept, self._committed)
+            self._kept = kept
+        reach("checkpoint")
+        db = self.connection
+        db.execute("PRAGMA busy_timeout = 0")  # who reads is not waited for
+        try:
+            left: int = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        return not left
+
+    def _try_checkpoint(self) -> bool:
+        try:
+            with waiting_for(self.path):
+                return self.checkpoint()
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("%s: its log is not folded in: %s", self.path, error)
+            return False
 
     def close(self) -> None:
         """Close the file, once or more; its write-ahead log is folded in, unless writing failed.
@@ -108,11 +214,85 @@ class Database:
         After a failed fsync the pages in memory may not be those on the disk, and SQLite would
         fold them in unchecked. The next opening checks every frame.
         """
+        if not self.failed and wal.size(self.path) and self._try_checkpoint():
+            self.connection.close()
+        else:
+            self._close_unfolded()
+
+    def _close_unfolded(self) -> None:
         with ExitStack() as readers:
-            if self.failed:
+            if wal.size(self.path):
                 # Only the last connection to close folds in, and one that reads cannot.
-                with suppress(sqlite3.Error):
-                    uri = f"file:{quote(str(self.path))}?mode=ro"
-                    reader = readers.enter_context(closing(sqlite3.connect(uri, uri=True)))
+                with suppress(CorruptError, OSError, sqlite3.Error):
+                    reader = readers.enter_context(reading(self.path))
                     reader.execute("PRAGMA schema_version").fetchone()
             self.connection.close()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that changes nothing of the file or its log, for as long as nobody writes.
+
+    Raises CorruptError when the file is missing, empty, or no database.
+    """
+    if not _size(path):
+        raise CorruptError(f"{path}: missing or empty")
+    # Without a log there is nothing to share: SQLite need not even make its companion files.
+    how = "mode=ro" if wal.size(path) else "immutable=1"
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    try:
+        with naming(path):
+            yield db
+    except sqlite3.DatabaseError as error:
+        if is_disk_error(error):
+            raise
+        raise CorruptError(f"{path}: {error}") from error
+    finally:
+        db.close()
+
+
+def version_of(path: Path, db: sqlite3.Connection) -> int:
+    """The format of a file. Raises FormatError when it is newer than this program's."""
+    written = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if written > FORMAT:
+        raise FormatError(f"{path}: format {written}; this version reads up to {FORMAT}")
+    return written
+
+
+def commits_of(db: sqlite3.Connection) -> int:
+    """How many commits are in the database, those in the log included."""
+    return int(db.execute("SELECT number FROM commits").fetchone()[0])
+
+
+def check(path: Path, db: sqlite3.Connection) -> None:
+    """Verify every page of the file, and that its log reaches to the last durable commit.
+
+    Raises CorruptError with the pages, or sqlite3's own errors. Changes nothing.
+    """
+    kept, committed = pages.read(path)
+    version = version_of(path, db)
+    found = wal.frames(path)
+    wrong = kept.wrong_pages(path, found.pages)
+    commits = commits_of(db) if version >= FORMAT else 0
+    if wrong and (found.pages or not _is_foreign(kept, committed, commits)):
+        raise CorruptError(f"{path}: {_pages(wrong)} not what was written")
+    if commits < committed:
+        raise CorruptError(
+            f"{path}: it ends with commit {commits}; {committed} was written: its log is damaged"
+        )
+
+
+def _is_foreign(kept: PageSums, committed: int, commits: int) -> bool:
+    """Whether another program folded the log in, as SQLite lets every reader do: then durable
+    commits are in the file that were not there when its checksums were taken, and no log is left.
+    """
+    return kept.commits < committed <= commits
+
+
+def _pages(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    return f"page {shown} is" if len(numbers) == 1 else f"{len(numbers)} pages ({shown}) are"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

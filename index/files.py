@@ -1,6 +1,5 @@
 """Durable files: what must be on the disk before the next step may begin."""
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -17,15 +16,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def checksum(path: Path) -> str:
-    """blake2b-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
-
-
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a small file and wait until it is on the disk."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
+    data = content.encode() if isinstance(content, str) else content
+    with path.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a small file in the place of another, durably: at any time one of them is there whole."""
+    aside = path.with_name(f".{path.name}.new")
+    write_whole(aside, content)
+    aside.replace(path)
+    sync(path.parent)

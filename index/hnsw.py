@@ -100,6 +100,14 @@ class Hnsw:
             raise ValueError(f"vectors of shape {vectors.shape}; expected [n, {self._dimension}]")
         return vectors
 
+    def labels(self) -> NDArray[np.int64]:
+        """The rows held, those marked deleted included, int64 [elements]."""
+        return np.array(self._index.get_ids_list(), np.int64)
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors of live rows as HNSW holds them, float32 [n, d]."""
+        return np.asarray(self._index.get_items(rows), np.float32).reshape(-1, self._dimension)
+
     def save(self, path: Path) -> None:
         """Write to `path`, which must be a new name; the caller syncs.
 

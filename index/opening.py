@@ -3,9 +3,11 @@
 import uuid
 from pathlib import Path
 
+from index import pages
 from index.catalog import Catalog
 from index.disk import is_disk_error
 from index.errors import CorruptError, DimensionError, DirectoryError, ModelError
+from index.upgrade import upgrade
 
 CATALOG = "catalog.sqlite"
 VECTORS = "vectors.f32"
@@ -20,11 +22,12 @@ def open_catalog(directory: Path, dimension: int | None, model: str | None) -> t
             raise
         raise DirectoryError(f"{directory}: {error.strerror}") from error
     path, vectors = directory / CATALOG, directory / VECTORS
-    if not path.exists() and vectors.exists() and vectors.stat().st_size:
-        raise CorruptError(f"{path} is missing; {vectors} holds {vectors.stat().st_size} bytes")
+    left = vectors.stat().st_size if vectors.exists() else 0
+    if not path.exists() and (left or pages.path_of(path).exists()):
+        raise CorruptError(f"{path} is missing; {vectors} holds {left} bytes")
     if not path.exists() and dimension is None:
         raise DirectoryError(f"{directory} holds no collection, and no dimension is given for one")
-    catalog = Catalog(path)
+    catalog = Catalog(path, lambda db, written: upgrade(db, written, vectors))
     try:
         return catalog, _agree(catalog, dimension, model)
     except BaseException:

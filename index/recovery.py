@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from index import snapshot
 from index.catalog import Catalog
-from index.errors import CorruptError, SnapshotError
+from index.errors import SnapshotError
 from index.live import LiveIndex
-from index.snapshot import Manifest, Snapshots
-from index.vectors import row_hashes
+from index.snapshot import Snapshots
 
 logger = logging.getLogger(__name__)
 
-# Rows verified and inserted at a time.
+# Rows inserted at a time.
 REPLAY_ROWS = 1_000
 
 Progress = Callable[[int, int], None]
@@ -32,7 +31,7 @@ def load_newest(
         live = new()
         try:
             manifest = snapshots.manifest(path)
-            _check_log(manifest, catalog, rows)
+            snapshot.check_log(manifest, rows, lambda row: catalog.hashes(row, row + 1)[0])
             snapshot.load(path, manifest, live)
         except SnapshotError as error:
             logger.warning("snapshot passed over: %s", error)
@@ -42,45 +41,17 @@ def load_newest(
     return new(), 0
 
 
-def _check_log(manifest: Manifest, catalog: Catalog, rows: int) -> None:
-    """The snapshot must be one of this log: not longer, and with the same last row."""
-    if manifest.rows > rows:
-        raise SnapshotError(f"a snapshot of {manifest.rows} rows; the log has {rows}")
-    if manifest.rows and manifest.last_hash:
-        [found] = catalog.hashes(manifest.rows - 1, manifest.rows)
-        if found and found.hex() != manifest.last_hash:
-            raise SnapshotError(f"row {manifest.rows - 1} of the log is not that of the snapshot")
-
-
 def replay(
     live: LiveIndex,
-    catalog: Catalog,
     vectors: NDArray[np.float32],
     counts: NDArray[np.int32],
-    covered: int,
     progress: Progress | None,
 ) -> None:
-    """Bring a loaded snapshot up to the log: verify and insert what is new, remove what died.
-
-    Raises CorruptError when a live row after the snapshot fails its checksum.
-    """
+    """Bring a loaded snapshot up to the log: insert what is new, remove what died."""
     live.resize(len(counts))
     missing = np.flatnonzero((counts > 0) & ~live.present)
-    for start in range(covered, len(counts), REPLAY_ROWS):
-        _verify(catalog, vectors, start, min(start + REPLAY_ROWS, len(counts)))
     for start in range(0, len(missing), REPLAY_ROWS):
         live.insert(vectors, missing[start : start + REPLAY_ROWS])
         if progress:
             progress(min(start + REPLAY_ROWS, len(missing)), len(missing))
     live.remove(vectors, np.flatnonzero((counts == 0) & live.present))
-
-
-def _verify(catalog: Catalog, vectors: NDArray[np.float32], start: int, stop: int) -> None:
-    found = row_hashes(vectors[start:stop])
-    for row, (kept, actual) in enumerate(
-        zip(catalog.hashes(start, stop), found, strict=True), start
-    ):
-        if kept is not None and kept != actual:
-            raise CorruptError(
-                f"vectors.f32: row {row} has checksum {actual.hex()}; the catalog has {kept.hex()}"
-            )

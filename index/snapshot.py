@@ -3,20 +3,28 @@
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from index import files
+from index.checksums import agrees, file_checksum
 from index.errors import SnapshotError
 from index.faults import reach
 from index.forked import Forked
 from index.hnsw import SPACE
 from index.live import LiveIndex
+from index.sealed import seal, unseal
 from index.settings import IndexSettings
 
-FORMAT = 1
+FORMAT = 2
+# Of this format the manifest carries no checksum of its own.
+UNSEALED_FORMAT = 1
+SNAPSHOTS = "snapshots"
 MANIFEST = "manifest.json"
 HNSW = "hnsw.bin"
 ARRAYS = ("neighbours", "similarity", "present", "searched_at")
@@ -153,9 +161,9 @@ class Snapshots:
             elements=live.hnsw.elements,
             live=live.hnsw.live,
             last_hash=last_hash,
-            checksums={path.name: files.checksum(path) for path in content},
+            checksums={path.name: file_checksum(path) for path in content},
         )
-        files.write_whole(aside / MANIFEST, json.dumps(asdict(manifest), indent=2))
+        files.write_whole(aside / MANIFEST, seal(asdict(manifest)))
         files.sync(aside)
 
     def _finish(self, rows: int, started: float) -> SnapshotInfo:
@@ -176,28 +184,64 @@ class Snapshots:
     def _prune(self) -> None:
         good = [path for path in self.newest_first() if path not in self._refused]
         for path in [*good[self._kept :], *self._refused]:
-            shutil.rmtree(path, ignore_errors=True)
+            self._remove(path)
         self._refused.clear()
 
     def drop_older(self) -> None:
         """Remove all but the newest, whatever number is to be kept."""
         for path in self.newest_first()[1:]:
-            shutil.rmtree(path, ignore_errors=True)
+            self._remove(path)
         files.sync(self._directory)
 
+    def _remove(self, path: Path) -> None:
+        """Remove a snapshot so that no part of it is ever taken for a damaged one."""
+        doomed = self._directory / UNFINISHED
+        shutil.rmtree(doomed, ignore_errors=True)
+        with suppress(OSError):
+            path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
     def manifest(self, path: Path) -> Manifest:
-        """The manifest of a snapshot, after every check that needs no other file's content.
+        """The manifest of a snapshot of this collection, under these settings.
 
         Raises SnapshotError with what does not hold.
         """
-        try:
-            fields = json.loads((path / MANIFEST).read_text("utf-8"))
-            manifest = Manifest(**{**fields, "facts": Facts(**fields["facts"])})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SnapshotError(f"{path / MANIFEST}: {error!r}") from error
-        if manifest.facts != self._facts:
+        manifest = read_manifest(path)
+        if replace(manifest.facts, format=FORMAT) != self._facts:
             raise SnapshotError(f"{path}: written for {manifest.facts}, not {self._facts}")
         return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a snapshot, verified. Raises SnapshotError."""
+    try:
+        fields = _read_manifest((path / MANIFEST).read_bytes())
+        return Manifest(**{**fields, "facts": Facts(**fields["facts"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"{path / MANIFEST}: {error!r}") from error
+
+
+def check_log(manifest: Manifest, rows: int, hash_of: Callable[[int], bytes | None]) -> None:
+    """The snapshot must be one of a log of `rows`: not longer, and with the same last row.
+
+    Raises SnapshotError.
+    """
+    if manifest.rows > rows:
+        raise SnapshotError(f"a snapshot of {manifest.rows} rows; the log has {rows}")
+    found = hash_of(manifest.rows - 1) if manifest.rows else None
+    if found and manifest.last_hash and found.hex() != manifest.last_hash:
+        raise SnapshotError(f"row {manifest.rows - 1} of the log is not that of the snapshot")
+
+
+def _read_manifest(content: bytes) -> dict[str, Any]:
+    """The fields of a manifest. Raises ValueError, KeyError or TypeError."""
+    fields: dict[str, Any] = json.loads(content)
+    version = fields["facts"]["format"]
+    if version == UNSEALED_FORMAT:
+        return fields
+    if version != FORMAT:
+        raise ValueError(f"format {version}; this version reads up to {FORMAT}")
+    return unseal(content)
 
 
 def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
@@ -209,11 +253,11 @@ def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
         raise SnapshotError(f"{path / MANIFEST}: lists {sorted(manifest.checksums)}")
     for name, expected in manifest.checksums.items():
         try:
-            found = files.checksum(path / name)
+            whole = agrees(path / name, expected)
         except OSError as error:
             raise SnapshotError(f"{path / name}: {error!r}") from error
-        if found != expected:
-            raise SnapshotError(f"{path / name}: checksum {found}; the manifest has {expected}")
+        if not whole:
+            raise SnapshotError(f"{path / name}: its checksum is not that of the manifest")
     arrays = {name: np.load(path / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
     shapes = {name: array.shape for name, array in arrays.items()}
     lists, row = (manifest.rows, manifest.facts.k), (manifest.rows,)

@@ -2,21 +2,26 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import files, holes
+from index import blocks, files, holes
+from index.checksums import checksum
 from index.disk import waiting_for
 from index.errors import CorruptError, DimensionError, VectorError
 from index.faults import reach
+from index.growing import GrowingArray
 
 # Squared length of a float32 unit vector after rounding, summed over thousands of dimensions.
 UNIT_TOLERANCE = 1e-3
 HASH_BYTES = 16
+
+# The hashes of the rows from one to before another; None for a dead row.
+Hashes = Callable[[int, int], list[bytes | None]]
 
 
 class VectorLog:
@@ -49,6 +54,46 @@ class VectorLog:
             self.sync()
             files.sync(path.parent)
             undo.pop_all()
+        self._sums: GrowingArray[np.uint64] = GrowingArray(np.uint64, 0)
+
+    def check(self, sums: NDArray[np.uint64], rows: int, hashes: Hashes) -> None:
+        """Verify every block against `sums`, which are kept; what is to be wiped must be wiped.
+
+        Raises CorruptError naming the rows that are damaged, by their `hashes`.
+        """
+        view = self.view(rows)
+        wrong = blocks.wrong(view, sums)
+        self._sums.load(sums)
+        if wrong:
+            damaged = damaged_rows(view, wrong, hashes)
+            raise CorruptError(f"{self.path}: {_named(damaged)} not what was written")
+
+    def changed_blocks(
+        self, first_row: int, added: NDArray[np.float32], dead: NDArray[np.int64]
+    ) -> dict[int, int]:
+        """The checksums of blocks once rows are `added` from `first_row` on and `dead` ones wiped.
+
+        Raises CorruptError when a block that is read for it fails its own.
+        """
+        return blocks.changed(self._read, first_row, added, dead)
+
+    def take_blocks(self, sums: Mapping[int, int]) -> None:
+        """Keep checksums from `changed_blocks`, which were committed."""
+        if sums:
+            self._sums.resize(max(self._sums.rows, max(sums) + 1))
+        for block, value in sums.items():
+            self._sums.view[block] = value
+
+    def _read(self, rows: range) -> NDArray[np.float32]:
+        """Committed rows of one block, verified."""
+        offset, size = rows.start * self._row_bytes, len(rows) * self._row_bytes
+        data = os.pread(self._file.fileno(), size, offset)
+        block = rows.start // blocks.BLOCK_ROWS
+        if rows and (len(data) < size or checksum(data) != self._sums.view[block]):
+            raise CorruptError(
+                f"{self.path}: rows {rows.start} to {rows.stop - 1} are not what was written"
+            )
+        return np.frombuffer(data, "<f4").reshape(-1, self.dimension)
 
     def write(self, first_row: int, vectors: NDArray[np.float32]) -> None:
         """Write consecutive rows from `first_row` on, over a torn tail if there is one."""
@@ -98,6 +143,36 @@ class VectorLog:
     def close(self) -> None:
         """Close the file, once or more; views stay valid."""
         self._file.close()
+
+
+def map_rows(path: Path, rows: int, dimension: int) -> NDArray[np.float32]:
+    """The first rows of the log, float32 [rows, d]; changes of the array stay in memory."""
+    if not rows:
+        return np.empty((0, dimension), np.float32)
+    return np.asarray(np.memmap(path, "<f4", "c", shape=(rows, dimension)))
+
+
+def damaged_rows(vectors: NDArray[np.float32], wrong: list[int], hashes: Hashes) -> list[int]:
+    """The rows of the `wrong` blocks that differ from their hash; a dead one must be zeros."""
+    damaged: list[int] = []
+    for block in wrong:
+        span = blocks.rows_of(block, len(vectors))
+        kept = hashes(span.start, span.stop)
+        content = vectors[span.start : span.stop]
+        found = row_hashes(content)
+        damaged += [
+            row
+            for row, vector, expected, actual in zip(span, content, kept, found, strict=True)
+            if (vector.tobytes().strip(b"\0") if expected is None else expected != actual)
+        ]
+    return damaged
+
+
+def _named(rows: list[int]) -> str:
+    if len(rows) == 1:
+        return f"row {rows[0]} is"
+    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+    return f"rows {', '.join(map(str, rows[:8]))}{more} are" if rows else "a checksum is"
 
 
 def stack(

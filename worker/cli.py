@@ -16,6 +16,8 @@ COMMANDS = {
     "clusters": "The clusters of a collection.",
     "status": "How one collection, or all, are doing.",
     "send": "Send a file of embeddings to Kafka.",
+    "verify": "Check every byte of a data directory.",
+    "repair": "Mend a damaged data directory.",
     "recluster": "Recluster a collection now.",
     "publish": "Publish a run that was held.",
     "discard": "Forget a run that was held.",
@@ -37,6 +39,9 @@ _RETRY_STATUS = 75
 
 # Exit status of a disk that is full, read-only or broken (EX_IOERR).
 _DISK_STATUS = 74
+
+# What SQLite says of a page that it cannot make sense of, first read after the start.
+_DAMAGE = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 
 
 class _Commands(TyperGroup):
@@ -89,7 +94,7 @@ def main() -> None:
 
 def exit_status(error: Exception) -> int | None:
     """The exit status of an error raised on purpose; None for a defect."""
-    from index.errors import StorageError
+    from index.errors import CorruptError, StorageError
     from models.errors import ModelError
     from worker.errors import FatalError, RetryError, SettingsError
 
@@ -97,6 +102,8 @@ def exit_status(error: Exception) -> int | None:
         return error.exit_code
     if isinstance(error, RetryError):
         return _RETRY_STATUS
+    if getattr(error, "sqlite_errorname", None) in _DAMAGE:
+        return CorruptError.exit_code
     if isinstance(error, OSError | sqlite3.Error):
         return _DISK_STATUS
     return SettingsError.exit_code if isinstance(error, ModelError) else None

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 FOLDER = "collections"
 
 # Begins the name of a folder that is being made; no collection's name begins so.
-_MAKING = ".making-"
+MAKING = ".making-"
 
 MakeEdges = Callable[[], Edges]
 MayClose = Callable[[Collection], bool]
@@ -76,7 +76,7 @@ class Collections:
         return sorted(
             path.name
             for path in self._folder.iterdir()
-            if path.is_dir() and not path.name.startswith(_MAKING)
+            if path.is_dir() and not path.name.startswith(MAKING)
         )
 
     def find(self, name: str) -> Collection | None:
@@ -103,7 +103,7 @@ class Collections:
             self.reserve(name)
             self._make(directory, dimension, model)
         sync_folder(self._folder)  # also where that failed when it was made
-        index = CollectionIndex.open(directory, settings=self._index_settings())
+        index = CollectionIndex.open(directory, settings=index_settings(self._settings))
         try:
             collection = self._recovered(name, index)
         except BaseException:
@@ -128,22 +128,12 @@ class Collections:
 
     def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
         """Make a new collection's folder: whole, or not there at all."""
-        aside = directory.with_name(_MAKING + directory.name)
+        aside = directory.with_name(MAKING + directory.name)
         shutil.rmtree(aside, ignore_errors=True)
-        settings = self._index_settings()
+        settings = index_settings(self._settings)
         CollectionIndex.open(aside, settings=settings, dimension=dimension, model=model).close()
         reach_fault("make")
         aside.rename(directory)
-
-    def _index_settings(self) -> IndexSettings:
-        settings = self._settings
-        return IndexSettings(
-            k=settings.neighbours,
-            m=settings.hnsw_m,
-            ef_construction=settings.hnsw_ef_construction,
-            ef_search=settings.hnsw_ef_search,
-            threads=settings.threads,
-        )
 
     def reserve(self, name: str) -> None:
         """Claim a collection that need not exist yet. Raises `LeaseError` if another holds it."""
@@ -266,3 +256,14 @@ def memory_bytes(collection: Collection) -> int:
     links = 8 * index.settings.m
     per_row = links + 4 * index.dimension + 8 * index.settings.k + 32
     return 2**16 + index.rows * per_row
+
+
+def index_settings(settings: Settings) -> IndexSettings:
+    """How collections are indexed."""
+    return IndexSettings(
+        k=settings.neighbours,
+        m=settings.hnsw_m,
+        ef_construction=settings.hnsw_ef_construction,
+        ef_search=settings.hnsw_ef_search,
+        threads=settings.threads,
+    )

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from index import Database
 
-_FORMAT = 1
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS position (
   partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL, origin TEXT NOT NULL
 ) WITHOUT ROWID
@@ -25,10 +24,11 @@ class Positions:
     """Offsets to read next by partition, kept in `path` (SQLite).
 
     What changes them raises `sqlite3.Error` if the disk does not take it, and has no effect then.
+    Opening raises what `Database` raises.
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, version=_FORMAT, schema=_SCHEMA)
+        self._database = Database(path, schema=SCHEMA)
         rows = self._database.connection.execute(
             "SELECT partition, next, rewinds, origin FROM position"
         ).fetchall()
@@ -68,7 +68,7 @@ class Positions:
     def _store(self, following: Mapping[str, int], origin: str, rewinds: Mapping[str, int]) -> None:
         if self._database.failed:
             self._database.close()
-            self._database = Database(self._database.path, version=_FORMAT, schema=_SCHEMA)
+            self._database = Database(self._database.path, schema=SCHEMA)
         with self._database.transaction(durable=False) as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
@@ -77,6 +77,21 @@ class Positions:
         self._next.update(following)
         self._origins.update(dict.fromkeys(following, origin))
         self._rewinds.update(rewinds)
+
+    def go_back(self, following: Mapping[str, int], *, others: bool) -> None:
+        """Read again what a collection lost: from these offsets, which have the names that `key`
+        gave, and `others` from their start.
+        """
+        for partition, offset in list(self._next.items()):
+            rewinds = self._rewinds.get(partition, 0)
+            key = f"{partition}~{rewinds}" if rewinds else partition
+            back = min(offset, following.get(key, 0 if others else offset))
+            self.advance({partition: back}, self._origins.get(partition, ""))
+
+    def forget(self, rewinds: Mapping[str, int]) -> None:
+        """Read every partition from its start; `rewinds` says how often each began anew before."""
+        self._rewinds.update(rewinds)
+        self.advance(dict.fromkeys({*self._next, *rewinds}, 0))
 
     def close(self) -> None:
         """Close the file."""

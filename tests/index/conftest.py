@@ -150,3 +150,13 @@ def crash():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def damage():
+    """The module that damages files."""
+    path = Path(__file__).with_name("damage.py")
+    spec = importlib.util.spec_from_file_location("damage", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

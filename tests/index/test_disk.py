@@ -10,6 +10,8 @@ import pytest
 
 from index import Database, NewImage, is_disk_error
 
+SCHEMA = "CREATE TABLE IF NOT EXISTS t (a)"
+
 
 @pytest.fixture
 def filled(reopen, tools):
@@ -87,8 +89,8 @@ def test_a_transaction_that_fails_is_in_doubt(filled):
 def test_after_a_failure_nothing_is_folded_in_unchecked(tmp_path):
     """The write-ahead log stays as it is, and the next opening checks it and folds it in."""
     path = tmp_path / "a.sqlite"
-    database = Database(path, version=1, schema="CREATE TABLE t (a)")
-    with database.transaction(durable=True) as connection:
+    database = Database(path, schema=SCHEMA)
+    with database.transaction(durable=False) as connection:
         connection.execute("INSERT INTO t VALUES (1)")
     wal = path.with_name("a.sqlite-wal")
     size = wal.stat().st_size
@@ -98,7 +100,7 @@ def test_after_a_failure_nothing_is_folded_in_unchecked(tmp_path):
     with wal.open("r+b") as file:  # as if the pages of the last commit had not reached the disk
         file.seek(size - 100)
         file.write(bytes(100))
-    again = Database(path, version=1, schema="")
+    again = Database(path, schema=SCHEMA)
     assert again.connection.execute("SELECT * FROM t").fetchall() == []
     assert wal.stat().st_size == 0
     again.close()
@@ -108,7 +110,7 @@ def test_after_a_failure_nothing_is_folded_in_unchecked(tmp_path):
 def test_a_disk_that_fails_is_no_corrupt_database(tmp_path):
     """Opening where the write-ahead log cannot be folded in is an error of the disk."""
     path = tmp_path / "a.sqlite"
-    database = Database(path, version=1, schema="CREATE TABLE t (a)")
+    database = Database(path, schema=SCHEMA)
     with database.transaction(durable=True) as connection:
         connection.executemany("INSERT INTO t VALUES (?)", [("a" * 1_000,)] * 100)
     database.failed = True
@@ -117,11 +119,11 @@ def test_a_disk_that_fails_is_no_corrupt_database(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
     try:
         with pytest.raises(sqlite3.OperationalError) as raised:
-            Database(path, version=1, schema="")
+            Database(path, schema=SCHEMA)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert is_disk_error(raised.value)
-    again = Database(path, version=1, schema="")
+    again = Database(path, schema=SCHEMA)
     assert again.connection.execute("SELECT count(*) FROM t").fetchone() == (100,)
     again.close()
 

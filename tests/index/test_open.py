@@ -56,7 +56,7 @@ def test_a_newer_format_is_refused(tmp_path):
     with sqlite3.connect(tmp_path / "c" / "catalog.sqlite") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(FormatError, match="format 99; this version reads up to 1"):
+    with pytest.raises(FormatError, match="format 99; this version reads up to 2"):
         open_(tmp_path / "c")
 
 

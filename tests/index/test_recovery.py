@@ -156,7 +156,7 @@ def test_an_older_catalog_put_back_does_not_meet_newer_snapshots(reopen, filled,
     tools.feed(collection, vectors, first=2_000)
     collection.snapshot()
     collection.close()
-    for name in ("catalog.sqlite", "vectors.f32"):
+    for name in ("catalog.sqlite", "catalog.sqlite.sums", "vectors.f32"):
         shutil.copy(tmp_path / "backup" / name, directory / name)
     collection = reopen()
     others, _ = tools.clustered(400, 16, seed=6)
@@ -214,14 +214,15 @@ def test_a_log_that_is_too_short_is_corrupt(reopen, filled):
         reopen()
 
 
-def test_a_changed_row_after_the_snapshot_is_corrupt(reopen, filled):
-    """The checksum of each row that is replayed is verified."""
-    row = filled.row_of(["750"])[0]
+@pytest.mark.parametrize("image", ["20", "750"])
+def test_a_changed_row_is_corrupt(reopen, filled, image):
+    """Every row is verified at the start, whether a snapshot covers it or not, and is named."""
+    row = filled.row_of([image])[0]
     filled.close()
     with filled.vectors_path.open("r+b") as file:
         file.seek(64 * row)
         file.write(b"\x00")
-    with pytest.raises(CorruptError, match=f"row {row} has checksum"):
+    with pytest.raises(CorruptError, match=f"row {row} is not what"):
         reopen()
 
 

@@ -76,7 +76,7 @@ class TestView:
         assert found.vectors().any()
 
     def test_a_missing_file_is_named(self, tmp_path, make_view):
-        """Also in a view, which has no checksums."""
+        """Also in a view."""
         write_view(tmp_path / "view", make_view())
         (tmp_path / "view" / "counts.npy").unlink()
         with pytest.raises(CorruptError, match=r"counts\.npy: missing"):
@@ -134,8 +134,8 @@ class TestResult:
         """A manifest of a later program says so."""
         write_result(tmp_path / "r", result)
         file = tmp_path / "r" / "manifest.json"
-        file.write_text(file.read_text().replace('"format": 1', '"format": 9'))
-        with pytest.raises(CorruptError, match="format 9; this program reads 1"):
+        file.write_text(file.read_text().replace('"format": 2', '"format": 9'))
+        with pytest.raises(CorruptError, match="format 9; this program reads up to 2"):
             read_result(tmp_path / "r")
 
     def test_new_clusters_are_resolved(self, result):

@@ -1,8 +1,6 @@
 """A folder of arrays with a manifest, written aside and renamed: whole or not there at all."""
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index import is_disk_error
+from index import agrees, file_checksum, is_disk_error, seal, sync_folder, unseal
 from worker.errors import CorruptError
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+# Of this format the manifest carries no checksum of its own, and a view none of its files.
+UNSEALED_FORMAT = 1
 ASIDE = ".aside-"
 
 Attachment = Callable[[Path], object]
@@ -41,8 +41,9 @@ def write_folder(
 ) -> None:
     """Write `<name>.npy` for each array, the attached files and the manifest to the folder `path`.
 
-    `path` is replaced if it exists; its parent is made. `durable` also writes a checksum of
-    every file and syncs all of it to the disk before the rename. Blocks. Raises `OSError`.
+    The manifest has a checksum of every file, and of itself. `path` is replaced if it exists; its
+    parent is made. `durable` also syncs all of it to the disk before the rename. Blocks. Raises
+    `OSError`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f"{ASIDE}{path.name}"
@@ -53,32 +54,32 @@ def write_folder(
     for name, write in (attachments or {}).items():
         write(aside / name)
     files = sorted(file.name for file in aside.iterdir())
-    checksums = {name: checksum(aside / name) if durable else None for name in files}
+    checksums = {name: file_checksum(aside / name) for name in files}
     manifest = {"format": FORMAT, "files": checksums, "meta": dict(meta)}
-    (aside / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    (aside / MANIFEST).write_text(seal(manifest), encoding="utf-8")
     if durable:
         for name in (*files, MANIFEST):
-            _sync(aside / name)
-        _sync(aside)
+            sync_folder(aside / name)
+        sync_folder(aside)
     remove_folder(path)
     aside.rename(path)
     if durable:
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
     """Read a folder back; the arrays named in `mapped` stay on disk (copy on write).
 
-    Checks that every file is there, and every checksum that was written. Raises `CorruptError`
-    naming the file, and `OSError` where the disk does not give it.
+    Checks that every file is there, and its checksum. Raises `CorruptError` naming the file, and
+    `OSError` where the disk does not give it.
     """
     manifest = _read_manifest(path / MANIFEST)
     for name, expected in manifest["files"].items():
         if not (path / name).is_file():
             raise CorruptError(f"{path / name}: missing")
-        if expected is not None and checksum(path / name) != expected:
+        if expected is not None and not agrees(path / name, expected):
             raise CorruptError(f"{path / name}: its checksum is not the manifest's")
-    files = sorted(path.glob("*.npy"))
+    files = [path / name for name in manifest["files"] if name.endswith(".npy")]
     return Folder({file.stem: _load(file, mapped) for file in files}, manifest["meta"])
 
 
@@ -89,12 +90,6 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
         shutil.rmtree(doomed)
-
-
-def checksum(path: Path) -> str:
-    """The blake2b of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
 
 
 def _load(file: Path, mapped: frozenset[str]) -> NDArray[Any]:
@@ -110,21 +105,22 @@ def _load(file: Path, mapped: frozenset[str]) -> NDArray[Any]:
 
 def _read_manifest(file: Path) -> Mapping[str, Any]:
     try:
-        manifest: Mapping[str, Any] = json.loads(file.read_bytes())
+        manifest = _unsealed(file.read_bytes())
     except (OSError, ValueError) as error:
         if is_disk_error(error):
             raise
         raise CorruptError(f"{file}: {error}") from error
-    if not isinstance(manifest, dict) or not {"format", "files", "meta"} <= manifest.keys():
+    if not {"format", "files", "meta"} <= manifest.keys():
         raise CorruptError(f"{file}: no manifest of this program")
-    if manifest["format"] != FORMAT:
-        raise CorruptError(f"{file}: format {manifest['format']!r}; this program reads {FORMAT}")
     return manifest
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _unsealed(content: bytes) -> Mapping[str, Any]:
+    """The fields of a manifest. Raises ValueError."""
+    manifest = json.loads(content)
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if version == UNSEALED_FORMAT:
+        return dict(manifest)
+    if version != FORMAT:
+        raise ValueError(f"format {version!r}; this program reads up to {FORMAT}")
+    return unseal(content)

@@ -47,9 +47,10 @@ def save(
     arrays = {"labels": labels, "confidence": confidence}
     for remains in (directory / "generations").glob(f"{ASIDE}*"):
         shutil.rmtree(remains)
-    write_folder(_path(directory, generation), arrays, meta, durable=True)
+    meta = {"generation": generation, **meta}
+    write_folder(path_of(directory, generation), arrays, meta, durable=True)
     for number in numbers(directory)[keep:]:
-        remove_folder(_path(directory, number))
+        remove_folder(path_of(directory, number))
 
 
 def forget(directory: Path, dead: NDArray[np.bool_]) -> None:
@@ -62,7 +63,7 @@ def forget(directory: Path, dead: NDArray[np.bool_]) -> None:
             kept = load(directory, number)
         except CorruptError as error:
             _log.warning("former generation removed", generation=number, reason=str(error))
-            remove_folder(_path(directory, number))
+            remove_folder(path_of(directory, number))
             continue
         labels, confidence = kept.labels.copy(), kept.confidence.copy()
         gone = dead[: len(labels)]
@@ -73,9 +74,14 @@ def forget(directory: Path, dead: NDArray[np.bool_]) -> None:
 
 def load(directory: Path, generation: int) -> Generation:
     """Read one generation. Raises `CorruptError` naming the file, also if it is not there."""
-    folder = read_folder(_path(directory, generation))
+    folder = read_folder(path_of(directory, generation))
     arrays = folder.arrays
-    return Generation(generation, arrays["labels"], arrays["confidence"], folder.meta)
+    meta = dict(folder.meta)
+    # Generations of an earlier version do not say which they are.
+    found = meta.pop("generation", generation)
+    if found != generation:
+        raise CorruptError(f"{path_of(directory, generation)}: it holds generation {found}")
+    return Generation(generation, arrays["labels"], arrays["confidence"], meta)
 
 
 def numbers(directory: Path) -> list[int]:
@@ -98,5 +104,6 @@ def _readable(directory: Path) -> Iterator[Generation]:
             _log.warning("former generation left out", generation=number, reason=str(error))
 
 
-def _path(directory: Path, generation: int) -> Path:
+def path_of(directory: Path, generation: int) -> Path:
+    """The folder of a generation."""
     return directory / "generations" / f"{generation:0{_DIGITS}}"

@@ -1,14 +1,12 @@
 """What a SQLite file knows of an image: by its tables, and in its pages and write-ahead log."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.database import reading
 from index.opening import VECTORS
 from worker.traces.records import Longer
 from worker.traces.scan import places
@@ -24,13 +22,6 @@ class Known:
     row: int | None
     erased: float | None
     dimension: int
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database, to be read only, whether or not a worker has it open."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        yield database
 
 
 def known(catalog: Path, id_: str) -> Known:

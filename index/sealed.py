@@ -1,0 +1,28 @@
+"""A small JSON file that carries the checksum of its own bytes."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from index.checksums import FILE_KIND, text_checksum
+
+KEY = "checksum"
+# Stands in the place of the checksum while it is computed.
+_BLANK = FILE_KIND + "0" * 32
+
+
+def seal(fields: Mapping[str, Any]) -> str:
+    """`fields` as JSON, with their checksum in front."""
+    text = json.dumps({KEY: _BLANK, **fields}, indent=1) + "\n"
+    return text.replace(_BLANK, text_checksum(text.encode()), 1)
+
+
+def unseal(content: bytes) -> dict[str, Any]:
+    """The fields of a sealed file. Raises ValueError when it is not what `seal` made."""
+    fields = json.loads(content)
+    found = fields.pop(KEY, None) if isinstance(fields, dict) else None
+    if not isinstance(found, str):
+        raise ValueError("it carries no checksum")  # noqa: TRY004  the file is wrong, not a type
+    if text_checksum(content.replace(found.encode(), _BLANK.encode(), 1)) != found:
+        raise ValueError("its content is not that of its checksum")
+    return dict(fields)

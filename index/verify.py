@@ -1,0 +1,182 @@
+"""Verify the folder of a collection: every byte against its checksum, and all parts against each
+other. Reads only.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import blocks, pages, wal
+from index.database import FORMAT, check, reading, version_of
+from index.errors import CorruptError
+from index.findings import Finding, Harm, Part, Progress, silent
+from index.opening import CATALOG, VECTORS
+from index.vectors import map_rows, row_hashes
+from index.verify_snapshots import verify_snapshots
+
+# Rows hashed, or images read, between two words of progress.
+ROWS_TOGETHER = 64 * blocks.BLOCK_ROWS
+PROBLEMS_SHOWN = 20
+
+# Says what is wrong with the caller's own tables.
+Also = Callable[[sqlite3.Connection], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the catalog says of the vector log: hashes (None: dead) and images of each row."""
+
+    dimension: int
+    collection: str
+    hashes: list[bytes | None]
+    counts: NDArray[np.int32]
+
+
+def verify(directory: Path, progress: Progress = silent, also: Also | None = None) -> list[Finding]:
+    """Everything that is wrong with a collection on which no worker runs.
+
+    `also` is asked about the caller's own tables. Blocks for as long as it takes to read all of it
+    and to hash every vector. Raises FormatError when it is of a newer format, OSError.
+    """
+    path, vectors = directory / CATALOG, directory / VECTORS
+    findings, log = _verify_catalog(path, progress, also)
+    if log is not None:
+        findings += _verify_log(path, vectors, log, progress)
+    return [*findings, *verify_snapshots(directory, vectors, log, progress)]
+
+
+def _verify_catalog(
+    path: Path, progress: Progress, also: Also | None
+) -> tuple[list[Finding], Log | None]:
+    findings: list[Finding] = []
+    progress("catalog", 0, 1)
+
+    def found(what: str, part: Part = Part.CATALOG, harm: Harm = Harm.DATA) -> None:
+        findings.append(Finding(part, harm, path, what))
+
+    try:
+        with reading(path) as db:
+            version = version_of(path, db)
+            if version < FORMAT and not pages.path_of(path).exists():
+                found(f"of format {version}: the next start upgrades it", harm=Harm.NONE)
+            else:
+                try:
+                    check(path, db)
+                except CorruptError as error:
+                    found(str(error))
+            for (problem,) in db.execute(f"PRAGMA integrity_check({PROBLEMS_SHOWN})"):
+                if problem != "ok":
+                    found(problem)
+            for what in (*_references(db), *(also(db) if also else ())):
+                found(what, Part.REFERENCES)
+            log = _read_log(db)
+    except CorruptError as error:
+        if str(error) not in {finding.what for finding in findings}:
+            found(str(error))
+        return findings, None
+    if wal.size(path):
+        found("its log is not folded in: the worker was killed", harm=Harm.NONE)
+    progress("catalog", 1, 1)
+    return findings, log
+
+
+def read_log(path: Path) -> Log | None:
+    """What the catalog `path` says of its log; None before it has a dimension.
+
+    Raises CorruptError.
+    """
+    with reading(path) as db:
+        return _read_log(db)
+
+
+def _read_log(db: sqlite3.Connection) -> Log | None:
+    facts = dict(db.execute("SELECT key, value FROM meta"))
+    if "dimension" not in facts:
+        return None
+    hashes, counts = [], []
+    for hash_, count in db.execute("SELECT hash, count FROM row ORDER BY row"):
+        hashes.append(hash_)
+        counts.append(count)
+    return Log(int(facts["dimension"]), facts["collection"], hashes, np.array(counts, np.int32))
+
+
+def _references(db: sqlite3.Connection) -> Iterator[str]:
+    """What does not agree between the tables of the catalog."""
+    checks = (
+        ("rows whose number is not in sequence", "SELECT max(row) + 1 - count(*) FROM row"),
+        (
+            "images whose row is not there",
+            "SELECT count(*) FROM image LEFT JOIN row USING (row) WHERE row.count IS NULL",
+        ),
+        (
+            "rows that count other images than point to them",
+            (
+                "SELECT count(*) FROM row LEFT JOIN (SELECT row, count(*) AS images FROM image"
+                " GROUP BY row) USING (row) WHERE count != coalesce(images, 0)"
+            ),
+        ),
+        (
+            "rows that live without a hash, or are dead with one",
+            "SELECT count(*) FROM row WHERE (hash IS NULL) != (count = 0)",
+        ),
+        (
+            "rows to be wiped that live",
+            "SELECT count(*) FROM wipe JOIN row USING (row) WHERE count > 0",
+        ),
+        ("positions before the first record", "SELECT count(*) FROM position WHERE next < 0"),
+    )
+    for what, query in checks:
+        number = db.execute(query).fetchone()[0]
+        if number:
+            yield f"{number} {what}"
+
+
+def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> Iterator[Finding]:
+    """The rows of the log against the hashes, and its blocks against their checksums."""
+    rows, width = len(log.hashes), 4 * log.dimension
+    size = vectors.stat().st_size if vectors.exists() else 0
+    if size > rows * width:
+        what = f"{size - rows * width} bytes of a batch that was not committed: a torn tail"
+        yield Finding(Part.LOG, Harm.NONE, vectors, what)
+    if size < rows * width:
+        what = f"{size} bytes; the catalog counts {rows} rows of {width} bytes"
+        yield Finding(Part.LOG, Harm.DATA, vectors, what)
+    content = map_rows(vectors, min(rows, size // width), log.dimension)
+    with reading(catalog) as db:
+        upgraded = version_of(catalog, db) >= FORMAT
+        erased = [row for (row,) in db.execute("SELECT row FROM wipe") if row < len(content)]
+        query = "SELECT sum FROM block ORDER BY block"
+        sums = [value for (value,) in db.execute(query)] if upgraded else []
+    if content[erased].tobytes().strip(b"\0"):
+        what = "rows of erased images that are not overwritten yet"
+        yield Finding(Part.LOG, Harm.NONE, vectors, what)
+    content[erased] = 0
+    damaged = []
+    for start in range(0, len(content), ROWS_TOGETHER):
+        damaged += _damaged(content[start : start + ROWS_TOGETHER], log.hashes[start:], start)
+        progress("vector log", min(start + ROWS_TOGETHER, len(content)), rows)
+    # Nothing else is to be compared with them.
+    log.counts[damaged] = 0
+    for row in damaged:
+        yield Finding(Part.LOG, Harm.DATA, vectors, f"row {row} is not what was written")
+    wrong = blocks.wrong(content, np.array(sums, np.int64).astype(np.uint64)) if upgraded else []
+    for block in set(wrong) - {row // blocks.BLOCK_ROWS for row in damaged}:
+        span = blocks.rows_of(block, rows)
+        if span.stop <= len(content):
+            what = f"rows {span.start} to {span.stop - 1} fail the checksum of their block"
+            yield Finding(Part.LOG, Harm.DATA, vectors, what)
+
+
+def _damaged(content: NDArray[np.float32], hashes: list[bytes | None], first: int) -> list[int]:
+    """The rows that are not what their hash says; a dead one must be zeros."""
+    return [
+        row
+        for row, (vector, expected, actual) in enumerate(
+            zip(content, hashes, row_hashes(content), strict=False), first
+        )
+        if (vector.tobytes().strip(b"\0") if expected is None else expected != actual)
+    ]

@@ -1,0 +1,246 @@
+"""The pages of an SQLite file and their checksums, across commits, folds of the log, and kills."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from index import CorruptError, Database, StorageError, pages, wal
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = "CREATE TABLE IF NOT EXISTS kept (number INTEGER PRIMARY KEY, text TEXT)"
+
+
+def write(database, numbers, *, durable=True):
+    with database.transaction(durable=durable) as db:
+        db.executemany("INSERT INTO kept VALUES (?, ?)", [(n, f"{n}" * 200) for n in numbers])
+
+
+def numbers(database):
+    return [number for (number,) in database.connection.execute("SELECT number FROM kept")]
+
+
+def copy_as_killed(path, target):
+    """What another process would find if this one died now."""
+    target.mkdir()
+    for name in (path.name, f"{path.name}-wal", f"{path.name}.sums"):
+        shutil.copy(path.with_name(name), target / name)
+    return target / path.name
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = Database(tmp_path / "a.sqlite", schema=SCHEMA)
+    yield made
+    made.close()
+
+
+def test_what_is_in_the_log_needs_no_checksums(database, tmp_path):
+    """A killed process leaves pages in the log, a start folds them in and knows them from then."""
+    write(database, range(50))
+    assert database.checkpoint()
+    write(database, range(50, 90))
+    found = Database(copy_as_killed(database.path, tmp_path / "killed"), schema=SCHEMA)
+    assert numbers(found) == list(range(90))
+    found.close()
+    assert not wal.size(found.path)
+    found = Database(found.path, schema=SCHEMA)
+    assert numbers(found) == list(range(90))
+    found.close()
+
+
+@pytest.mark.parametrize("place", [0.0, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_a_log_that_lost_commits(database, tmp_path, place, damage):
+    """SQLite takes a log up to the first bad frame without a word; here that is damage."""
+    for number in range(20):
+        write(database, [number])
+    path = copy_as_killed(database.path, tmp_path / "killed")
+    log = wal.path_of(path)
+    content = bytearray(log.read_bytes())
+    content[int(place * len(content))] ^= 4
+    if damage == "cut":
+        del content[int(place * len(content)) :]
+    log.write_bytes(content)
+    if damage == "gone":
+        log.unlink()
+    with pytest.raises(CorruptError):
+        Database(path, schema=SCHEMA)
+    with pytest.raises(CorruptError):
+        Database(path, schema=SCHEMA)
+
+
+def test_commits_that_did_not_wait_for_the_disk_may_be_lost(database, tmp_path):
+    """A power loss may take them; that is no damage."""
+    write(database, [1])
+    size = wal.size(database.path)
+    write(database, [2], durable=False)
+    path = copy_as_killed(database.path, tmp_path / "killed")
+    os.truncate(wal.path_of(path), size)
+    found = Database(path, schema=SCHEMA)
+    assert numbers(found) == [1]
+    found.close()
+
+
+def test_another_program_may_fold_the_log_in(database, tmp_path):
+    """`sqlite3` on the file of a killed worker does: the next start takes it, and says so."""
+    write(database, range(100))
+    path = copy_as_killed(database.path, tmp_path / "killed")
+    other = sqlite3.connect(path)
+    assert other.execute("SELECT count(*) FROM kept").fetchone() == (100,)
+    other.close()
+    assert not wal.size(path)
+    found = Database(path, schema=SCHEMA)
+    assert numbers(found) == list(range(100))
+    found.close()
+
+
+def test_another_program_may_not_write(database):
+    """A change by hand is damage like any other."""
+    write(database, range(100))
+    database.close()
+    other = sqlite3.connect(database.path)
+    other.execute("UPDATE kept SET text = 'x' WHERE number = 50")
+    other.commit()
+    other.close()
+    with pytest.raises(CorruptError, match="not what was written"):
+        Database(database.path, schema=SCHEMA)
+
+
+def test_old_pages_are_noticed(database):
+    """A page of an earlier moment, such as a write that never reached the disk, does not pass."""
+    write(database, range(100))
+    database.checkpoint()
+    before = database.path.read_bytes()
+    with database.transaction(durable=True) as db:
+        db.execute("UPDATE kept SET text = upper(text) || 'new' WHERE number = 50")
+    database.close()
+    after = bytearray(database.path.read_bytes())
+    changed = [n for n in range(0, len(before), 4_096) if before[n:][:4_096] != after[n:][:4_096]]
+    for start in changed:
+        content = bytearray(after)
+        content[start : start + 4_096] = before[start : start + 4_096]
+        database.path.write_bytes(content)
+        with pytest.raises(CorruptError, match=f"page {start // 4_096 + 1} is not what"):
+            Database(database.path, schema=SCHEMA)
+
+
+def test_a_reader_holds_the_log_but_not_the_checksums(database, tmp_path):
+    """While another connection reads, the log cannot be emptied; nothing is wrong meanwhile."""
+    write(database, range(50))
+    reader = sqlite3.connect(database.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM kept").fetchall()
+    write(database, range(50, 60))
+    assert not database.checkpoint()
+    write(database, range(60, 70))
+    found = Database(copy_as_killed(database.path, tmp_path / "killed"), schema=SCHEMA)
+    assert numbers(found) == list(range(70))
+    found.close()
+    reader.close()
+    assert database.checkpoint()
+
+
+def test_a_file_that_shrinks(database):
+    """Pages that are given back are forgotten by the checksums too."""
+    write(database, range(500))
+    database.checkpoint()
+    size = database.path.stat().st_size
+    with database.transaction(durable=True) as db:
+        db.execute("DELETE FROM kept WHERE number > 3")
+    database.connection.execute("VACUUM")
+    database.checkpoint()
+    assert database.path.stat().st_size < size / 2
+    database.close()
+    found = Database(database.path, schema=SCHEMA)
+    assert numbers(found) == [0, 1, 2, 3]
+    found.close()
+
+
+def test_the_log_is_folded_in_when_it_is_long(database, monkeypatch):
+    """Under load it does not grow without end, and the checksums follow."""
+    monkeypatch.setattr("index.database.CHECKPOINT_BYTES", 100_000)
+    for number in range(300):
+        write(database, [number], durable=not number % 10)
+        assert wal.size(database.path) < 200_000
+    kept, _ = pages.read(database.path)
+    assert len(kept.sums) > 10
+    database.close()
+    Database(database.path, schema=SCHEMA).close()
+
+
+def test_a_disk_that_does_not_take_the_checksums(database, monkeypatch):
+    """The log stays, commits go on, and it is folded in later."""
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("index.database.CHECKPOINT_BYTES", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("index.pages.write", full)
+        write(database, [1])
+        write(database, [2])
+        assert wal.size(database.path)
+    write(database, [3])
+    assert not wal.size(database.path)
+    assert numbers(database) == [1, 2, 3]
+
+
+def test_a_transaction_inside_another(database):
+    """One at a time."""
+    with (
+        database.transaction(durable=True),
+        pytest.raises(StorageError, match="inside another"),
+        database.transaction(durable=True),
+    ):
+        pass
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import index.database
+from index import Database
+index.database.CHECKPOINT_BYTES = 20_000
+database = Database(Path(sys.argv[1]), schema=sys.argv[2])
+first = database.connection.execute("SELECT coalesce(max(number) + 1, 0) FROM kept").fetchone()[0]
+for number in range(first, 60):
+    with database.transaction(durable=True) as db:
+        db.execute("INSERT INTO kept VALUES (?, ?)", (number, str(number) * 200))
+    print(number, flush=True)
+database.close()
+"""
+
+
+@pytest.mark.parametrize(
+    "fault", ["checkpoint:1", "checkpoint:2", "checkpoint:5", "sums:1", "sums:4"]
+)
+def test_killed_while_the_log_is_folded_in(tmp_path, fault):
+    """Before the checksums, between them and the pages: everything acknowledged is there."""
+
+    def run(fault):
+        return subprocess.run(
+            [sys.executable, "-c", SCRIPT, tmp_path / "a.sqlite", SCHEMA],
+            cwd=ROOT,
+            env={**os.environ, "SHOAL_FAULT": fault, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    killed = run(fault)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    acknowledged = len(killed.stdout.split())
+    found = Database(tmp_path / "a.sqlite", schema=SCHEMA)
+    assert len(numbers(found)) >= acknowledged
+    found.close()
+    finished = run("")
+    assert finished.returncode == 0, finished.stderr
+    found = Database(tmp_path / "a.sqlite", schema=SCHEMA)
+    assert numbers(found) == list(range(60))
+    found.close()
