@@ -1,5 +1,7 @@
 """What a SQLite file knows of an image: by its tables, and in its pages and write-ahead log."""
 
+import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
