@@ -8,7 +8,7 @@ HELM := .tools/helm-$(HELM_VERSION)
 SHOAL_DATA ?= ../shared/data
 export SHOAL_DATA
 
-.PHONY: help setup tools demo demo-stop test check format bench weights docs clean
+.PHONY: help setup tools demo demo-stop test check format bench weights docs image clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +56,9 @@ weights: setup ## Train the shipped weights anew from $(SHOAL_DATA) (about half 
 docs: setup ## Write the tables of the README, docs/metrics.md and the chart anew.
 	$(BIN)/python -m worker.reference
 	$(BIN)/python helm/reference.py
+
+image: ## Build the image without Docker and run the demo in it (root, debootstrap, buildah, half an hour).
+	tests/image/build.sh
 
 clean: ## Remove what `make setup` made.
 	rm -rf $(VENV) .tools *.egg-info build

@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from worker.settings import ENV_PREFIX, OTHER_VARIABLES, Settings, load, unknown_variables
+from worker.store.connection import connect
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +81,21 @@ def test_numbers_keep_their_value(helm, name, value):
     """Helm reads every number as a float; the worker reads what was meant."""
     text = helm.template({"settings": {name: value}}).environment[f"{ENV_PREFIX}{name}".upper()]
     assert getattr(load({name: text}), name) == value
+
+
+def test_the_readme_shows_what_works(helm):
+    """Its values render, with certificates where its Redis URL looks for them."""
+    readme = (ROOT / "helm/shoal/README.md").read_text()
+    examples = [
+        yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    ]
+    assert len(examples) == 2
+    rendered = [helm.template(values) for values in examples]
+    mounts = {m["name"]: m["mountPath"] for m in rendered[1].worker["volumeMounts"]}
+    [url] = re.findall(r"url='(rediss://\S+)'", readme)
+    options = connect(url).connection_pool.connection_kwargs
+    assert options["username"] == "shoal"
+    assert options["ssl_ca_certs"] == f"{mounts['redis-tls']}/ca.crt"
 
 
 def test_the_image_sets_only_settings():
