@@ -21,10 +21,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Minutes for the first time, most of which Go's own cache keeps. Without Go the chart's tests are skipped.
+# Some minutes the first time, seconds with Go's cache. Without Go the chart's tests are skipped.
 tools: $(if $(shell command -v go),$(HELM)) ## Install helm into .tools, with which the chart is tested.
 
 $(HELM):
+	rm -f .tools/helm*
 	GOBIN=$(CURDIR)/.tools go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
 	mv .tools/helm $@
 	ln -sf $(notdir $@) .tools/helm
