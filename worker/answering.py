@@ -39,11 +39,9 @@ class Answering:
     def answer(self) -> None:
         """Begin what is newly asked, and answer what has ended; waits for nothing."""
         known = {request.id for request in self._waiting}
-        self._waiting += [
-            request
-            for request in self._mailbox.pending()
-            if request.id not in known and self._begin(request)
-        ]
+        for request in self._mailbox.pending():
+            if request.id not in known and self._begin(request):
+                self._waiting.append(request)
         for request in list(self._waiting):
             outcome = self._queue.outcome(request.collection)
             if outcome is not None:

@@ -78,7 +78,9 @@ def main() -> None:
         status = exit_status(error)
         if status is None:
             raise
-        print(f"shoal: {error}", file=sys.stderr)  # noqa: T201  this is the command line
+        from index import error_text
+
+        print(f"shoal: {error_text(error)}", file=sys.stderr)  # noqa: T201  this is the command line
         sys.exit(status)
 
 

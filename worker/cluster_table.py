@@ -23,7 +23,7 @@ class Cluster:
 
 class ClusterTable:
     """All clusters of one collection, mirrored in memory. Changes are made within the caller's
-    transaction; a transaction that fails leaves the process unusable (it is fatal).
+    transaction; after one that fails the collection is to be opened again.
     """
 
     def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:

@@ -18,7 +18,9 @@ from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.outage import Outage
 from worker.parts import Parts
+from worker.pause import Pause
 from worker.positions import Positions
 from worker.publish import Publisher
 from worker.publishing import Publishing
@@ -88,6 +90,7 @@ def make_parts(
     collections = Collections(settings, publisher, make_edges, queue.note, metrics, clock)
     positions = Positions(settings.data_dir / "positions.sqlite")
     publishing = Publishing(collections, publisher, metrics, clock)
+    pause = Pause(source, metrics)
     sorter = Sorter(
         Decoder(_decode_settings(settings)),
         DeadLetterLimits(
@@ -109,6 +112,7 @@ def make_parts(
             collections,
             publishing,
             positions,
+            pause,
             metrics,
             clock,
             settings.batch_records,
@@ -124,6 +128,8 @@ def make_parts(
         ),
         board=StatusBoard(source, collections, publisher, queue, takeover, metrics, clock),
         positions=positions,
+        pause=pause,
+        outage=Outage(collections, pause, lock, metrics),
         lock=lock,
         metrics=metrics,
         clock=clock,

@@ -125,7 +125,9 @@ class Metrics:
             "shoal_lag_records", "Records in the source that were not read yet, all partitions."
         )
         self.paused = self._gauge(
-            "shoal_paused", "1 while reading is paused because too much waits for Redis."
+            "shoal_paused",
+            "1 while reading is paused: too much waits for Redis, the disk fails, or dead letters"
+            " cannot be kept.",
         )
         self.last_ingest = self._gauge(
             "shoal_last_ingest_timestamp_seconds", "When a batch was last logged."
@@ -146,6 +148,9 @@ class Metrics:
             "shoal_last_snapshot_timestamp_seconds", "When a snapshot was last completed."
         )
         self.ready = self._gauge("shoal_ready", "1 once replayed and serving.")
+        self.disk_errors = self._counter(
+            "shoal_disk_errors_total", "Writes that the disk did not take; they are repeated."
+        )
 
     def _recluster(self) -> None:
         self.reclusterings = self._counter(

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from worker.store.base import Event, EventKind
@@ -38,12 +38,23 @@ class Outbox:
         self, connection: sqlite3.Connection, entries: Iterable[tuple[str, int | None]]
     ) -> None:
         """Note that images changed; `entries` are (id, number of the cluster readers see)."""
+        fresh = self.fresh(entries)
+        self.write_images(connection, fresh)
+        self.images |= fresh
+
+    def fresh(self, entries: Iterable[tuple[str, int | None]]) -> dict[str, int | None]:
+        """The first entry of each image that is not in `images` yet."""
         fresh: dict[str, int | None] = {}
         for image, old in entries:
             if image not in self.images:
                 fresh.setdefault(image, old)
-        connection.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?)", fresh.items())
-        self.images |= fresh
+        return fresh
+
+    def write_images(
+        self, connection: sqlite3.Connection, entries: Mapping[str, int | None]
+    ) -> None:
+        """Store entries; `images` is to follow once that is committed."""
+        connection.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?)", entries.items())
 
     def add_clusters(self, connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
         """Note that clusters were made, renamed, retired or revived."""

@@ -11,6 +11,8 @@ from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.outage import Outage
+from worker.pause import Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
 from worker.reclustering import Reclustering
@@ -39,6 +41,8 @@ class Parts:
     answering: Answering
     board: StatusBoard
     positions: Positions
+    pause: Pause
+    outage: Outage
     lock: DirectoryLock
     metrics: Metrics
     clock: Clock

@@ -79,6 +79,12 @@ class Publisher:
             self._store.release(collection.lease)
             collection.lease = None
 
+    def suspend(self, collection: Collection) -> Lease | None:
+        """Publish nothing more of a collection that is being closed; its lease, which is kept."""
+        self._relayouts.pop(collection.name, None)  # the next lease sweeps it away
+        lease, collection.lease = collection.lease, None
+        return lease
+
     def give_back(self, lease: Lease) -> None:
         """Give up a lease that no collection holds."""
         self._store.release(lease)

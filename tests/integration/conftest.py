@@ -222,6 +222,8 @@ class Tools:
     near = staticmethod(streams.near)
     partition = staticmethod(consistency.partition)
     by_group = staticmethod(consistency.by_group)
+    Published = consistency.Published
+    check_published = staticmethod(consistency._check_published)
     REAL = process.REAL
     # Nothing is reclustered unless someone asks for it.
     NO_RUNS = MappingProxyType({"recluster_first_images": 10_000, "recluster_first_seconds": 600})
