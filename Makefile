@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.shoal-installed
+HELM_VERSION := v3.19.0
+HELM := .tools/helm-$(HELM_VERSION)
 SHOAL_DATA ?= ../shared/data
 export SHOAL_DATA
 
-.PHONY: help setup demo demo-stop test chaos check format bench weights docs clean
+.PHONY: help setup tools demo demo-stop test chaos check format bench weights docs image clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,13 +21,22 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+# Some minutes the first time, seconds with Go's cache. Without Go the chart's tests are skipped.
+tools: $(if $(shell command -v go),$(HELM)) ## Install helm into .tools, with which the chart is tested.
+
+$(HELM):
+	rm -f .tools/helm*
+	GOBIN=$(CURDIR)/.tools go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+	mv .tools/helm $@
+	ln -sf $(notdir $@) .tools/helm
+
 demo: setup ## Run everything on 1,797 scanned digits. KEEP=1 leaves it running.
 	$(BIN)/shoal demo $(if $(KEEP),--keep)
 
 demo-stop: setup ## End what `make demo KEEP=1` left running.
 	$(BIN)/shoal demo --stop
 
-test: setup ## Run all tests, against a real Kafka and a real Valkey.
+test: setup tools ## Run all tests, against a real Kafka and a real Valkey.
 	$(BIN)/pytest
 
 chaos: setup ## Kill and fail everything for long: 300 rounds of crashes, and the disk at every write.
@@ -46,8 +57,12 @@ bench: setup ## Run every benchmark; each ends with one line of JSON.
 weights: setup ## Train the shipped weights anew from $(SHOAL_DATA) (about half an hour).
 	$(BIN)/python -m models.training.shipped
 
-docs: setup ## Write the table of settings in the README and docs/metrics.md anew.
+docs: setup ## Write the tables of the README, docs/metrics.md and the chart anew.
 	$(BIN)/python -m worker.reference
+	$(BIN)/python helm/reference.py
+
+image: ## Build the image without Docker and run the demo in it (root, debootstrap, buildah, half an hour).
+	tests/image/build.sh
 
 clean: ## Remove what `make setup` made.
-	rm -rf $(VENV) *.egg-info build
+	rm -rf $(VENV) .tools *.egg-info build
