@@ -25,6 +25,7 @@ COMMANDS = {
     "belongs": "Say which cluster an image belongs to.",
     "corrections": "What was said so far.",
     "uncorrect": "Take back what was said.",
+    "truth": "Give a labelled sample that every run is scored against.",
     "cluster": "Cluster a file, without any server.",
     "evaluate": "Score clusterings of labelled files.",
     "train": "Train the model on labelled files.",

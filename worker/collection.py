@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import CollectionIndex, Erasure, Logged, NewImage, Outcome, reach_fault
+from worker import truth
 from worker.amend import hold
 from worker.assign import Plan, assign
 from worker.assignments import NONE, Assignments, Labels, Rows
@@ -172,9 +173,9 @@ class Collection:
         self.outbox.add_images(
             connection, ((write.id, self.visible(write.old_row)) for write in changed)
         )
-        self.corrections.forget(
-            connection, (write.id for write in changed if write.outcome is Outcome.ERASED)
-        )
+        erased = [write.id for write in changed if write.outcome is Outcome.ERASED]
+        self.corrections.forget(connection, erased)
+        truth.forget_images(connection, erased)
         outcomes = [write.outcome for write in changed]
         self.set_state(
             connection,

@@ -7,6 +7,7 @@
   transaction that logs an image (step 3), emptied after step 6.
 * `cluster_outbox`, `event_outbox`: clusters and lineage events still to be published.
 * `correction`: what people said of images, see `worker.corrections`.
+* `truth`: the labelled sample, see `worker.truth`.
 * `state`: single values, by name.
 """
 
@@ -36,5 +37,6 @@ CREATE TABLE IF NOT EXISTS correction (
   number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, image TEXT NOT NULL, other TEXT,
   cluster INTEGER, at REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS truth (image TEXT PRIMARY KEY, label INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """

@@ -7,6 +7,7 @@ from worker.assignments import NONE
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.encoder_shift import encoder_shift
 from worker.errors import RetryError
 from worker.metrics import Metrics
 from worker.publish import Publisher
@@ -17,6 +18,11 @@ from worker.takeover import Takeover
 log = structlog.get_logger()
 
 _SECONDS = 2.0
+
+# Collections whose encoder's shift is measured at a time, each in some milliseconds.
+_SHIFTS_AT_ONCE = 3
+
+_NEVER = (-1.0, 0)
 
 
 class StatusBoard:
@@ -41,6 +47,8 @@ class StatusBoard:
         self._clock = clock
         self._due = 0.0
         self._told: dict[str, dict[str, object]] = {}
+        # When the shift of a collection was last measured, and with how many rows.
+        self._shift_seen: dict[str, tuple[float, int]] = {}
 
     def show(self, *, at_once: bool = False) -> None:
         """Tell how all collections are, now and then, or `at_once`."""
@@ -91,9 +99,26 @@ class StatusBoard:
         metrics.clusters.set(sum(map(_clusters, collections)))
         metrics.provisional.set(sum(map(_provisional, collections)))
         metrics.unpublished.set(sum(len(c.outbox) for c in collections))
+        metrics.held_runs.set(sum(map(self._takeover.is_held, collections)))
+        metrics.rows_since_snapshot.set(
+            max((c.index.rows_since_snapshot for c in collections), default=0)
+        )
         metrics.lag.set(lag)
         metrics.lost.inc(max(0, lost - metrics.lost_seen))
         metrics.lost_seen = lost
+        self._measure_shifts(collections)
+
+    def _measure_shifts(self, collections: list[Collection]) -> None:
+        """The shift of the newest rows, in turn where there are newer ones than last time."""
+        news = [c for c in collections if self._shift_seen.get(c.name, _NEVER)[1] != c.index.rows]
+        news.sort(key=lambda c: self._shift_seen.get(c.name, _NEVER)[0])
+        for collection in news[:_SHIFTS_AT_ONCE]:
+            index = collection.index
+            self._shift_seen[collection.name] = self._clock.monotonic(), index.rows
+            shift = encoder_shift(index.neighbours, index.similarity, index.counts)
+            if shift is not None:
+                figures = {"encoder_shift": shift}
+                self._metrics.drift.show(collection.name, collection.images, figures)
 
 
 def _clusters(collection: Collection) -> int:
