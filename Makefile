@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.shoal-installed
 SHOAL_DATA ?= ../shared/data
 export SHOAL_DATA
+PROMETHEUS := .tools/prometheus/usr/bin/prometheus
 
-.PHONY: help setup demo demo-stop test check format bench weights docs clean
+.PHONY: help setup demo demo-stop test check format bench weights docs dashboards prometheus clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -46,5 +47,16 @@ weights: setup ## Train the shipped weights anew from $(SHOAL_DATA) (about half 
 docs: setup ## Write the table of settings in the README and docs/metrics.md anew.
 	$(BIN)/python -m worker.reference
 
+dashboards: setup prometheus ## Draw the dashboards as pictures, from a demo that Prometheus scraped.
+	$(BIN)/python docs/images/render_dashboards.py
+
+prometheus: ## Fetch Debian's Prometheus into .tools, if the machine has none; installs nothing.
+	@command -v prometheus promtool >/dev/null || $(MAKE) --no-print-directory $(PROMETHEUS)
+
+$(PROMETHEUS):
+	mkdir -p .tools/prometheus
+	cd .tools/prometheus && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }
+	cd .tools/prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+
 clean: ## Remove what `make setup` made.
-	rm -rf $(VENV) *.egg-info build
+	rm -rf $(VENV) *.egg-info build .tools/prometheus
