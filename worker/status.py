@@ -22,7 +22,7 @@ _SECONDS = 2.0
 # Collections whose encoder's shift is measured at a time, each in some milliseconds.
 _SHIFTS_AT_ONCE = 3
 
-_NEVER = (-1.0, 0)
+_NEVER = (-1.0, (0, False))
 
 
 class StatusBoard:
@@ -47,8 +47,8 @@ class StatusBoard:
         self._clock = clock
         self._due = 0.0
         self._told: dict[str, dict[str, object]] = {}
-        # When the shift of a collection was last measured, and with how many rows.
-        self._shift_seen: dict[str, tuple[float, int]] = {}
+        # When the shift of a collection was last measured, and what the newest row was.
+        self._shift_seen: dict[str, tuple[float, tuple[int, bool]]] = {}
 
     def show(self, *, at_once: bool = False) -> None:
         """Tell how all collections are, now and then, or `at_once`."""
@@ -110,15 +110,22 @@ class StatusBoard:
 
     def _measure_shifts(self, collections: list[Collection]) -> None:
         """The shift of the newest rows, in turn where there are newer ones than last time."""
-        news = [c for c in collections if self._shift_seen.get(c.name, _NEVER)[1] != c.index.rows]
-        news.sort(key=lambda c: self._shift_seen.get(c.name, _NEVER)[0])
+        seen = self._shift_seen
+        news = [c for c in collections if seen.get(c.name, _NEVER)[1] != _newest(c)]
+        news.sort(key=lambda c: seen.get(c.name, _NEVER)[0])
         for collection in news[:_SHIFTS_AT_ONCE]:
             index = collection.index
-            self._shift_seen[collection.name] = self._clock.monotonic(), index.rows
+            seen[collection.name] = self._clock.monotonic(), _newest(collection)
             shift = encoder_shift(index.neighbours, index.similarity, index.counts)
             if shift is not None:
                 figures = {"encoder_shift": shift}
                 self._metrics.drift.show(collection.name, collection.images, figures)
+
+
+def _newest(collection: Collection) -> tuple[int, bool]:
+    """The number of rows, and whether the newest one has neighbours yet."""
+    index = collection.index
+    return index.rows, bool((index.neighbours[-1:, 0] >= 0).any())
 
 
 def _clusters(collection: Collection) -> int:
