@@ -121,10 +121,11 @@ DRIFT = (
     Figure(
         "encoder_shift",
         "shoal_drift_encoder_shift_ratio",
-        "How far the newest quarter of the rows, 10,000 at most, lies from where new images of the"
-        " same kind would lie: the Kolmogorov-Smirnov distance of two distributions of"
-        " similarity, that of new rows to the nearest old one, and that among the old.",
-        "0 to 1; up to 0.08 by chance",
+        "How much further than usual the newest quarter of the rows, 10,000 at most, is from lying"
+        " among the old: the Kolmogorov-Smirnov distance of two distributions of similarity, that"
+        " of the new rows to the nearest old one and that among the old, less the same of earlier"
+        " rows.",
+        "0 to 1; up to 0.05 by chance",
         "High: the encoder changed, or images of a new kind come.",
     ),
     Figure(

@@ -58,11 +58,12 @@ def draw(title: str, panels: Sequence[Panel], watched: Watched, picture: Path) -
         card = figure.add_axes((left, bottom, across, up), facecolor="white", xticks=(), yticks=())
         for side in card.spines.values():
             side.set(color="#d8d9da")
-        card.set_title(panel.title, fontsize=8, weight="bold", loc="left", pad=-9, x=0.02)
+        lines = panel.place[3]
+        card.text(0.02, 1 - 0.25 / lines, panel.title, fontsize=8, weight="bold", va="top")
         if panel.kind == "stat":
             _stat(card, panel, watched)
         else:
-            inside = (left + 0.16 * across, bottom + 0.24 * up, 0.8 * across, 0.6 * up)
+            inside = (left + 0.13 * across, bottom + 0.13 * up, 0.84 * across, 0.7 * up)
             axes = figure.add_axes(inside)
             (_bars if panel.kind == "bargauge" else _lines)(axes, panel, watched)
     figure.savefig(picture, dpi=100)
@@ -119,8 +120,9 @@ def _style(axes: Any, panel: Panel) -> None:
     axes.grid(color="#eeeeee", linewidth=0.6)
     for side in axes.spines.values():
         side.set_visible(False)
-    if axes.lines:
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if axes.get_ylim()[0] > -1e-9 else None)
+    values = [value for line in axes.lines for value in line.get_ydata() if math.isfinite(value)]
+    if values and min(values) >= 0:
+        axes.set_ylim(0, 1.08 * max(values) or 1)
 
 
 def _value(value: float, unit: str) -> str:

@@ -42,12 +42,21 @@ def rotation(vectors, random):
     return vectors
 
 
-@pytest.mark.parametrize(("shift", "fires"), [(ordinary, False), (noise, True), (rotation, True)])
-def test_replay(valkey, promtool, tools, chart, worker_process, tmp_path, shift, fires):
+@pytest.mark.parametrize(
+    ("shift", "shuffled", "fires"),
+    [
+        (ordinary, True, False),
+        (ordinary, False, False),  # one writer after the other
+        (noise, True, True),
+        (rotation, True, True),
+    ],
+)
+def test_replay(valkey, promtool, tools, chart, worker_process, tmp_path, shift, shuffled, fires):
     """The last third of the images comes from another encoder, or from the same."""
     del promtool
     random = np.random.default_rng(3)
-    vectors = unit(random.permutation(load_digits().data))
+    digits = load_digits().data
+    vectors = unit(random.permutation(digits) if shuffled else digits)
     vectors[FIRST_SHIFTED:] = unit(shift(vectors[FIRST_SHIFTED:], random))
     ids = np.array([f"digit-{number}" for number in range(len(vectors))])
     np.savez(tmp_path / "digits.npz", features=vectors, ids=ids)
