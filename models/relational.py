@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, near_size, surest
 from models.clustering import Clustering
-from models.conditions import UNKNOWN_SIZE, conditions
+from models.conditions import UNKNOWN_SIZE, conditions, usual_size
 from models.context import CollectionContext, context_of
 from models.contraction import pair_score, super_nodes
 from models.decode import predicted_density
@@ -150,15 +150,15 @@ class RelationalModel:
 
 
 def _choose(hierarchy: Hierarchy, view: View, context: CollectionContext) -> Choice:
-    """The cut of the largest expected F, near the size that is told; if none is told and little
-    expected, of the size that average linkage finds.
+    """The cut of the largest expected F, near the size that is told; if none is told, not too large
+    for the doubt in it, and where little is expected, of the size that average linkage finds.
     """
     if not len(hierarchy.tree.left):
         return NO_CHOICE
     family, told = prospects(hierarchy.tree, hierarchy.counts), float(context.conditions[0])
     if told != UNKNOWN_SIZE:
         return near_size(family, float(np.exp(told)))
-    choice = surest(family)
+    choice = surest(family, usual_size(context.conditions))
     if choice.f >= LOST_BELOW:
         return choice
     size = linked_size(view, context.mean, hierarchy.counts, LINKAGE_SEED)

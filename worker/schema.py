@@ -8,6 +8,7 @@
 * `cluster_outbox`, `event_outbox`: clusters and lineage events still to be published.
 * `correction`: what people said of images, see `worker.corrections`.
 * `truth`: the labelled sample, see `worker.truth`.
+* `erasure`: erased and replaced images of which traces may be left, see `worker.erasures`.
 * `state`: single values, by name.
 """
 
@@ -38,5 +39,8 @@ CREATE TABLE IF NOT EXISTS correction (
   cluster INTEGER, at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS truth (image TEXT PRIMARY KEY, label INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS erasure (
+  number INTEGER PRIMARY KEY, image TEXT, at REAL NOT NULL, copies INTEGER NOT NULL DEFAULT 1
+);
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
