@@ -7,8 +7,9 @@ HELM_VERSION := v3.19.0
 HELM := .tools/helm-$(HELM_VERSION)
 SHOAL_DATA ?= ../shared/data
 export SHOAL_DATA
+PROMETHEUS := .tools/prometheus/usr/bin/prometheus
 
-.PHONY: help setup tools demo demo-stop test chaos check format bench weights docs image clean
+.PHONY: help setup tools demo demo-stop test chaos check format bench weights docs image dashboards prometheus clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -63,6 +64,17 @@ docs: setup ## Write the tables of the README, docs/metrics.md and the chart ane
 
 image: ## Build the image without Docker and run the demo in it (root, debootstrap, buildah, half an hour).
 	tests/image/build.sh
+
+dashboards: setup prometheus ## Draw the dashboards as pictures, from a demo that Prometheus scraped.
+	$(BIN)/python docs/images/render_dashboards.py
+
+prometheus: ## Fetch Debian's Prometheus into .tools, if the machine has none; installs nothing.
+	@command -v prometheus promtool >/dev/null || $(MAKE) --no-print-directory $(PROMETHEUS)
+
+$(PROMETHEUS):
+	mkdir -p .tools/prometheus
+	cd .tools/prometheus && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }
+	cd .tools/prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
 
 clean: ## Remove what `make setup` made.
 	rm -rf $(VENV) .tools *.egg-info build

@@ -12,9 +12,11 @@ from worker.collections import Collections
 from worker.erasing import erase
 from worker.metrics import Metrics
 from worker.requests import Mailbox, Request, Saying
+from worker.run_metrics import observe_truth
 from worker.run_queue import RunQueue
 from worker.saying import SayingError, say
 from worker.takeover import Takeover
+from worker.truth import score
 
 log = structlog.get_logger()
 
@@ -61,7 +63,10 @@ class Answering:
             answer = say(collection, saying, words, self._clock.time())
         except SayingError as error:
             return f"failed: {error}"
-        if saying != "corrections":
+        if saying == "truth":
+            scores = score(collection, collection.assignments.labels)
+            observe_truth(self._metrics, collection.name, collection.images, scores)
+        elif saying != "corrections":
             self._metrics.corrections.labels(saying).inc()
             log.info("said", collection=collection.name, saying=saying, answer=answer)
         return answer

@@ -27,6 +27,7 @@ COMMANDS = {
     "belongs": "Say which cluster an image belongs to.",
     "corrections": "What was said so far.",
     "uncorrect": "Take back what was said.",
+    "truth": "Give a labelled sample that every run is scored against.",
     "erase": "Erase images for good.",
     "verify-erased": "Search for what is left of an image that was erased.",
     "cluster": "Cluster a file, without any server.",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import CollectionIndex, Erasure, ImageWrite, Logged, NewImage, Outcome, reach_fault
+from worker import truth
 from worker.amend import hold
 from worker.assign import Plan, assign
 from worker.assignments import NONE, Assignments, Labels, Rows
@@ -216,6 +217,7 @@ class Collection:
         self.outbox.write_images(connection, noted.images)
         self.outbox.write_clusters(connection, noted.clusters)
         self.corrections.delete(connection, noted.corrections)
+        truth.forget_images(connection, erased)
         self.erasures.write(connection, noted.erasures)
         write_state(connection, self.state, noted.state)
         return noted

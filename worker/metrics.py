@@ -1,20 +1,19 @@
 """Every metric, declared once with its meaning. Names follow Prometheus: base units, `_total`.
 
-No label carries an image, cluster or collection: gauges are over all open collections unless
-they say otherwise. `Metrics` owns its registry, so that tests make as many as they like.
+No label carries an image or a cluster, and a collection only in the figures of `DRIFT` and in the
+cluster sizes, in a bounded number of series (`worker.by_collection`). Gauges are over all open
+collections unless they say otherwise. `Metrics` owns its registry, so that tests make as many as
+they like.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-import numpy as np
-from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
+from worker.by_collection import Figure, Figures, Sizes, Together
 from worker.errors import Reason
 
 STEPS = ("poll", "decode", "log", "index", "assign", "publish", "commit")
@@ -29,32 +28,146 @@ _LONG_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 21_
 _SIZES = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 10_000, 100_000)
 
 
-class ClusterSizes(Collector):
-    """A histogram of the last run's cluster sizes, replaced as a whole by each run."""
-
-    def __init__(self) -> None:
-        self._sizes = np.empty(0, np.int64)
-
-    def show(self, sizes: NDArray[np.int64]) -> None:
-        """Take the sizes of all clusters, int64 [clusters]."""
-        self._sizes = sizes
-
-    def collect(self) -> Iterator[Metric]:
-        """The one metric."""
-        sizes = self._sizes
-        buckets = [(str(float(limit)), float((sizes <= limit).sum())) for limit in _SIZES]
-        yield HistogramMetricFamily(
-            "shoal_cluster_images",
-            "Images of each cluster of the last run.",
-            buckets=[*buckets, ("+Inf", float(len(sizes)))],
-            sum_value=float(sizes.sum()),
-        )
+# What tells whether the groups are good. Keys are fields of `Drift`, or what is put beside them.
+DRIFT = (
+    Figure(
+        "images",
+        "shoal_drift_images",
+        "Images that the last run clustered.",
+        "0 or more",
+        "Far fewer than were sent: records are refused, or erased.",
+        Together.SUM,
+    ),
+    Figure(
+        "clusters",
+        "shoal_drift_clusters",
+        "Clusters that the last run made of them.",
+        "0 or more",
+        "Many more or fewer than before while the images are the same: groups fall apart or melt.",
+        Together.SUM,
+    ),
+    Figure(
+        "changed_share",
+        "shoal_drift_changed_ratio",
+        "Share of the images placed by the full run before that the last run moved to another"
+        " cluster.",
+        "0 to 1",
+        "High: users see groups change that were settled.",
+    ),
+    Figure(
+        "merge_mass",
+        "shoal_drift_merged_ratio",
+        "Share of those images that the last run brought to the larger part of a cluster.",
+        "0 to 1",
+        "High: clusters melt together; different things may share one now.",
+    ),
+    Figure(
+        "split_mass",
+        "shoal_drift_split_ratio",
+        "Share of those images that the last run took from the larger part of their cluster.",
+        "0 to 1",
+        "High: clusters fall apart; one thing may be in several now.",
+    ),
+    Figure(
+        "rand_index",
+        "shoal_drift_adjusted_rand_index",
+        "Adjusted Rand index of the last run against the clusters before, over those images.",
+        "-0.5 to 1; 1: the same groups, 0: no more alike than by chance",
+        "Low: the run groups the same images in another way, which large clusters weigh most in.",
+    ),
+    Figure(
+        "nmi",
+        "shoal_drift_nmi_ratio",
+        "Normalised mutual information of the last run and the clusters before.",
+        "0 to 1; 1: the same groups",
+        "Low: as the Rand index, but small clusters weigh as much as large ones.",
+    ),
+    Figure(
+        "overturned_share",
+        "shoal_drift_overturned_ratio",
+        "Share of the provisional assignments that the last run changed.",
+        "0 to 1",
+        "High: what a user sees at once is often not what stays; runs are too rare, or images new.",
+    ),
+    Figure(
+        "singleton_share",
+        "shoal_drift_singleton_ratio",
+        "Share of images that are alone in their cluster.",
+        "0 to 1",
+        "Rising: images that belong together are not found to; the encoder or the data changed.",
+    ),
+    Figure(
+        "largest_share",
+        "shoal_drift_largest_cluster_ratio",
+        "Share of images in the largest cluster.",
+        "0 to 1",
+        "High: a cluster has swallowed different things.",
+        Together.WORST,
+    ),
+    Figure(
+        "mean_confidence",
+        "shoal_drift_mean_confidence_ratio",
+        "Mean confidence of the assignments of the last run.",
+        "0 to 1",
+        "Falling: the model finds the images hard to tell apart.",
+    ),
+    Figure(
+        "expected_f",
+        "shoal_expected_f_ratio",
+        "The last run's own estimate of its pairwise F.",
+        "0 to 1",
+        "Low: the model is unsure of this collection as a whole.",
+    ),
+    Figure(
+        "encoder_shift",
+        "shoal_drift_encoder_shift_ratio",
+        "How much further than usual the newest quarter of the rows, 10,000 at most, is from lying"
+        " among the old: the Kolmogorov-Smirnov distance of two distributions of similarity, that"
+        " of the new rows to the nearest old one and that among the old, less the same of earlier"
+        " rows.",
+        "0 to 1; up to 0.05 by chance",
+        "High: the encoder changed, or images of a new kind come.",
+    ),
+    Figure(
+        "contradicted",
+        "shoal_contradicted_corrections",
+        "Corrections that the last run left out because newer ones contradict them.",
+        "0 or more",
+        "Above 0: people disagree, and the older word has no effect.",
+        Together.SUM,
+    ),
+    Figure(
+        "truth_images",
+        "shoal_truth_images",
+        "Images of the labelled sample (`shoal truth`) that the last run clustered.",
+        "0 or more",
+        "Far fewer than the sample has: its ids are not those of the collection.",
+        Together.SUM,
+    ),
+    Figure(
+        "truth_pairwise_f",
+        "shoal_truth_pairwise_f_ratio",
+        "Pairwise F of the last run against the labelled sample.",
+        "0 to 1; 1: groups and labels are the same",
+        "Falling: pairs of images are wrongly together or apart, of large groups above all.",
+    ),
+    Figure(
+        "truth_bcubed_f",
+        "shoal_truth_bcubed_f_ratio",
+        "BCubed F of the last run against the labelled sample.",
+        "0 to 1; 1: groups and labels are the same",
+        "Falling: the group of a typical image has others in it, or lacks some.",
+    ),
+)
 
 
 class Metrics:
-    """The worker's metrics on a registry of their own. Safe to read from another thread."""
+    """The worker's metrics on a registry of their own. Safe to read from another thread.
 
-    def __init__(self) -> None:
+    `named`: the collections whose figures have series of their own.
+    """
+
+    def __init__(self, named: Collection[str] = ()) -> None:
         self.registry = CollectorRegistry()
         self.lost_seen = 0
         ProcessCollector(registry=self.registry)
@@ -64,7 +177,7 @@ class Metrics:
         self._corrections()
         self._erasures()
         self._publish()
-        self._drift()
+        self._drift(named)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -148,6 +261,10 @@ class Metrics:
         self.last_snapshot = self._gauge(
             "shoal_last_snapshot_timestamp_seconds", "When a snapshot was last completed."
         )
+        self.rows_since_snapshot = self._gauge(
+            "shoal_rows_since_snapshot",
+            "Rows that a start would insert again, of the collection with the most.",
+        )
         self.ready = self._gauge("shoal_ready", "1 once replayed and serving.")
         self.disk_errors = self._counter(
             "shoal_disk_errors_total", "Writes that the disk did not take; they are repeated."
@@ -173,9 +290,8 @@ class Metrics:
         self.last_recluster = self._gauge(
             "shoal_last_recluster_timestamp_seconds", "When a run was last published."
         )
-        self.expected_f = self._gauge(
-            "shoal_expected_f_ratio",
-            "The last run's own estimate of its pairwise F, 0 to 1. Low: the model is unsure.",
+        self.held_runs = self._gauge(
+            "shoal_held_runs", "Open collections whose last run waits for a person."
         )
 
     def _corrections(self) -> None:
@@ -184,10 +300,6 @@ class Metrics:
         )
         for kind in CORRECTION_KINDS:
             self.corrections.labels(kind)
-        self.contradicted = self._gauge(
-            "shoal_contradicted_corrections",
-            "Corrections that the last run left out because newer ones contradict them.",
-        )
 
     def _erasures(self) -> None:
         self.erasures_waiting = self._gauge(
@@ -227,36 +339,10 @@ class Metrics:
             "shoal_last_publish_timestamp_seconds", "When Redis last took a write."
         )
 
-    def _drift(self) -> None:
-        self.changed_ratio = self._gauge(
-            "shoal_drift_changed_ratio", "Share of images that changed cluster in the last run."
+    def _drift(self, named: Collection[str]) -> None:
+        self.drift = Figures(DRIFT, named)
+        self.registry.register(self.drift)
+        self.cluster_sizes = Sizes(
+            "shoal_cluster_images", "Images of each cluster of the last run.", _SIZES, named
         )
-        self.merged_ratio = self._gauge(
-            "shoal_drift_merged_ratio", "Share of images that the last run moved by merging."
-        )
-        self.split_ratio = self._gauge(
-            "shoal_drift_split_ratio", "Share of images that the last run moved by splitting."
-        )
-        self.rand_index = self._gauge(
-            "shoal_drift_adjusted_rand_index",
-            "Adjusted Rand index of the last run against the clusters before; 1: nothing moved.",
-        )
-        self.nmi = self._gauge(
-            "shoal_drift_nmi_ratio",
-            "Normalised mutual information of the last run and the clusters before.",
-        )
-        self.singleton_ratio = self._gauge(
-            "shoal_drift_singleton_ratio", "Share of images that are alone in their cluster."
-        )
-        self.largest_ratio = self._gauge(
-            "shoal_drift_largest_cluster_ratio", "Share of images in the largest cluster."
-        )
-        self.mean_confidence = self._gauge(
-            "shoal_drift_mean_confidence_ratio", "Mean confidence of the assignments."
-        )
-        self.overturned_ratio = self._gauge(
-            "shoal_drift_overturned_ratio",
-            "Share of provisional assignments that the last run changed.",
-        )
-        self.cluster_sizes = ClusterSizes()
         self.registry.register(self.cluster_sizes)

@@ -27,6 +27,7 @@ from worker.run_metrics import observe
 from worker.run_queue import RunQueue, present
 from worker.settings import Settings
 from worker.takeover import Takeover
+from worker.truth import score
 from worker.viewing import view_of
 
 log = structlog.get_logger()
@@ -156,7 +157,17 @@ class Reclustering:
             self._fail(name, str(error))
             return
         self._queue.end(name)
-        observe(self._metrics, result)
+        scores = score(collection, result.cluster)
+        observe(self._metrics, name, result, scores)
+        if scores is not None:
+            log.info(
+                "run scored",
+                collection=name,
+                run=result.generation,
+                images=scores.images,
+                pairwise_f=round(scores.pairwise_f, 4),
+                bcubed_f=round(scores.bcubed_f, 4),
+            )
         if result.corrections or result.contradicted:
             log.info(
                 "corrections applied",

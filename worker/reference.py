@@ -13,7 +13,8 @@ from typing import Any
 from prometheus_client import Metric
 from pydantic import SecretStr
 
-from worker.metrics import Metrics
+from worker.by_collection import LABEL
+from worker.metrics import DRIFT, Metrics
 from worker.settings import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ _LIMITS = {
     "minLength": "at least {} character",
     "pattern": "`{}`",
 }
-_KINDS = {"integer": "integer", "number": "number", "string": "text", "array": "paths, by commas"}
+_KINDS = {"integer": "integer", "number": "number", "string": "text", "array": "{}, by commas"}
 
 
 def settings_table() -> str:
@@ -55,9 +56,17 @@ def metrics_table() -> str:
     return _table(("metric", "type", "labels", "meaning"), rows)
 
 
-TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
-    "README.md": ("settings", settings_table),
-    "docs/metrics.md": ("metrics", metrics_table),
+def drift_table() -> str:
+    """Every figure of a collection in Markdown: what it is, its range, and what is bad."""
+    rows = [(f"`{f.name}`", f.meaning, f.range, f.bad, f.together) for f in DRIFT]
+    heads = ("metric", "definition", "range", "what a bad value means", "all others together")
+    return _table(heads, rows)
+
+
+# The markers of each file with what is between them.
+TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "README.md": {"settings": settings_table},
+    "docs/metrics.md": {"drift": drift_table, "metrics": metrics_table},
 }
 
 
@@ -76,10 +85,12 @@ def with_table(text: str, marker: str, table: str) -> str:
 def stale() -> dict[Path, str]:
     """The files that are not up to date, with what they should hold."""
     wanted = {}
-    for name, (marker, table) in TABLES.items():
+    for name, tables in TABLES.items():
         path = ROOT / name
-        text = path.read_text(encoding="utf-8")
-        if (new := with_table(text, marker, table())) != text:
+        new = text = path.read_text(encoding="utf-8")
+        for marker, table in tables.items():
+            new = with_table(new, marker, table())
+        if new != text:
             wanted[path] = new
     return wanted
 
@@ -118,6 +129,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "boolean":
         return "`true`, `false`"
     kind = "path" if schema.get("format") == "path" else _KINDS[schema["type"]]
+    kind = kind.format("paths" if schema.get("items", {}).get("format") == "path" else "names")
     limits = [
         text.format(f"{schema[name]:g}" if isinstance(schema[name], float) else schema[name])
         for name, text in _LIMITS.items()
@@ -133,6 +145,8 @@ def _exported(family: Metric) -> str:
 def _labels(family: Metric) -> str:
     if family.type == "info":
         return "version"
+    if not family.samples:  # a figure that no collection has yet
+        return LABEL
     values: dict[str, dict[str, None]] = {}
     for sample in family.samples:
         for label, value in sample.labels.items():

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 from worker.message import COLLECTION_PATTERN
 
-Saying = Literal["name", "same", "apart", "belongs", "uncorrect", "corrections"]
+Saying = Literal["name", "same", "apart", "belongs", "uncorrect", "corrections", "truth"]
 Verb = Literal["recluster", "publish", "discard", "erase", Saying]
 
 _FOLDER = "requests"

@@ -1,27 +1,35 @@
 """What the metrics say of a run that ended."""
 
+from dataclasses import asdict
+
 import numpy as np
 
+from models.metrics import Scores
 from worker.metrics import Metrics
 from worker.recluster.result import RunResult
 
+# The figures of a labelled sample, by key.
+_TRUTH = ("truth_images", "truth_pairwise_f", "truth_bcubed_f")
 
-def observe(metrics: Metrics, result: RunResult) -> None:
-    """Show the times of a run and its drift."""
-    drift = result.drift
+
+def observe(metrics: Metrics, collection: str, result: RunResult, scores: Scores | None) -> None:
+    """Show the times of a run, its drift, and how it scored against the sample if there is one."""
     for stage, seconds in result.seconds.items():
         metrics.recluster_seconds.labels(stage).observe(seconds)
+    drift = asdict(result.drift)
+    figures = drift | {"contradicted": len(result.contradicted)}
     if result.expected_f is not None:
-        metrics.expected_f.set(result.expected_f)
-    metrics.contradicted.set(len(result.contradicted))
-    metrics.changed_ratio.set(drift.changed_share)
-    metrics.merged_ratio.set(drift.merge_mass)
-    metrics.split_ratio.set(drift.split_mass)
-    metrics.rand_index.set(drift.rand_index)
-    metrics.nmi.set(drift.nmi)
-    metrics.singleton_ratio.set(drift.singleton_share)
-    metrics.largest_ratio.set(drift.largest_share)
-    metrics.mean_confidence.set(drift.mean_confidence)
-    metrics.overturned_ratio.set(drift.overturned_share)
+        figures["expected_f"] = result.expected_f
+    metrics.drift.show(collection, result.drift.images, figures)
+    observe_truth(metrics, collection, result.drift.images, scores)
     _, sizes = np.unique(result.cluster[result.cluster != -1], return_counts=True)
-    metrics.cluster_sizes.show(sizes)
+    metrics.cluster_sizes.show(collection, sizes)
+
+
+def observe_truth(metrics: Metrics, collection: str, images: int, scores: Scores | None) -> None:
+    """Show how a collection of so many images does against its sample; None: it has none."""
+    if scores is None:
+        metrics.drift.forget(collection, _TRUTH)
+        return
+    figures = (scores.images, scores.pairwise_f, scores.bcubed_f)
+    metrics.drift.show(collection, images, dict(zip(_TRUTH, figures, strict=True)))

@@ -17,10 +17,11 @@ from worker.corrections import Correction, CorrectionKind
 from worker.errors import ShoalError
 from worker.requests import Saying
 from worker.store.base import Event, EventKind
+from worker.truth import learn
 
 MAX_NAME_CHARACTERS = 200
 
-# With how many words each goes.
+# With how many words each goes; a labelled sample has two for each of its images.
 SAYINGS: Mapping[Saying, int] = {
     "name": 2,
     "same": 2,
@@ -41,6 +42,8 @@ def say(collection: Collection, saying: Saying, words: Sequence[str], now: float
     It is durable when this returns, and readers see it with the next update. No run may be in the
     middle of its adoption. Blocks for as long as rows are changed. Raises `SayingError`.
     """
+    if saying == "truth":
+        return _truth(collection, words)
     if len(words) != SAYINGS[saying]:
         raise SayingError(f"{saying} takes {SAYINGS[saying]} words, not {len(words)}")
     if saying == "corrections":
@@ -76,6 +79,16 @@ def listed(collection: Collection) -> list[dict[str, object]]:
         }
         for record in collection.corrections
     ]
+
+
+def _truth(collection: Collection, words: Sequence[str]) -> str:
+    scores = learn(collection, words)
+    if scores is None:
+        return "no labelled sample any more"
+    return (
+        f"{len(words) // 2:,} labelled images, {scores.images:,} of them here; now pairwise F"
+        f" {scores.pairwise_f:.3f}, BCubed F {scores.bcubed_f:.3f}"
+    )
 
 
 def _name(collection: Collection, word: str, name: str) -> str:

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from worker.errors import SettingsError
+from worker.message import COLLECTION_PATTERN
 
 ENV_PREFIX = "SHOAL_"
 
@@ -41,6 +42,9 @@ def _not_empty(value: object) -> object:
 
 
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
+Names = Annotated[
+    tuple[Annotated[str, Field(pattern=COLLECTION_PATTERN)], ...], NoDecode, BeforeValidator(_split)
+]
 Folder = Annotated[Path, BeforeValidator(_not_empty)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -107,7 +111,7 @@ class Settings(BaseSettings):
     data_dir: Folder = Field(Path("data"), description="Folder of logs, indexes and snapshots.")
     collection: str = Field(
         "main",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}$",
+        pattern=COLLECTION_PATTERN,
         description="Collection of records that name none.",
     )
     open_collections: Positive = Field(
@@ -192,6 +196,12 @@ class Settings(BaseSettings):
 
     http_host: str = Field("127.0.0.1", description="Address of metrics and health.")
     http_port: Port = Field(9108, description="Port of metrics and health; 0: any free one.")
+    metrics_collections: Names = Field(
+        (),
+        max_length=100,
+        description="Collections with drift figures of their own beside that of `collection`, by"
+        " commas; all others are put together.",
+    )
     log_format: Literal["json", "console"] = Field("console", description="Form of log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line printed."

@@ -38,7 +38,8 @@ def test_default_and_limits(name, line):
         "| `shoal_records_total` | counter |  | Records polled",
         "| `shoal_build_info` | info | version |",
         "| `shoal_step_seconds` | histogram | step: poll, decode, log,",
-        "| `shoal_cluster_images` | histogram |  | Images of each cluster",
+        "| `shoal_drift_nmi_ratio` | gauge | collection | Normalised",
+        "| `shoal_cluster_images` | histogram | collection | Images of each cluster",
     ],
 )
 def test_metrics(start):

@@ -33,7 +33,7 @@ def worker(
     for name in unknown_variables(os.environ):
         log.warning("no setting has this name", variable=name)
     check_open_collections(settings.open_collections, raise_file_limit())
-    metrics = Metrics()
+    metrics = Metrics({settings.collection, *settings.metrics_collections})
     metrics.build.info({"version": __version__})
     store = make_store(settings)
     source, dead_letters = make_source(settings), make_dead_letters(settings)

@@ -1,0 +1,53 @@
+"""A real Prometheus over live workers; the stages and workers are those of tests/integration."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker.embedded.prometheus import find
+from worker.errors import DependencyError
+
+ROOT = Path(__file__).parents[2]
+
+
+def _integration():
+    """The fixtures of tests/integration; tests are no package."""
+    path = ROOT / "tests" / "integration" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("integration_conftest", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_shared = _integration()
+valkey, make_stage, module_stage = _shared.valkey, _shared.make_stage, _shared.module_stage
+stage, tools = _shared.stage, _shared.tools
+pytest_runtest_makereport = _shared.pytest_runtest_makereport
+
+
+@pytest.fixture(scope="session")
+def promtool():
+    """The path of promtool. Without Prometheus: skip, but fail under CI."""
+    try:
+        find("prometheus")
+        return str(find("promtool"))
+    except DependencyError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have a real Prometheus: {error}")
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def chart():
+    """The folder of the chart, where rules and dashboards are."""
+    return ROOT / "helm" / "shoal"
+
+
+@pytest.fixture
+def worker_process():
+    """Starts `shoal worker` with settings of the test's own; see tests/integration."""
+    return _shared.process.WorkerProcess
