@@ -16,6 +16,7 @@ from index.catalog import Catalog
 from index.errors import CorruptError
 from index.faults import reach
 from index.growing import GrowingArray
+from index.leftovers import Leftovers
 from index.live import LiveIndex
 from index.opening import VECTORS, open_catalog
 from index.plan import LogPlan, plan_log
@@ -148,6 +149,11 @@ class CollectionIndex:
     def counts(self) -> NDArray[np.int32]:
         """int32 [rows]: images that share the row; 0 when it is dead."""
         return self._counts.view
+
+    @property
+    def leftovers(self) -> Leftovers:
+        """What dead rows leave behind."""
+        return Leftovers(self, self._live, self._log, self._catalog, self._snapshots)
 
     @property
     def rows_since_snapshot(self) -> int:

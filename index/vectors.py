@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index import blocks, files
+from index import blocks, files, holes
 from index.checksums import checksum
 from index.disk import waiting_for
 from index.errors import CorruptError, DimensionError, VectorError
@@ -111,6 +111,14 @@ class VectorLog:
         with self._failing():
             for row in rows.tolist():
                 os.pwrite(self._file.fileno(), zeros, row * self._row_bytes)
+
+    def give_back(self, dead: NDArray[np.bool_]) -> None:
+        """Give the space of `dead` rows, bool [rows], back to the file system, where whole blocks
+        lie in them; they read as zeros before and after.
+        """
+        descriptor = self._file.fileno()
+        block_bytes = os.fstat(descriptor).st_blksize
+        holes.punch(descriptor, holes.whole_blocks(dead, self._row_bytes, block_bytes))
 
     def sync(self) -> None:
         """Block until everything written is on the disk."""

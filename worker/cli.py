@@ -27,6 +27,8 @@ COMMANDS = {
     "belongs": "Say which cluster an image belongs to.",
     "corrections": "What was said so far.",
     "uncorrect": "Take back what was said.",
+    "erase": "Erase images for good.",
+    "verify-erased": "Search for what is left of an image that was erased.",
     "cluster": "Cluster a file, without any server.",
     "evaluate": "Score clusterings of labelled files.",
     "train": "Train the model on labelled files.",
@@ -55,9 +57,10 @@ class _Commands(TyperGroup):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"worker.commands.{cmd_name}")
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"worker.commands.{name}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(cmd_name)(getattr(module, cmd_name))
+        app.command(cmd_name)(getattr(module, name))
         return typer.main.get_command(app)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index import CollectionIndex, Erasure, Logged, NewImage, Outcome, reach_fault
+from index import CollectionIndex, Erasure, ImageWrite, Logged, NewImage, Outcome, reach_fault
 from worker.amend import hold
 from worker.assign import Plan, assign
 from worker.assignments import NONE, Assignments, Labels, Rows
@@ -18,6 +18,7 @@ from worker.clock import Clock
 from worker.cluster_table import ClusterTable
 from worker.corrections import Correction, Corrections
 from worker.edges import Edges
+from worker.erasures import Entry, Erasures, erasures_of
 from worker.outbox import Outbox
 from worker.records import Record, Upsert
 from worker.schema import SCHEMA
@@ -47,7 +48,9 @@ class _Noted:
     """What step 3 does beside the images: to the outbox, the corrections and the state."""
 
     images: Mapping[str, int | None]
+    clusters: Sequence[int]
     corrections: Sequence[Correction]
+    erasures: Sequence[Entry]
     state: State
 
 
@@ -80,6 +83,7 @@ class Collection:
             self.assignments = Assignments(connection, index.rows)
             self.outbox = Outbox(connection)
             self.corrections = Corrections(connection)
+            self.erasures = Erasures(connection)
 
     def recover(self) -> None:
         """Assign what was logged but not assigned when the process ended (steps 4 and 5)."""
@@ -189,12 +193,20 @@ class Collection:
         return self.index.images
 
     def _note(self, connection: sqlite3.Connection, logged: Logged) -> _Noted:
-        """Within step 3's transaction: who must be published. Memory follows by `_take`."""
+        """Within step 3's transaction: who must be published, and of whom nothing may be left.
+
+        Memory follows by `_take`.
+        """
         changed = [write for write in logged.writes if write.outcome in _CHANGED]
+        erased = [write.id for write in changed if write.outcome is Outcome.ERASED]
+        dead = set(logged.dead_rows.tolist())
+        replaced = sum(w.outcome is Outcome.REPLACED and w.old_row in dead for w in changed)
         outcomes = [write.outcome for write in changed]
         noted = _Noted(
             self.outbox.fresh((write.id, self.visible(write.old_row)) for write in changed),
-            self.corrections.of({w.id for w in changed if w.outcome is Outcome.ERASED}),
+            self.clusters.shown_by(_left(changed)),
+            self.corrections.of(set(erased)),
+            erasures_of(erased, replaced, self._clock.time()),
             replace(
                 self.state,
                 added=self.state.added + outcomes.count(Outcome.ADDED),
@@ -202,14 +214,18 @@ class Collection:
             ),
         )
         self.outbox.write_images(connection, noted.images)
+        self.outbox.write_clusters(connection, noted.clusters)
         self.corrections.delete(connection, noted.corrections)
+        self.erasures.write(connection, noted.erasures)
         write_state(connection, self.state, noted.state)
         return noted
 
     def _take(self, noted: _Noted) -> None:
         """Follow in memory what step 3 committed."""
         self.outbox.images |= noted.images
+        self.outbox.clusters.update(noted.clusters)
         self.corrections.drop(noted.corrections)
+        self.erasures.take(noted.erasures)
         self.state = noted.state
 
     def reassign(self, rows: Rows) -> dict[int, int]:
@@ -268,6 +284,11 @@ class Collection:
             np.full(len(rows), self.state.adopting or self.state.generation, np.int32),
         )
         self.assignments.write(connection, rows)
+
+
+def _left(writes: Sequence[ImageWrite]) -> set[int]:
+    """The rows that an image left."""
+    return {write.old_row for write in writes if write.old_row is not None}
 
 
 def _founders(rows: Rows, plan: Plan) -> list[int]:

@@ -41,21 +41,23 @@ Closing = Callable[[Collection], object]
 
 
 class Collections:
-    """Opens, keeps and closes collections; owned by the ingest thread."""
+    """Opens, keeps and closes collections; owned by the ingest thread.
+
+    What is in the list `closing` is told of each collection that is about to be closed.
+    """
 
     def __init__(
         self,
         settings: Settings,
         publisher: Publisher,
         make_edges: MakeEdges,
-        closing: Closing,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
         self._make_edges = make_edges
-        self._closing = closing
+        self.closing: list[Closing] = []
         self._metrics = metrics
         self._clock = clock
         self._folder = settings.data_dir / FOLDER
@@ -208,7 +210,8 @@ class Collections:
     def close(self, collection: Collection) -> None:
         """Take a snapshot, give up the lease and close the files."""
         collection.settle()
-        self._closing(collection)
+        for hear in self.closing:
+            hear(collection)
         if collection.index.rows_since_snapshot:
             self.snapshot(collection)
         self.abandon(collection)

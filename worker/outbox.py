@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 
 from worker.store.base import Event, EventKind
+from worker.store.codec import names
 
 
 class Outbox:
@@ -59,10 +60,14 @@ class Outbox:
     def add_clusters(self, connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
         """Note that clusters were made, renamed, retired or revived."""
         fresh = set(numbers) - self.clusters
-        connection.executemany(
-            "INSERT OR IGNORE INTO cluster_outbox VALUES (?)", [(number,) for number in fresh]
-        )
+        self.write_clusters(connection, fresh)
         self.clusters |= fresh
+
+    def write_clusters(self, connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+        """Store numbers; `clusters` is to follow once that is committed."""
+        connection.executemany(
+            "INSERT OR IGNORE INTO cluster_outbox VALUES (?)", [(number,) for number in numbers]
+        )
 
     def add_events(self, connection: sqlite3.Connection, events: Iterable[Event]) -> None:
         """Note that things happened."""
@@ -75,6 +80,10 @@ class Outbox:
             [(sequence, event.kind, json.dumps(dict(event.data))) for sequence, event in numbered],
         )
         self.events += numbered
+
+    def tells_of(self, images: Collection[str]) -> bool:
+        """Whether an event that waits names one of these images."""
+        return any(names(event.data, images) for _, event in self.events)
 
     def first_images(self, count: int) -> list[str]:
         """The oldest `count` images."""

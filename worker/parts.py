@@ -15,6 +15,7 @@ from worker.outage import Outage
 from worker.pause import Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
+from worker.purging import Purging
 from worker.reclustering import Reclustering
 from worker.run_queue import RunQueue
 from worker.settings import Settings
@@ -39,6 +40,7 @@ class Parts:
     takeover: Takeover
     reclustering: Reclustering
     answering: Answering
+    purging: Purging
     board: StatusBoard
     positions: Positions
     pause: Pause

@@ -24,6 +24,10 @@ _ADOPTED_ROWS_BESIDE = 200
 _REFRESHED_ROWS = 500
 _REFRESHED_ROWS_BESIDE = 50
 
+# Rows that a round takes into a new HNSW: while nothing comes, and beside what comes or a run.
+_REBUILT_ROWS = 1_000
+_REBUILT_ROWS_BESIDE = 200
+
 # Least time between the beginnings of two snapshots, also after one that the disk did not take.
 _SNAPSHOT_SECONDS = 10.0
 
@@ -199,6 +203,7 @@ class Worker:
         self._parts.reclustering.tick()
         self._parts.takeover.go_on(self._collections, rows)
         self._publishing.lay_out(rows)
+        self._purge()
         self._snapshots()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
@@ -214,6 +219,10 @@ class Worker:
     @property
     def _idle(self) -> bool:
         return self._waited_seconds >= _IDLE_SECONDS
+
+    def _purge(self) -> None:
+        alone = self._idle and self._queue.running is None
+        self._parts.purging.tick(_REBUILT_ROWS if alone else _REBUILT_ROWS_BESIDE)
 
     def _snapshots(self) -> None:
         now = self._clock.monotonic()
@@ -241,10 +250,11 @@ class Worker:
                 return
 
     def _may_close(self, collection: Collection) -> bool:
-        return not collection.outbox and not self._queue.needs(collection)
+        needed = self._queue.needs(collection) or self._parts.purging.needs(collection)
+        return not collection.outbox and not needed
 
     def _poll_seconds(self) -> float:
-        busy = self._publishing.backlog() or self._adopts()
+        busy = self._publishing.backlog() or self._adopts() or self._parts.purging.hurries
         running = self._queue.running is not None and self._settings.once
         return _BUSY_POLL_SECONDS if busy or running else self._settings.poll_seconds
 
@@ -266,6 +276,8 @@ class Worker:
         if not self._settings.once or not self._source.exhausted:
             return False
         if self._parts.answering.waits() or self._queue.running is not None:
+            return False
+        if self._parts.purging.goes_on:
             return False
         if any(collection.outbox for collection in self._collections) or self._adopts():
             return False
