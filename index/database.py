@@ -169,16 +169,6 @@ class Database:
             self.connection.rollback()
             raise
 
-    def vacuum(self) -> bool:
-        """Rewrite the file without its free pages, and empty the write-ahead log: nothing that was
-        deleted is in either.
-
-        False where a reader kept the log from being emptied; it has to be done again then. Blocks
-        for a time that grows with the file. Not within a transaction.
-        """
-        self.connection.execute("VACUUM")
-        return self.checkpoint()
-
     def checkpoint(self) -> bool:
         """Fold the write-ahead log into the file and empty it; the checksums of its pages go first.
 
@@ -207,6 +197,16 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             logger.warning("%s: its log is not folded in: %s", self.path, error)
             return False
+
+    def vacuum(self) -> bool:
+        """Rewrite the file without its free pages, and empty the write-ahead log: nothing that was
+        deleted is in either.
+
+        False where a reader kept the log from being emptied; it has to be done again then. Blocks
+        for a time that grows with the file. Not within a transaction.
+        """
+        self.connection.execute("VACUUM")
+        return self.checkpoint()
 
     def close(self) -> None:
         """Close the file, once or more; its write-ahead log is folded in, unless writing failed.

@@ -29,6 +29,7 @@ MANIFEST = "manifest.json"
 HNSW = "hnsw.bin"
 ARRAYS = ("neighbours", "similarity", "present", "searched_at")
 UNFINISHED = "unfinished"
+REMOVED = "removed"
 NUMBER_DIGITS = 20
 
 
@@ -91,7 +92,8 @@ class Snapshots:
         self._refused: set[Path] = set()
         self._under_way: _UnderWay | None = None
         directory.mkdir(exist_ok=True)
-        shutil.rmtree(directory / UNFINISHED, ignore_errors=True)
+        for name in (UNFINISHED, REMOVED):
+            shutil.rmtree(directory / name, ignore_errors=True)
 
     def newest_first(self) -> list[Path]:
         """The folders of finished snapshots."""
@@ -187,19 +189,19 @@ class Snapshots:
             self._remove(path)
         self._refused.clear()
 
+    def _remove(self, path: Path) -> None:
+        """Remove a snapshot so that no part of it is ever taken for a damaged one."""
+        doomed = self._directory / REMOVED
+        shutil.rmtree(doomed, ignore_errors=True)
+        with suppress(OSError):
+            path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
     def drop_older(self) -> None:
         """Remove all but the newest, whatever number is to be kept."""
         for path in self.newest_first()[1:]:
             self._remove(path)
         files.sync(self._directory)
-
-    def _remove(self, path: Path) -> None:
-        """Remove a snapshot so that no part of it is ever taken for a damaged one."""
-        doomed = self._directory / UNFINISHED
-        shutil.rmtree(doomed, ignore_errors=True)
-        with suppress(OSError):
-            path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
 
     def manifest(self, path: Path) -> Manifest:
         """The manifest of a snapshot of this collection, under these settings.

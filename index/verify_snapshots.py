@@ -37,8 +37,9 @@ def verify_snapshots(
     found = sorted(path for path in folder.iterdir() if path.is_dir())
     for number, path in enumerate(found):
         progress("snapshots", number, len(found))
-        if path.name == snapshot.UNFINISHED:
-            yield Finding(Part.SNAPSHOT, Harm.NONE, path, "a snapshot that was not finished")
+        if path.name in {snapshot.UNFINISHED, snapshot.REMOVED}:
+            what = "a snapshot that was not written, or not removed, to its end"
+            yield Finding(Part.SNAPSHOT, Harm.NONE, path, what)
             continue
         try:
             manifest = snapshot.read_manifest(path)
