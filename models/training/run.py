@@ -8,6 +8,7 @@ import numpy as np
 from models.edges import both_rounds
 from models.network import HiLanderNetwork
 from models.relational import RelationalModel
+from models.training.certainty import train_certainty
 from models.training.edges import train_edges
 from models.training.episodes import SMALL_ROWS, union, variation, whole
 from models.training.fit import JUDGE, PREPARE, READ_ONE, READ_TWO, WATCH, Plan
@@ -47,6 +48,8 @@ class Recipe:
     edge_plan: Plan = field(default_factory=lambda: Plan(steps=6_000))
     pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000, feature_noise=0.2))
     pair_rounds: tuple[int, ...] = (100, 150, 150)
+    certainty_plan: Plan = field(default_factory=lambda: Plan(steps=1_500, feature_noise=0.3))
+    certainty_episodes: int = 400
     # Scales each set's own number of episodes.
     variations: float = 1.0
 
@@ -60,6 +63,8 @@ QUICK = Recipe(
     edge_plan=Plan(steps=400),
     pair_plan=Plan(steps=300),
     pair_rounds=(8, 8, 8),
+    certainty_plan=Plan(steps=200),
+    certainty_episodes=8,
     variations=0.5,
 )
 
@@ -75,6 +80,7 @@ class Trained:
     rows: int
     edge_loss: float
     pair_loss: float
+    certainty_loss: float
 
 
 class _Work:
@@ -82,7 +88,9 @@ class _Work:
 
     def __init__(self, recipe: Recipe, sets: int, episodes: int, report: Progress) -> None:
         watched = sum(min(count, episodes) for count in recipe.pair_rounds)
+        watched += 2 * min(recipe.certainty_episodes, episodes)
         fits = 2 * recipe.edge_plan.steps + len(recipe.pair_rounds) * recipe.pair_plan.steps
+        fits += 2 * recipe.certainty_plan.steps
         reads = episodes * (PREPARE + READ_ONE + READ_TWO)
         self.total = reads + watched * WATCH + fits + sets * JUDGE
         self.done = 0
@@ -128,6 +136,10 @@ def train(
     pair_loss = train_pairs(
         network, episodes, recipe.pair_rounds, recipe.pair_plan, seed, work.step
     )
+    work.stage = "certainty"
+    certainty_loss = train_certainty(
+        network, episodes, recipe.certainty_episodes, recipe.certainty_plan, seed, work.step
+    )
     work.stage = "gate"
     model = RelationalModel(network, _config(recipe, seed, verdict_of([])), "cpu")
     figures = []
@@ -143,6 +155,7 @@ def train(
         rows=sum(len(episode.labels) for episode in episodes),
         edge_loss=edge_loss,
         pair_loss=pair_loss,
+        certainty_loss=certainty_loss,
     )
 
 
