@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +31,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import Model, cluster, evaluate, load_model
+from models import Clustering, Model, cluster, evaluate, load_model
+from models.calibration import assignment_truth, calibration_error, reliability_bins
 from models.peers.choose import best_parameter, worth
 from models.peers.components import Components
 from models.peers.density import Density, evoc, fast_hdbscan, sklearn_hdbscan
@@ -86,8 +87,31 @@ def digits() -> Case:
     return Case(DIGITS, LabelledSet(DIGITS, unit_rows(bunch.data), labels, "thing"), None)
 
 
-def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, float]]:
-    """Method, figure, and how far the run's own estimate of its pairwise F was off."""
+@dataclass(frozen=True, slots=True)
+class Misjudged:
+    """How far a run's own estimates of its pairwise figures are off, and the expected calibration
+    error of its confidence.
+    """
+
+    precision: float
+    recall: float
+    f: float
+    calibration: float
+
+    @staticmethod
+    def of(labels: Labels, found: Clustering) -> "Misjudged":
+        true = evaluate(labels, found.labels)
+        bins = reliability_bins(found.confidence, assignment_truth(labels, found.labels))
+        return Misjudged(
+            precision=abs(found.expected_precision - true.pairwise_precision),
+            recall=abs(found.expected_recall - true.pairwise_recall),
+            f=abs(found.expected_f - true.pairwise_f),
+            calibration=calibration_error(bins),
+        )
+
+
+def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, Misjudged]]:
+    """Method, figure, and how far the run misjudges itself."""
     for method, size in (("ours", None), ("told", seen_size(case.test.labels))):
         found = cluster(
             case.test.unit,
@@ -96,8 +120,8 @@ def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, floa
             model=model,
             seed=seed,
         )
-        truth = evaluate(case.test.labels, found.labels).pairwise_f
-        yield method, worth(case.test.labels, found.labels), abs(found.expected_f - truth)
+        figure = worth(case.test.labels, found.labels)
+        yield method, figure, Misjudged.of(case.test.labels, found)
 
 
 def peers(case: Case, seed: int) -> Iterator[tuple[str, Callable[[], float]]]:
