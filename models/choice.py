@@ -8,6 +8,9 @@ from models.prospects import Prospects
 
 # What it costs in F, in the choice of a cut, to be a factor of e off the size told.
 OFF_COST = 0.2
+# What it costs a run that expects nothing of itself to have clusters that are a factor of e larger
+# than usual, and a surer run less: docs/decisions/0111.
+LARGE_COST = 0.1
 # The method of a cut for which average linkage found the size of groups.
 LINKED = "hi-lander sized by linkage"
 
@@ -28,9 +31,15 @@ class Choice:
 NO_CHOICE = Choice(lam=0.5, f=1.0)
 
 
-def surest(family: Prospects) -> Choice:
-    """The cut of the largest expected pairwise F."""
-    return _at(family, int(family.f.argmax()))
+def surest(family: Prospects, usual: float) -> Choice:
+    """The cut of the largest expected pairwise F; larger clusters than `usual` need a sure run.
+
+    `usual` images in a typical image's cluster are not held against a cut. A factor of e more costs
+    LARGE_COST of what the largest expected F lacks to 1.
+    """
+    doubt = 1 - family.f.max()
+    over = np.log(np.maximum(family.seen / usual, 1.0))
+    return _at(family, int((family.f - LARGE_COST * doubt * over**2).argmax()))
 
 
 def near_size(family: Prospects, size: float) -> Choice:

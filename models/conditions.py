@@ -17,6 +17,8 @@ WORDS: dict[str | None, tuple[float, float, float]] = {
     "kind": (0.0, 0.0, 1.0),
     None: (1 / 3, 1 / 3, 1 / 3),
 }
+# Images in the group of a typical image that are nothing out of the ordinary, by the same words.
+USUAL_SIZES = (12.0, 20.0, 40.0)
 CONDITIONS = 4
 # The value of the size dial that the networks have learnt to read as "not known".
 UNKNOWN_SIZE = -2.0
@@ -35,3 +37,8 @@ def conditions(granularity: str | None, group_size: float | None) -> NDArray[np.
         raise BadInputError(f"group_size is {group_size}; it must be a number of at least 1")
     dial = UNKNOWN_SIZE if group_size is None else math.log(group_size)
     return np.array([dial, *WORDS[granularity]], np.float32)
+
+
+def usual_size(told: NDArray[np.float32]) -> float:
+    """How large groups usually are, by the word among the four numbers of `conditions`."""
+    return float(np.exp(told[1:] @ np.log(USUAL_SIZES)))

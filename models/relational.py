@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.certainty import Certainty
 from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, near_size, surest
 from models.clustering import Clustering
-from models.conditions import UNKNOWN_SIZE, conditions
+from models.conditions import UNKNOWN_SIZE, conditions, usual_size
 from models.context import CollectionContext, context_of
 from models.contraction import pair_score, super_nodes
 from models.decode import predicted_density
@@ -155,13 +155,13 @@ class RelationalModel:
 def choose(
     family: Prospects, view: View, context: CollectionContext, counts: NDArray[np.int32]
 ) -> Choice:
-    """The cut of the largest expected F, near the size that is told; if none is told and little
-    expected, of the size that average linkage finds.
+    """The cut of the largest expected F, near the size that is told; if none is told, not too large
+    for the doubt in it, and where little is expected, of the size that average linkage finds.
     """
     told = float(context.conditions[0])
     if told != UNKNOWN_SIZE:
         return near_size(family, float(np.exp(told)))
-    choice = surest(family)
+    choice = surest(family, usual_size(context.conditions))
     if choice.f >= LOST_BELOW:
         return choice
     size = linked_size(view, context.mean, counts, LINKAGE_SEED)

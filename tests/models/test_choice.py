@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,9 +51,21 @@ class TestProspects:
 
 class TestChoice:
     def test_the_surest_promises_most(self):
-        """No cut of the family expects a larger F."""
+        """No cut of the family expects a larger F, where none has larger clusters than usual."""
         family = prospects(TREE, ONES)
-        assert surest(family).f == family.f.max()
+        assert surest(family, 4.0).f == family.f.max()
+
+    @pytest.mark.parametrize(("best", "other", "taken"), [(0.4, 0.2, 0.8), (0.99, 0.5, 0.2)])
+    def test_large_clusters_need_a_sure_run(self, best, other, taken):
+        """A doubtful run leaves the best cut for one of the usual size; a sure one keeps it."""
+        family = replace(
+            prospects(TREE, ONES),
+            lam=np.array([0.2, 0.8]),
+            f=np.array([best, other]),
+            seen=np.array([400.0, 20.0]),
+        )
+        assert surest(family, 20.0).lam == taken
+        assert surest(family, 400.0).lam == 0.2
 
     def test_a_size_is_met_as_nearly_as_can_be(self):
         """All apart, the likelier pair, all together."""
@@ -65,7 +79,7 @@ class TestChoice:
         family = prospects(TREE, ONES)
         seen = [
             family.seen[int(np.flatnonzero(family.lam == choice.lam)[0])]
-            for choice in (near_size(family, 1.0), surest(family), near_size(family, 100.0))
+            for choice in (near_size(family, 1.0), surest(family, 4.0), near_size(family, 100.0))
         ]
         assert seen == sorted(seen)
         assert seen[0] < seen[-1]
