@@ -100,6 +100,7 @@ class Misjudged:
 
     @staticmethod
     def of(labels: Labels, found: Clustering) -> "Misjudged":
+        """Against the true `labels`."""
         true = evaluate(labels, found.labels)
         bins = reliability_bins(found.confidence, assignment_truth(labels, found.labels))
         return Misjudged(
@@ -192,7 +193,9 @@ def bar_of(row: dict[str, list[float]], stated: float) -> float:
     return max([stated, *(float(np.mean(row[name])) for name in counted)])
 
 
-def summary(table: Table, misjudged: list[float], stated: dict[str, float]) -> dict[str, object]:
+def summary(
+    table: Table, misjudged: dict[str, list[Misjudged]], stated: dict[str, float]
+) -> dict[str, object]:
     sets = {}
     for name, row in table.items():
         sets[name] = {
@@ -200,16 +203,22 @@ def summary(table: Table, misjudged: list[float], stated: dict[str, float]) -> d
             for method, values in row.items()
         } | {"bar": round(bar_of(row, stated.get(name, 0.0)), 4)}
     types = [name for name in sets if name not in STATED and name != DIGITS]
-    result: dict[str, object] = {"expected_f_error": round(float(np.mean(misjudged)), 4)}
+    result: dict[str, object] = {}
     for method in ("ours", "told"):
         over = [name for name in sets if sets[name][method][0] >= sets[name]["bar"]]
         result[method] = {
             "at_or_over_bar": len(over),
             "types_at_or_over_bar": len([name for name in over if name in types]),
             "types_mean": mean_of(sets[name][method][0] for name in types),
+            "misjudged": means_of(misjudged[method]),
         }
     result["types_mean_bar"] = mean_of(sets[name]["bar"] for name in types)
     return {"benchmark": "quality", "types": len(types)} | result | {"sets": sets}
+
+
+def means_of(rows: list[Misjudged]) -> dict[str, float]:
+    means = np.mean([astuple(row) for row in rows], axis=0).round(4)
+    return {field.name: float(mean) for field, mean in zip(fields(Misjudged), means, strict=True)}
 
 
 def mean_of(values: Iterator[float]) -> float | None:
@@ -234,7 +243,7 @@ def main() -> None:
     model = load_model(arguments.weights, allow_unusable=True)
     cache = Cache(arguments.cache)
     table: Table = {}
-    misjudged = []
+    misjudged: dict[str, list[Misjudged]] = {"ours": [], "told": []}
     for name, read in cases(arguments.data):
         if arguments.only and name not in arguments.only:
             continue
@@ -243,7 +252,7 @@ def main() -> None:
         for seed in arguments.seeds:
             for method, figure, off in ours(case, model, seed):
                 row.setdefault(method, []).append(figure)
-                misjudged.append(off)
+                misjudged[method].append(off)
             for method, compute in [] if arguments.ours else peers(case, seed):
                 figure = cache.figure(f"{name}-{method}-{seed}", compute)
                 row.setdefault(method, []).append(figure)

@@ -150,4 +150,4 @@ def _weakest(tree: MergeTree, odds: Floats, top: NDArray[np.int64]) -> Floats:
 def log_odds(p: NDArray[np.floating]) -> Floats:
     """log(p / (1 - p)), finite at 0 and 1."""
     q = np.asarray(p, np.float64).clip(LEAST_DOUBT, 1 - LEAST_DOUBT)
-    return np.log(q / (1 - q))
+    return np.asarray(np.log(q / (1 - q)))

@@ -34,7 +34,8 @@ class Recipe:
     `small` tiny collections are cut from each set, which count `small_weight`; the classes of
     `easy` made-up ones are easily told apart. `shots` collections of versions of its pictures
     are made of each set whose classes are not that already, `kinds` of joined classes of each set
-    of many things; `unions` are of two sets each.
+    of many things; `unions` are of two sets each. How sure to be is learnt from runs over
+    `certainty_episodes` of all these but the made-up ones, which are like no encoder.
     """
 
     hidden: int = 96
@@ -86,9 +87,11 @@ class Trained:
 class _Work:
     """How much of all work is done, counted in optimiser steps."""
 
-    def __init__(self, recipe: Recipe, sets: int, episodes: int, report: Progress) -> None:
+    def __init__(
+        self, recipe: Recipe, sets: int, episodes: int, real: int, report: Progress
+    ) -> None:
         watched = sum(min(count, episodes) for count in recipe.pair_rounds)
-        watched += 2 * min(recipe.certainty_episodes, episodes)
+        watched += 2 * min(recipe.certainty_episodes, real)
         fits = 2 * recipe.edge_plan.steps + len(recipe.pair_rounds) * recipe.pair_plan.steps
         fits += 2 * recipe.certainty_plan.steps
         reads = episodes * (PREPARE + READ_ONE + READ_TWO)
@@ -122,9 +125,10 @@ def train(
     known = [source.without(held_out) for source, held_out in split]
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [union(*two_of(known, rng), rng) for _ in range(recipe.unions) if len(known) > 1]
+    real = len(parts)
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
     parts += [easy(rng) for _ in range(recipe.easy)]
-    work = _Work(recipe, len(sets), len(parts), progress or (lambda _stage, _share: None))
+    work = _Work(recipe, len(sets), len(parts), real, progress or (lambda _stage, _share: None))
     episodes: list[Episode] = []
     for part in parts:
         episodes.append(prepare(part))
@@ -138,7 +142,7 @@ def train(
     )
     work.stage = "certainty"
     certainty_loss = train_certainty(
-        network, episodes, recipe.certainty_episodes, recipe.certainty_plan, seed, work.step
+        network, episodes[:real], recipe.certainty_episodes, recipe.certainty_plan, seed, work.step
     )
     work.stage = "gate"
     model = RelationalModel(network, _config(recipe, seed, verdict_of([])), "cpu")
