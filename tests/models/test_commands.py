@@ -102,7 +102,7 @@ class TestEvaluate:
         assert scores["n"] == 100
         assert all(scores[name] > 0.9 for name in ("pairwise_f", "bcubed_f", "nmi"))
         assert scores["expected_precision"] > 0.5
-        assert 0 <= scores["calibration_error"] < 0.5
+        assert 0 <= scores["ece"] < 0.5
 
     def test_answers_many_with_a_line_each(self, shoal, file):
         """One object per file with --json, a table without."""

@@ -12,16 +12,7 @@ if TYPE_CHECKING:
     from models import Clustering, Scores
 
 Row = dict[str, Any]
-_SHOWN = (
-    "method",
-    "classes",
-    "clusters",
-    "pairwise_f",
-    "bcubed_f",
-    "nmi",
-    "expected_f",
-    "calibration_error",
-)
+_SHOWN = ("method", "classes", "clusters", "pairwise_f", "bcubed_f", "nmi", "ece")
 _OURS = "shoal"
 
 
@@ -121,7 +112,7 @@ def _of_run(result: "Clustering", labels: Any) -> Row:
     return {
         "n": len(result.labels),
         **expected,
-        "calibration_error": round(error, 4),
+        "ece": round(error, 4),
         "seconds": round(sum(result.seconds.values()), 3),
     }
 
@@ -158,7 +149,7 @@ def _print(rows: list[Row], *, as_json: bool) -> None:
         for row in rows:
             print(json.dumps(row))
         return
-    table = Table("file", *_SHOWN)
+    table = Table("file", *_SHOWN, padding=0)
     for row in rows:
         table.add_row(Path(row["file"]).stem, *(str(row.get(name, "")) for name in _SHOWN))
     Console().print(table)
