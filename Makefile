@@ -6,7 +6,7 @@ STAMP := $(VENV)/.shoal-installed
 SHOAL_DATA ?= ../shared/data
 export SHOAL_DATA
 
-.PHONY: help setup demo demo-stop test check format bench weights docs clean
+.PHONY: help setup demo demo-stop test chaos check format bench weights docs clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,6 +27,9 @@ demo-stop: setup ## End what `make demo KEEP=1` left running.
 
 test: setup ## Run all tests, against a real Kafka and a real Valkey.
 	$(BIN)/pytest
+
+chaos: setup ## Kill and fail everything for long: 300 rounds of crashes, and the disk at every write.
+	SHOAL_CHAOS_ROUNDS=300 SHOAL_DISK_TIMES=0 $(BIN)/pytest -s tests/chaos tests/disk
 
 check: setup ## Lint and types.
 	$(BIN)/ruff check

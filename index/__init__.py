@@ -1,6 +1,9 @@
 """What Shoal keeps on disk: vector log, SQLite catalog, HNSW, k-NN graph, snapshots."""
 
 from index.collection import CollectionIndex
+from index.database import Database
+from index.disk import is_disk_error, waits_for
+from index.disk import text as error_text
 from index.errors import (
     CorruptError,
     DimensionError,
@@ -21,6 +24,7 @@ from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
 __all__ = [
     "CollectionIndex",
     "CorruptError",
+    "Database",
     "DimensionError",
     "DirectoryError",
     "Erasure",
@@ -36,6 +40,9 @@ __all__ = [
     "StorageError",
     "VectorError",
     "die_with",
+    "error_text",
+    "is_disk_error",
     "reach_fault",
     "sync_folder",
+    "waits_for",
 ]

@@ -119,6 +119,11 @@ class Catalog(Database):
             [row for (row,) in self.connection.execute("SELECT row FROM wipe")], np.int64
         )
 
+    def forget_wiped(self) -> None:
+        """Take all rows off the list to wipe: the caller synced the vectors just now."""
+        with self.transaction(durable=False) as db:
+            db.execute("DELETE FROM wipe")
+
     def apply(self, db: sqlite3.Connection, plan: LogPlan, positions: Mapping[str, int]) -> None:
         """Write a plan inside a transaction.
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -14,6 +14,7 @@ from index import recovery
 from index.catalog import Catalog
 from index.faults import reach
 from index.growing import GrowingArray
+from index.leftovers import Leftovers
 from index.live import LiveIndex
 from index.opening import VECTORS, open_catalog
 from index.plan import LogPlan, plan_log
@@ -53,6 +54,7 @@ class CollectionIndex:
         self._snapshots = Snapshots(directory / SNAPSHOTS, facts, settings.snapshots_kept)
         self._view = vectors.view(self.rows)
         self._covered = 0
+        self._rolled_back = False
         self._live: LiveIndex
 
     @classmethod
@@ -144,6 +146,11 @@ class CollectionIndex:
         return self._counts.view
 
     @property
+    def leftovers(self) -> Leftovers:
+        """What dead rows leave behind."""
+        return Leftovers(self, self._live, self._log, self._catalog, self._snapshots)
+
+    @property
     def rows_since_snapshot(self) -> int:
         """Rows of the log that a start would have to insert again."""
         return self.rows - self._covered
@@ -157,7 +164,8 @@ class CollectionIndex:
         """Protocol step 3: make a batch and its source offsets durable, all or nothing.
 
         `also` writes to the caller's own tables in the same transaction, told what is being logged.
-        When `log` returns, nothing of it can be lost; when it raises, nothing of it was taken.
+        When `log` returns, nothing of it can be lost; when it raises, nothing of it was taken, but
+        see `doubtful`.
         Raises DimensionError or VectorError (with the id) before anything is written, OSError or
         sqlite3.Error when the disk does not take it.
         """
@@ -260,13 +268,28 @@ class CollectionIndex:
         """Every live image and its row, by id, read page by page; writes may come in between."""
         return self._catalog.iterate()
 
-    def transaction(self, *, durable: bool) -> AbstractContextManager[sqlite3.Connection]:
+    @contextmanager
+    def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """A transaction for tables of the caller's own in the same catalog.
 
-        Commits at the end of the block, rolls back when it raises. `durable=False` does not wait
-        for the disk: it survives the death of the process, not a power loss.
+        Commits at the end of the block, rolls back when it raises, and is `doubtful` then.
+        `durable=False` does not wait for the disk: it survives the death of the process, not a
+        power loss.
         """
-        return self._catalog.transaction(durable=durable)
+        try:
+            with self._catalog.transaction(durable=durable) as connection:
+                yield connection
+        except BaseException:
+            self._rolled_back = True
+            raise
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether memory and disk may differ since something failed: close it and open it again.
+
+        Not after a `log` that found no room: that left both as they were.
+        """
+        return self._rolled_back or self._catalog.failed or self._log.failed
 
     def ensure_schema(self, script: str) -> None:
         """Run `CREATE ... IF NOT EXISTS` statements for the caller's own tables."""

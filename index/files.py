@@ -4,12 +4,15 @@ import hashlib
 import os
 from pathlib import Path
 
+from index.disk import waiting_for
+
 
 def sync(path: Path) -> None:
     """Block until the file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with waiting_for(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -43,10 +43,19 @@ class Hnsw:
         self._index.set_num_threads(self._settings.threads_used())
         self._ef = 0
 
+    def without_rows(self) -> "Hnsw":
+        """A new, empty one of the same dimension and settings."""
+        return Hnsw(self._dimension, self._settings)
+
     @property
     def elements(self) -> int:
         """Rows held, those marked deleted included."""
         return int(self._index.get_current_count())
+
+    @property
+    def deleted(self) -> int:
+        """Rows marked deleted; hnswlib keeps their vectors and links, in memory and in its file."""
+        return self.elements - self.live
 
     def add(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
         """Insert new rows, growing first: hnswlib would stop half way through the batch."""

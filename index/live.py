@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from index.graph import NO_SIMILARITY, NeighbourGraph
 from index.growing import GrowingArray
 from index.hnsw import Hnsw
+from index.rebuild import Rebuild
 from index.search import best, candidates, is_exact
 from index.settings import IndexSettings
 
@@ -49,6 +50,7 @@ class LiveIndex:
         self._present = GrowingArray(np.bool_, fill=False)
         self._searched_at = GrowingArray(np.int32, 0)  # live rows at a row's last search
         self._insertions: deque[Future[Found]] = deque()
+        self._rebuild: Rebuild | None = None
         # HNSW finds these anyway; the more rows hear of a new one, the better the older lists are.
         self._width = max(settings.ef_search, settings.k + 1)
 
@@ -130,6 +132,9 @@ class LiveIndex:
         """Leave HNSW alone from now on: wait for a batch that it takes in, and forget it."""
         self._wait()
         self._insertions.clear()
+        if self._rebuild is not None:
+            self._rebuild.close()
+            self._rebuild = None
 
     def remove(self, vectors: Vectors, rows: Rows) -> None:
         """Take rows out; those that lost a neighbour by it are searched again."""
@@ -140,6 +145,22 @@ class LiveIndex:
         self.hnsw.mark_deleted(rows)
         self.present[rows] = False
         self._search_again(vectors, self.graph.drop(rows))
+
+    def rebuild(self, vectors: Vectors, limit: int) -> bool:
+        """Go on by about `limit` rows with an HNSW that lacks the deleted elements; True when it
+        serves.
+
+        Begins one where none is begun. Searches and insertions go to the old one until then, and
+        may come in between. Waits for nothing but the last slice.
+        """
+        if self._rebuild is None:
+            self._rebuild = Rebuild(self.hnsw.without_rows(), _BACKGROUND)
+        rebuilt = self._rebuild.go_on(vectors, self.present, limit)
+        if rebuilt is None:
+            return False
+        self.end_inserts()
+        self.hnsw, self._rebuild = rebuilt, None
+        return True
 
     def refresh(self, vectors: Vectors, limit: int) -> int:
         """Search again the rows whose last search lies furthest back; how many needed it.

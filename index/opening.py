@@ -4,6 +4,7 @@ import uuid
 from pathlib import Path
 
 from index.catalog import Catalog
+from index.disk import is_disk_error
 from index.errors import CorruptError, DimensionError, DirectoryError, ModelError
 
 CATALOG = "catalog.sqlite"
@@ -15,6 +16,8 @@ def open_catalog(directory: Path, dimension: int | None, model: str | None) -> t
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if is_disk_error(error):
+            raise
         raise DirectoryError(f"{directory}: {error.strerror}") from error
     path, vectors = directory / CATALOG, directory / VECTORS
     if not path.exists() and vectors.exists() and vectors.stat().st_size:

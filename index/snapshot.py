@@ -179,6 +179,12 @@ class Snapshots:
             shutil.rmtree(path, ignore_errors=True)
         self._refused.clear()
 
+    def drop_older(self) -> None:
+        """Remove all but the newest, whatever number is to be kept."""
+        for path in self.newest_first()[1:]:
+            shutil.rmtree(path, ignore_errors=True)
+        files.sync(self._directory)
+
     def manifest(self, path: Path) -> Manifest:
         """The manifest of a snapshot, after every check that needs no other file's content.
 

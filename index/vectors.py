@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import files
+from index import files, holes
+from index.disk import waiting_for
 from index.errors import CorruptError, DimensionError, VectorError
 from index.faults import reach
 
@@ -19,7 +22,9 @@ HASH_BYTES = 16
 class VectorLog:
     """The file `vectors.f32`. The catalog says how many of its rows count; the rest is a torn tail.
 
-    One owner, one thread. What is written is safe after `sync`.
+    One owner, one thread. What is written is safe after `sync`. `failed` is true from the first
+    sync or wipe on that fails: what was written before may be lost although a later sync succeeds,
+    so the file is to be opened again, and what no sync confirmed is to be written again.
     """
 
     def __init__(self, path: Path, *, dimension: int, rows: int) -> None:
@@ -28,6 +33,7 @@ class VectorLog:
         Raises CorruptError when the file is shorter than `rows`.
         """
         self.path = path
+        self.failed = False
         self.dimension = dimension
         self._row_bytes = 4 * dimension
         size = path.stat().st_size if path.exists() else 0
@@ -37,28 +43,51 @@ class VectorLog:
             )
         path.touch()
         self._file = path.open("r+b", buffering=0)
-        self._file.truncate(rows * self._row_bytes)
-        self.sync()
-        files.sync(path.parent)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._file.truncate(rows * self._row_bytes)
+            self.sync()
+            files.sync(path.parent)
+            undo.pop_all()
 
     def write(self, first_row: int, vectors: NDArray[np.float32]) -> None:
         """Write consecutive rows from `first_row` on, over a torn tail if there is one."""
         rest = memoryview(vectors.astype("<f4").tobytes())
         offset = first_row * self._row_bytes
-        while rest:
-            written = os.pwrite(self._file.fileno(), rest, offset)
-            rest, offset = rest[written:], offset + written
+        with waiting_for(self.path):
+            while rest:
+                written = os.pwrite(self._file.fileno(), rest, offset)
+                rest, offset = rest[written:], offset + written
         reach("3a")
 
     def wipe(self, rows: NDArray[np.int64]) -> None:
         """Overwrite rows with zeros; again and again without harm."""
         zeros = bytes(self._row_bytes)
-        for row in rows.tolist():
-            os.pwrite(self._file.fileno(), zeros, row * self._row_bytes)
+        with self._failing():
+            for row in rows.tolist():
+                os.pwrite(self._file.fileno(), zeros, row * self._row_bytes)
+
+    def give_back(self, dead: NDArray[np.bool_]) -> None:
+        """Give the space of `dead` rows, bool [rows], back to the file system, where whole blocks
+        lie in them; they read as zeros before and after.
+        """
+        descriptor = self._file.fileno()
+        block_bytes = os.fstat(descriptor).st_blksize
+        holes.punch(descriptor, holes.whole_blocks(dead, self._row_bytes, block_bytes))
 
     def sync(self) -> None:
         """Block until everything written is on the disk."""
-        os.fsync(self._file.fileno())
+        with self._failing():
+            os.fsync(self._file.fileno())
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            with waiting_for(self.path):
+                yield
+        except OSError:
+            self.failed = True
+            raise
 
     def view(self, rows: int) -> NDArray[np.float32]:
         """The first `rows` rows, read-only, memory-mapped [rows, d]."""

@@ -34,6 +34,10 @@ class Alone:
         """What a person says of one collection, published; the answer."""
         return self._and_close(lambda: self._say(self._existing(name), saying, words))
 
+    def erase(self, name: str, images: Sequence[str]) -> str:
+        """Erase images of one collection, which is published; the answer."""
+        return self._and_close(lambda: self._parts.answering.erase(self._existing(name), images))
+
     def preview(self, name: str) -> RunResult:
         """What reclustering one collection would do; changes nothing.
 

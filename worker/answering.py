@@ -1,12 +1,15 @@
 """Carries out what people ask of a running worker, and answers."""
 
+import json
 from collections.abc import Sequence
 
 import structlog
 
+from index import Outcome
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.erasing import erase
 from worker.metrics import Metrics
 from worker.requests import Mailbox, Request, Saying
 from worker.run_queue import RunQueue
@@ -39,11 +42,9 @@ class Answering:
     def answer(self) -> None:
         """Begin what is newly asked, and answer what has ended; waits for nothing."""
         known = {request.id for request in self._waiting}
-        self._waiting += [
-            request
-            for request in self._mailbox.pending()
-            if request.id not in known and self._begin(request)
-        ]
+        for request in self._mailbox.pending():
+            if request.id not in known and self._begin(request):
+                self._waiting.append(request)
         for request in list(self._waiting):
             outcome = self._queue.outcome(request.collection)
             if outcome is not None:
@@ -65,6 +66,12 @@ class Answering:
             log.info("said", collection=collection.name, saying=saying, answer=answer)
         return answer
 
+    def erase(self, collection: Collection, images: Sequence[str]) -> str:
+        """Erase images; the answer: what it did to each, a JSON list, in their order."""
+        outcomes = erase(collection, images, self._metrics)
+        log.info("erased", collection=collection.name, images=outcomes.count(Outcome.ERASED))
+        return json.dumps(outcomes)
+
     def _begin(self, request: Request) -> bool:
         """Do what was asked; True if only the end of a run answers it."""
         collection = self._collections.find(request.collection)
@@ -79,6 +86,8 @@ class Answering:
         if request.verb == "discard":
             discarded = self._takeover.discard_held(collection)
             self._mailbox.answer(request, "discarded" if discarded else "failed: no run is held")
+        elif request.verb == "erase":
+            self._mailbox.answer(request, self.erase(collection, request.words))
         elif collection.adoption is None:  # else it stays in the mailbox until that has ended
             self._mailbox.answer(request, self.say(collection, request.verb, request.words))
         return False

@@ -25,6 +25,8 @@ COMMANDS = {
     "belongs": "Say which cluster an image belongs to.",
     "corrections": "What was said so far.",
     "uncorrect": "Take back what was said.",
+    "erase": "Erase images for good.",
+    "verify-erased": "Search for what is left of an image that was erased.",
     "cluster": "Cluster a file, without any server.",
     "evaluate": "Score clusterings of labelled files.",
     "train": "Train the model on labelled files.",
@@ -50,9 +52,10 @@ class _Commands(TyperGroup):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"worker.commands.{cmd_name}")
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"worker.commands.{name}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(cmd_name)(getattr(module, cmd_name))
+        app.command(cmd_name)(getattr(module, name))
         return typer.main.get_command(app)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -78,7 +81,9 @@ def main() -> None:
         status = exit_status(error)
         if status is None:
             raise
-        print(f"shoal: {error}", file=sys.stderr)  # noqa: T201  this is the command line
+        from index import error_text
+
+        print(f"shoal: {error_text(error)}", file=sys.stderr)  # noqa: T201  this is the command line
         sys.exit(status)
 
 

@@ -1,7 +1,7 @@
 """The clusters of a collection: numbers for arrays, ids for people, successors of the retired."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from worker.clock import Clock
@@ -23,7 +23,7 @@ class Cluster:
 
 class ClusterTable:
     """All clusters of one collection, mirrored in memory. Changes are made within the caller's
-    transaction; a transaction that fails leaves the process unusable (it is fatal).
+    transaction; after one that fails the collection is to be opened again.
     """
 
     def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
@@ -70,6 +70,12 @@ class ClusterTable:
     def pinned(self) -> frozenset[int]:
         """Numbers of live clusters that a person named."""
         return frozenset(c.number for c in self._clusters if c.name and not c.retired)
+
+    def shown_by(self, rows: Collection[int]) -> list[int]:
+        """Numbers of the live clusters whose most typical row is one of these."""
+        if not rows:
+            return []
+        return [c.number for c in self._clusters if c.exemplar_row in rows and not c.retired]
 
     @property
     def live(self) -> list[int]:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index import CollectionIndex, Erasure, Logged, NewImage, Outcome, reach_fault
+from index import CollectionIndex, Erasure, ImageWrite, Logged, NewImage, Outcome, reach_fault
 from worker.amend import hold
 from worker.assign import Plan, assign
 from worker.assignments import NONE, Assignments, Labels, Rows
 from worker.clock import Clock
 from worker.cluster_table import ClusterTable
-from worker.corrections import Corrections
+from worker.corrections import Correction, Corrections
 from worker.edges import Edges
+from worker.erasures import Entry, Erasures, erasures_of
 from worker.outbox import Outbox
 from worker.records import Record, Upsert
 from worker.schema import SCHEMA
@@ -42,8 +43,23 @@ class Times:
     snapshot: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What step 3 does beside the images: to the outbox, the corrections and the state."""
+
+    images: Mapping[str, int | None]
+    clusters: Sequence[int]
+    corrections: Sequence[Correction]
+    erasures: Sequence[Entry]
+    state: State
+
+
 class Collection:
-    """One collection, owned by the ingest thread. `recover` must run before anything else."""
+    """One collection, owned by the ingest thread. `recover` must run before anything else.
+
+    Everything but step 3 changes memory within the transaction that stores it: one that fails
+    leaves the index `doubtful`, and the collection is to be opened again from the disk.
+    """
 
     def __init__(
         self, name: str, index: CollectionIndex, edges: Edges, clock: Clock, join_probability: float
@@ -53,6 +69,7 @@ class Collection:
         self.edges = edges
         self.lease: Lease | None = None
         self.adoption: Adoption | None = None
+        self.closed = False
         self.used_at = clock.monotonic()
         self.times = Times()
         self._clock = clock
@@ -66,6 +83,7 @@ class Collection:
             self.assignments = Assignments(connection, index.rows)
             self.outbox = Outbox(connection)
             self.corrections = Corrections(connection)
+            self.erasures = Erasures(connection)
 
     def recover(self) -> None:
         """Assign what was logged but not assigned when the process ended (steps 4 and 5)."""
@@ -79,10 +97,18 @@ class Collection:
     def log(self, records: Sequence[Record], positions: Mapping[str, int]) -> Logged:
         """Step 3: make `records` and the offsets to read next after them durable.
 
-        From here nothing is lost; a failure after it is mended by `recover`.
+        From here nothing is lost; a failure after it is mended by `recover`. Where it raises and
+        the index is not doubtful, all is as it was before.
         """
         reach_fault("3")
-        logged = self.index.log([_write(record) for record in records], positions, self._note)
+        noted: list[_Noted] = []
+        logged = self.index.log(
+            [_write(record) for record in records],
+            positions,
+            lambda connection, logged: noted.append(self._note(connection, logged)),
+        )
+        for note in noted:
+            self._take(note)
         self.assignments.grow(self.index.rows)
         return logged
 
@@ -166,21 +192,41 @@ class Collection:
         """Live images."""
         return self.index.images
 
-    def _note(self, connection: sqlite3.Connection, logged: Logged) -> None:
-        """Within step 3's transaction: who must be published."""
+    def _note(self, connection: sqlite3.Connection, logged: Logged) -> _Noted:
+        """Within step 3's transaction: who must be published, and of whom nothing may be left.
+
+        Memory follows by `_take`.
+        """
         changed = [write for write in logged.writes if write.outcome in _CHANGED]
-        self.outbox.add_images(
-            connection, ((write.id, self.visible(write.old_row)) for write in changed)
-        )
-        self.corrections.forget(
-            connection, (write.id for write in changed if write.outcome is Outcome.ERASED)
-        )
+        erased = [write.id for write in changed if write.outcome is Outcome.ERASED]
+        dead = set(logged.dead_rows.tolist())
+        replaced = sum(w.outcome is Outcome.REPLACED and w.old_row in dead for w in changed)
         outcomes = [write.outcome for write in changed]
-        self.set_state(
-            connection,
-            added=self.state.added + outcomes.count(Outcome.ADDED),
-            erased=self.state.erased + outcomes.count(Outcome.ERASED),
+        noted = _Noted(
+            self.outbox.fresh((write.id, self.visible(write.old_row)) for write in changed),
+            self.clusters.shown_by(_left(changed)),
+            self.corrections.of(set(erased)),
+            erasures_of(erased, replaced, self._clock.time()),
+            replace(
+                self.state,
+                added=self.state.added + outcomes.count(Outcome.ADDED),
+                erased=self.state.erased + outcomes.count(Outcome.ERASED),
+            ),
         )
+        self.outbox.write_images(connection, noted.images)
+        self.outbox.write_clusters(connection, noted.clusters)
+        self.corrections.delete(connection, noted.corrections)
+        self.erasures.write(connection, noted.erasures)
+        write_state(connection, self.state, noted.state)
+        return noted
+
+    def _take(self, noted: _Noted) -> None:
+        """Follow in memory what step 3 committed."""
+        self.outbox.images |= noted.images
+        self.outbox.clusters.update(noted.clusters)
+        self.corrections.drop(noted.corrections)
+        self.erasures.take(noted.erasures)
+        self.state = noted.state
 
     def reassign(self, rows: Rows) -> dict[int, int]:
         """R6: let provisional `rows` choose again; returns where clusters lost images to.
@@ -238,6 +284,11 @@ class Collection:
             np.full(len(rows), self.state.adopting or self.state.generation, np.int32),
         )
         self.assignments.write(connection, rows)
+
+
+def _left(writes: Sequence[ImageWrite]) -> set[int]:
+    """The rows that an image left."""
+    return {write.old_row for write in writes if write.old_row is not None}
 
 
 def _founders(rows: Rows, plan: Plan) -> list[int]:

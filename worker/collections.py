@@ -20,7 +20,7 @@ from worker.amend import hold
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.edges import Edges
-from worker.errors import LeaseError, RetryError
+from worker.errors import RetryError
 from worker.metrics import Metrics
 from worker.publish import Publisher
 from worker.settings import Settings
@@ -41,26 +41,30 @@ Closing = Callable[[Collection], object]
 
 
 class Collections:
-    """Opens, keeps and closes collections; owned by the ingest thread."""
+    """Opens, keeps and closes collections; owned by the ingest thread.
+
+    What is in the list `closing` is told of each collection that is about to be closed.
+    """
 
     def __init__(
         self,
         settings: Settings,
         publisher: Publisher,
         make_edges: MakeEdges,
-        closing: Closing,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
         self._make_edges = make_edges
-        self._closing = closing
+        self.closing: list[Closing] = []
         self._metrics = metrics
         self._clock = clock
         self._folder = settings.data_dir / FOLDER
         self._open: dict[str, Collection] = {}
         self._reserved: dict[str, Lease] = {}
+        self._suspended: set[str] = set()
+        self._snapshots_fail = False
 
     def __iter__(self) -> Iterator[Collection]:
         return iter(list(self._open.values()))
@@ -98,22 +102,28 @@ class Collections:
         if not directory.is_dir():
             self.reserve(name)
             self._make(directory, dimension, model)
+        sync_folder(self._folder)  # also where that failed when it was made
         index = CollectionIndex.open(directory, settings=self._index_settings())
-        collection = Collection(
-            name, index, self._make_edges(), self._clock, self._settings.join_probability
-        )
         try:
-            # First, so that what recovery assigns joins the clusters of that run.
-            adopt.resume(collection, collection.runs / adopt.ADOPTING)
-            collection.recover()
-            hold(collection, self._clock.time())
-            self._publisher.renew(collection)
-        except RetryError as error:
-            log.warning("no lease yet", collection=name, error=str(error))
-        except LeaseError:
+            collection = self._recovered(name, index)
+        except BaseException:
             index.close()
             raise
         log.info("collection open", collection=name, images=index.images, rows=index.rows)
+        return collection
+
+    def _recovered(self, name: str, index: CollectionIndex) -> Collection:
+        collection = Collection(
+            name, index, self._make_edges(), self._clock, self._settings.join_probability
+        )
+        # First, so that what recovery assigns joins the clusters of that run.
+        adopt.resume(collection, collection.runs / adopt.ADOPTING)
+        collection.recover()
+        hold(collection, self._clock.time())
+        try:
+            self._publisher.renew(collection)
+        except RetryError as error:
+            log.warning("no lease yet", collection=name, error=str(error))
         return collection
 
     def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
@@ -124,7 +134,6 @@ class Collections:
         CollectionIndex.open(aside, settings=settings, dimension=dimension, model=model).close()
         reach_fault("make")
         aside.rename(directory)
-        sync_folder(self._folder)
 
     def _index_settings(self) -> IndexSettings:
         settings = self._settings
@@ -186,9 +195,13 @@ class Collections:
         try:
             yield
         except (OSError, SnapshotError) as error:
-            log.warning("no snapshot", collection=collection.name, error=str(error))
+            self._metrics.disk_errors.inc()
+            if not self._snapshots_fail:
+                log.warning("no snapshot", collection=collection.name, error=str(error))
+            self._snapshots_fail = True
 
     def _note_snapshot(self, collection: Collection, info: SnapshotInfo) -> None:
+        self._snapshots_fail = False
         collection.times.snapshot = self._clock.time()
         self._metrics.last_snapshot.set(collection.times.snapshot)
         self._metrics.snapshot_seconds.observe(info.seconds)
@@ -207,15 +220,38 @@ class Collections:
     def close(self, collection: Collection) -> None:
         """Take a snapshot, give up the lease and close the files."""
         collection.settle()
-        self._closing(collection)
+        for hear in self.closing:
+            hear(collection)
         if collection.index.rows_since_snapshot:
             self.snapshot(collection)
         self.abandon(collection)
 
     def abandon(self, collection: Collection) -> None:
-        """Give up the lease and close the files; the next start recovers from the log."""
-        del self._open[collection.name]
+        """Give up the lease and close the files; the next opening recovers from the log."""
         self._publisher.release(collection)
+        self._forget(collection)
+
+    def suspend_doubtful(self) -> None:
+        """Close what may differ from the disk and keep the leases; `reopen` is to follow."""
+        for collection in self:
+            if collection.index.doubtful:
+                lease = self._publisher.suspend(collection)
+                if lease is not None:
+                    self._reserved[collection.name] = lease
+                self._suspended.add(collection.name)
+                self._forget(collection)
+
+    def reopen(self) -> list[Collection]:
+        """Recover from the disk what was suspended. Raises as `get` does; call it again then."""
+        opened = []
+        for name in sorted(self._suspended):
+            opened.append(self.get(name))
+            self._suspended.remove(name)
+        return opened
+
+    def _forget(self, collection: Collection) -> None:
+        del self._open[collection.name]
+        collection.closed = True
         collection.index.close()
 
     def _too_much(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from worker.answering import Answering
 from worker.clock import Clock, SystemClock
 from worker.collections import Collections
-from worker.connections import field_names
+from worker.connections import field_names, letters_path
 from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings
@@ -18,10 +18,14 @@ from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.outage import Outage
 from worker.parts import Parts
+from worker.pause import Pause
 from worker.positions import Positions
 from worker.publish import Publisher
 from worker.publishing import Publishing
+from worker.purge import Tools
+from worker.purging import Purging
 from worker.recluster.schedule import ScheduleSettings
 from worker.recluster.supervisor import Runner, Supervisor
 from worker.reclustering import Reclustering
@@ -85,9 +89,10 @@ def make_parts(
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)
-    collections = Collections(settings, publisher, make_edges, queue.note, metrics, clock)
+    collections = Collections(settings, publisher, make_edges, metrics, clock)
     positions = Positions(settings.data_dir / "positions.sqlite")
     publishing = Publishing(collections, publisher, metrics, clock)
+    pause = Pause(source, metrics)
     sorter = Sorter(
         Decoder(_decode_settings(settings)),
         DeadLetterLimits(
@@ -98,6 +103,18 @@ def make_parts(
         metrics,
     )
     takeover = Takeover(queue, metrics, clock)
+    leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds)
+    mailbox = Mailbox(settings.data_dir)
+    purging = Purging(
+        collections,
+        Tools(
+            collections, publisher, queue, mailbox, letters_path(settings.data_dir), leases.extend
+        ),
+        metrics,
+        clock,
+        settings.erasure_seconds,
+    )
+    collections.closing += [queue.note, purging.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
     return Parts(
         settings=settings,
@@ -109,21 +126,23 @@ def make_parts(
             collections,
             publishing,
             positions,
+            pause,
             metrics,
             clock,
             settings.batch_records,
         ),
         publishing=publishing,
         collections=collections,
-        leases=Leases(collections, publisher, metrics, clock, settings.lease_seconds),
+        leases=leases,
         queue=queue,
         takeover=takeover,
         reclustering=Reclustering(settings, collections, queue, takeover, runner, metrics, clock),
-        answering=Answering(
-            Mailbox(settings.data_dir), collections, queue, takeover, metrics, clock
-        ),
-        board=StatusBoard(source, collections, publisher, queue, takeover, metrics, clock),
+        answering=Answering(mailbox, collections, queue, takeover, metrics, clock),
+        purging=purging,
+        board=StatusBoard(source, collections, publisher, queue, takeover, purging, metrics, clock),
         positions=positions,
+        pause=pause,
+        outage=Outage(collections, pause, lock, metrics),
         lock=lock,
         metrics=metrics,
         clock=clock,

@@ -1,5 +1,7 @@
 """What a worker reads from and writes to, as the settings name it."""
 
+from pathlib import Path
+
 from worker.dead_letters.base import DeadLetters
 from worker.decode import FieldNames
 from worker.errors import SettingsError
@@ -48,7 +50,7 @@ def make_dead_letters(settings: Settings) -> DeadLetters:
     if settings.source == "files":
         from worker.dead_letters.file import FileDeadLetters
 
-        return FileDeadLetters(settings.data_dir / "dead-letters.jsonl")
+        return FileDeadLetters(letters_path(settings.data_dir))
     from worker.dead_letters.kafka import KafkaDeadLetters
 
     return KafkaDeadLetters(
@@ -56,6 +58,11 @@ def make_dead_letters(settings: Settings) -> DeadLetters:
         settings.dead_letter_topic,
         security=kafka_security(settings),
     )
+
+
+def letters_path(data_dir: Path) -> Path:
+    """Where dead letters are that go to a file."""
+    return data_dir / "dead-letters.jsonl"
 
 
 def make_store(settings: Settings) -> Store:

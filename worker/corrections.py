@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,7 +43,7 @@ class Correction:
 
 class Corrections:
     """The corrections of one collection, oldest first, mirrored in memory. Changes are made within
-    the caller's transaction; one that fails leaves the process unusable (it is fatal).
+    the caller's transaction; after one that fails the collection is to be opened again.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -88,16 +89,23 @@ class Corrections:
 
     def remove(self, connection: sqlite3.Connection, record: Correction) -> None:
         """Take one back."""
-        connection.execute("DELETE FROM correction WHERE number = ?", (record.number,))
-        self._records.remove(record)
+        self.delete(connection, [record])
+        self.drop([record])
 
-    def forget(self, connection: sqlite3.Connection, images: Iterable[str]) -> None:
-        """Drop the corrections of erased images."""
-        gone = set(images)
-        if not gone:
-            return
-        for record in [r for r in self._records if gone & {r.image, r.other}]:
-            self.remove(connection, record)
+    def of(self, images: AbstractSet[str]) -> list[Correction]:
+        """The corrections that name one of `images`."""
+        return [r for r in self._records if images & {r.image, r.other}] if images else []
+
+    def delete(self, connection: sqlite3.Connection, records: Iterable[Correction]) -> None:
+        """Take some back on the disk; `drop` is to follow once that is committed."""
+        connection.executemany(
+            "DELETE FROM correction WHERE number = ?", [(record.number,) for record in records]
+        )
+
+    def drop(self, records: Iterable[Correction]) -> None:
+        """Take some back in memory."""
+        for record in records:
+            self._records.remove(record)
 
     @property
     def images(self) -> frozenset[str]:

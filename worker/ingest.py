@@ -9,10 +9,15 @@ catalog is, so that every image has its effect exactly once.
 Where more is waiting two batches are under way: while HNSW takes one in, on every core that is
 free, the one before is assigned, published and committed, and the next is polled, decoded and
 logged. Each batch goes through its own steps in order, and no batch overtakes another.
+
+When the disk does not take something the batch stays where it is, and `batch` goes on with it when
+it is called again. What is done is not done twice: a collection skips the records that it has, and
+one that was opened anew meanwhile has been through 4 and 5.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -23,6 +28,7 @@ from worker.collections import Collections
 from worker.dead_letters.base import DeadLetter, DeadLetters
 from worker.errors import SourceUnavailableError
 from worker.metrics import Metrics
+from worker.pause import Cause, Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
 from worker.records import RawRecord
@@ -35,13 +41,25 @@ log = structlog.get_logger()
 _RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Flight:
-    """A batch that is logged: its shares, what of it was refused, and the offsets to commit."""
+    """A batch on its way: what was polled, what of it is logged, and what was refused."""
 
-    logged: list[tuple[Collection, Logged]]
-    letters: list[DeadLetter]
-    following: dict[str, int]
+    raws: Sequence[RawRecord]
+    logged: list[tuple[Collection, Logged]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    sorted: bool = False
+    begun: int = 0  # of `logged`, that step 4 has begun for
+
+    @property
+    def open(self) -> list[tuple[Collection, Logged]]:
+        """What is logged, without the collections that were closed since: those recover it."""
+        return [(c, logged) for c, logged in self.logged if not c.closed]
+
+    @property
+    def following(self) -> dict[str, int]:
+        """The offsets to commit."""
+        return {raw.partition: raw.offset + 1 for raw in self.raws}
 
 
 class Ingest:
@@ -59,6 +77,7 @@ class Ingest:
         collections: Collections,
         publishing: Publishing,
         positions: Positions,
+        pause: Pause,
         metrics: Metrics,
         clock: Clock,
         batch_records: int,
@@ -69,10 +88,12 @@ class Ingest:
         self._collections = collections
         self._publishing = publishing
         self._positions = positions
+        self._pause = pause
         self._metrics = metrics
         self._clock = clock
         self._batch_records = batch_records
-        self._flight: Flight | None = None
+        self._taking: Flight | None = None  # not logged as a whole yet
+        self._flights: deque[Flight] = deque()
         self._given_up = False
         self.meanwhile: Callable[[], bool] = lambda: True
 
@@ -81,58 +102,84 @@ class Ingest:
 
         Waits at most `timeout_seconds` for the first record, and not at all while another batch is
         under way. Images that Redis does not take now stay in the outbox. Raises `FatalError`s;
-        what was logged then is safe.
+        what was logged then is safe. After an error of the disk the next call goes on.
         """
-        with self._metrics.step("poll"):
-            raws = self._source.poll(
-                self._batch_records, 0.0 if self._flight is not None else timeout_seconds
-            )
-            reach_fault("1")
-        flight = self._take(raws) if raws else None
+        flight = self._taking = self._taking or self._poll(timeout_seconds)
+        if flight is not None:
+            self._take(flight)
+            self._flights.append(flight)
+        self._taking = None
         self._advance(flight)
-        return len(raws)
+        return len(flight.raws) if flight is not None else 0
 
     @property
     def under_way(self) -> bool:
         """Whether a batch has not been through all steps yet."""
-        return self._flight is not None
+        return bool(self._flights)
 
     def settle(self) -> None:
-        """Take the batch that is under way through its last steps."""
-        if self._flight is not None:
+        """Take the batches that are under way through their last steps."""
+        if self._flights:
             self._advance(None)
 
-    def _advance(self, flight: Flight | None) -> None:
-        """Begin step 4 of `flight`, and take the batch before it through its steps 4 to 7."""
-        before, self._flight = self._flight, flight
-        if flight is not None:
-            with self._metrics.step("index"):
-                for collection, logged in flight.logged:
-                    collection.insert(logged)
-        if before is not None:
-            with self._metrics.step("index"):
-                for collection, logged in before.logged:
-                    collection.link(logged)
-            with self._metrics.step("assign"):
-                for collection, _ in before.logged:
-                    collection.assign()
-        self._publishing.publish()
-        if before is not None and not self._given_up:
-            if self._keep(before.letters):
-                self._commit(before.following)
-            else:
-                self._given_up = True
-
-    def _take(self, raws: Sequence[RawRecord]) -> Flight:
-        """Steps 2 and 3."""
+    def _poll(self, timeout_seconds: float) -> Flight | None:
+        """Step 1; None if nothing comes."""
+        with self._metrics.step("poll"):
+            raws = self._source.poll(self._batch_records, 0.0 if self._flights else timeout_seconds)
+            reach_fault("1")
+        if not raws:
+            return None
         self._metrics.records.inc(len(raws))
         self._metrics.batch_images.observe(len(raws))
+        return Flight(raws)
+
+    def _take(self, flight: Flight) -> None:
+        """Steps 2 and 3, or what is left of them, and the beginning of 4 for what is logged."""
         with self._metrics.step("decode"):
-            shares, letters = self._sorter.sort(raws)
+            shares, flight.letters = self._sorter.sort(flight.raws, again=flight.sorted)
+            flight.sorted = True
             reach_fault("2")
-        with self._metrics.step("log"):
-            logged = [self._log(name, share) for name, share in shares.items()]
-        return Flight(logged, letters, {raw.partition: raw.offset + 1 for raw in raws})
+        try:
+            with self._metrics.step("log"):
+                for name, share in shares.items():
+                    flight.logged.append(self._log(name, share))
+        finally:
+            with self._metrics.step("index"):
+                self._begin(flight)
+
+    def _begin(self, flight: Flight) -> None:
+        """Step 4 begins for what is logged, also where the rest of the batch has to wait."""
+        for collection, logged in flight.logged[flight.begun :]:
+            collection.insert(logged)
+            flight.begun += 1
+
+    def _advance(self, flight: Flight | None) -> None:
+        """Take the batches before `flight` through their steps 4 to 7."""
+        before = [other for other in self._flights if other is not flight]
+        for other in before:
+            self._assign(other)
+        self._publishing.publish()
+        for other in before:
+            self._end(other)
+            self._flights.popleft()
+
+    def _assign(self, flight: Flight) -> None:
+        """The end of step 4, and step 5."""
+        with self._metrics.step("index"):
+            for collection, logged in flight.open:
+                collection.link(logged)
+        with self._metrics.step("assign"):
+            for collection, _ in flight.open:
+                collection.assign()
+
+    def _end(self, flight: Flight) -> None:
+        """Dead letters and step 7, unless a batch before was given up."""
+        if self._given_up:
+            return
+        if not self._keep(flight):
+            self._given_up = True
+            return
+        self._commit(flight.following)
 
     def _log(self, name: str, share: Share) -> tuple[Collection, Logged]:
         """Step 3 for one collection."""
@@ -154,23 +201,16 @@ class Ingest:
             reach_fault("7")
             self._source.commit(following)
 
-    def _keep(self, letters: Sequence[DeadLetter]) -> bool:
+    def _keep(self, flight: Flight) -> bool:
         """Send dead letters; waits until they are kept, since the position moves on then.
 
         False if the worker is to stop before that: the records are read again by the next one.
         """
-        if not letters:
-            return True
-        while True:
-            try:
-                self._dead_letters.send(letters)
-            except SourceUnavailableError as error:
-                log.warning("dead letters wait", count=len(letters), error=str(error))
-                self._clock.sleep(_RETRY_SECONDS)
-                if not self.meanwhile():
-                    return False
-            else:
-                break
+        while flight.letters and not self._sent(flight.letters):
+            self._clock.sleep(_RETRY_SECONDS)
+            if not self.meanwhile():
+                return False
+        letters, flight.letters = flight.letters, []
         for letter in letters:
             self._metrics.dead_letters.labels(letter.reason).inc()
             log.warning(
@@ -180,4 +220,17 @@ class Ingest:
                 partition=letter.raw.partition,
                 offset=letter.raw.offset,
             )
+        return True
+
+    def _sent(self, letters: Sequence[DeadLetter]) -> bool:
+        """Whether dead letters are kept now; reading is paused until they are."""
+        try:
+            self._dead_letters.send(letters)
+        except SourceUnavailableError as error:
+            reason = f"reading is paused: dead letters wait: {error}"
+            if self._pause.hold(Cause.LETTERS, reason):
+                log.warning("dead letters wait", count=len(letters), error=str(error))
+            return False
+        if self._pause.let_go(Cause.LETTERS):
+            log.info("dead letters are kept")
         return True

@@ -1,5 +1,7 @@
 """The worker keeps its leases for as long as it lives."""
 
+from contextlib import suppress
+
 import structlog
 
 from worker.clock import Clock
@@ -31,6 +33,7 @@ class Leases:
         self._clock = clock
         self._seconds = seconds
         self._renew_at = 0.0
+        self._extend_at = 0.0
 
     def keep(self) -> None:
         """Renew them if it is time. Raises `LeaseError` if another worker has one."""
@@ -45,3 +48,15 @@ class Leases:
         except RetryError as error:
             self._metrics.store_errors.inc()
             log.warning("leases not renewed", error=str(error))
+
+    def extend(self) -> None:
+        """Renew those that are held, if it is time, and take none again: while the catalog of a
+        collection cannot be written. Raises `LeaseError` if another worker has one.
+        """
+        now = self._clock.monotonic()
+        if now < self._extend_at:
+            return
+        self._extend_at = now + self._seconds * _RENEW_RATIO
+        with suppress(RetryError):
+            for collection in self._collections:
+                self._publisher.extend(collection)

@@ -1,5 +1,6 @@
 """One process per data directory."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -17,6 +18,7 @@ class DirectoryLock:
     """
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._file = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -30,6 +32,19 @@ class DirectoryLock:
             raise DataDirectoryError(f"data_dir: {directory} is locked by {holder}") from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+    def check(self) -> None:
+        """Raise `OSError` if the directory at this path is not the one that is locked.
+
+        So it is while the disk that it lies on is not mounted.
+        """
+        path = self.directory / "lock"
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            found = None
+        if found is None or not os.path.samestat(found, os.fstat(self._file)):
+            raise OSError(errno.ESTALE, "the data directory is another than at the start", path)
 
     def close(self) -> None:
         """Let go."""

@@ -62,6 +62,7 @@ class Metrics:
         self._state()
         self._recluster()
         self._corrections()
+        self._erasures()
         self._publish()
         self._drift()
 
@@ -125,7 +126,9 @@ class Metrics:
             "shoal_lag_records", "Records in the source that were not read yet, all partitions."
         )
         self.paused = self._gauge(
-            "shoal_paused", "1 while reading is paused because too much waits for Redis."
+            "shoal_paused",
+            "1 while reading is paused: too much waits for Redis, the disk fails, or dead letters"
+            " cannot be kept.",
         )
         self.last_ingest = self._gauge(
             "shoal_last_ingest_timestamp_seconds", "When a batch was last logged."
@@ -146,6 +149,9 @@ class Metrics:
             "shoal_last_snapshot_timestamp_seconds", "When a snapshot was last completed."
         )
         self.ready = self._gauge("shoal_ready", "1 once replayed and serving.")
+        self.disk_errors = self._counter(
+            "shoal_disk_errors_total", "Writes that the disk did not take; they are repeated."
+        )
 
     def _recluster(self) -> None:
         self.reclusterings = self._counter(
@@ -181,6 +187,27 @@ class Metrics:
         self.contradicted = self._gauge(
             "shoal_contradicted_corrections",
             "Corrections that the last run left out because newer ones contradict them.",
+        )
+
+    def _erasures(self) -> None:
+        self.erasures_waiting = self._gauge(
+            "shoal_erasures_waiting",
+            "Erased and replaced images of which copies may be left, in all collections.",
+        )
+        self.oldest_erasure = self._gauge(
+            "shoal_oldest_erasure_timestamp_seconds",
+            "When the first of them was erased or replaced; 0: none waits.",
+        )
+        self.purges = self._counter(
+            "shoal_purges_total", "Times that a collection was rid of what was erased."
+        )
+        self.deleted_ratio = self._gauge(
+            "shoal_hnsw_deleted_ratio",
+            "Share of HNSW that is deleted elements; they go with the next purge.",
+        )
+        self.dead_ratio = self._gauge(
+            "shoal_dead_rows_ratio",
+            "Share of the rows that have no image any more: holes or zeros in the vector logs.",
         )
 
     def _publish(self) -> None:

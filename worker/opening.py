@@ -53,6 +53,6 @@ def _check_origin(source: Source, positions: Positions, *, accept_loss: bool) ->
             " loss."
         )
     log.error("the topic was made anew: reading it from its start", partitions=anew)
-    positions.begin_anew(anew)
     source.close()
+    positions.begin_anew(anew)
     source.open(positions.next)

@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 
 from worker.store.base import Event, EventKind
+from worker.store.codec import names
 
 
 class Outbox:
@@ -38,20 +39,35 @@ class Outbox:
         self, connection: sqlite3.Connection, entries: Iterable[tuple[str, int | None]]
     ) -> None:
         """Note that images changed; `entries` are (id, number of the cluster readers see)."""
+        fresh = self.fresh(entries)
+        self.write_images(connection, fresh)
+        self.images |= fresh
+
+    def fresh(self, entries: Iterable[tuple[str, int | None]]) -> dict[str, int | None]:
+        """The first entry of each image that is not in `images` yet."""
         fresh: dict[str, int | None] = {}
         for image, old in entries:
             if image not in self.images:
                 fresh.setdefault(image, old)
-        connection.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?)", fresh.items())
-        self.images |= fresh
+        return fresh
+
+    def write_images(
+        self, connection: sqlite3.Connection, entries: Mapping[str, int | None]
+    ) -> None:
+        """Store entries; `images` is to follow once that is committed."""
+        connection.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?)", entries.items())
 
     def add_clusters(self, connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
         """Note that clusters were made, renamed, retired or revived."""
         fresh = set(numbers) - self.clusters
-        connection.executemany(
-            "INSERT OR IGNORE INTO cluster_outbox VALUES (?)", [(number,) for number in fresh]
-        )
+        self.write_clusters(connection, fresh)
         self.clusters |= fresh
+
+    def write_clusters(self, connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+        """Store numbers; `clusters` is to follow once that is committed."""
+        connection.executemany(
+            "INSERT OR IGNORE INTO cluster_outbox VALUES (?)", [(number,) for number in numbers]
+        )
 
     def add_events(self, connection: sqlite3.Connection, events: Iterable[Event]) -> None:
         """Note that things happened."""
@@ -64,6 +80,10 @@ class Outbox:
             [(sequence, event.kind, json.dumps(dict(event.data))) for sequence, event in numbered],
         )
         self.events += numbered
+
+    def tells_of(self, images: Collection[str]) -> bool:
+        """Whether an event that waits names one of these images."""
+        return any(names(event.data, images) for _, event in self.events)
 
     def first_images(self, count: int) -> list[str]:
         """The oldest `count` images."""

@@ -11,8 +11,11 @@ from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.outage import Outage
+from worker.pause import Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
+from worker.purging import Purging
 from worker.reclustering import Reclustering
 from worker.run_queue import RunQueue
 from worker.settings import Settings
@@ -37,8 +40,11 @@ class Parts:
     takeover: Takeover
     reclustering: Reclustering
     answering: Answering
+    purging: Purging
     board: StatusBoard
     positions: Positions
+    pause: Pause
+    outage: Outage
     lock: DirectoryLock
     metrics: Metrics
     clock: Clock

@@ -8,26 +8,28 @@ A partition whose offsets begin anew (the topic was made again, and the settings
 another key, so that no collection takes its new records for old ones.
 """
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from index import Database
+
+_FORMAT = 1
 _SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS position (
   partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL, origin TEXT NOT NULL
-) WITHOUT ROWID;
+) WITHOUT ROWID
 """
 
 
 class Positions:
-    """Offsets to read next by partition, kept in `path` (SQLite)."""
+    """Offsets to read next by partition, kept in `path` (SQLite).
+
+    What changes them raises `sqlite3.Error` if the disk does not take it, and has no effect then.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.executescript(_SCHEMA)
-        rows = self._database.execute(
+        self._database = Database(path, version=_FORMAT, schema=_SCHEMA)
+        rows = self._database.connection.execute(
             "SELECT partition, next, rewinds, origin FROM position"
         ).fetchall()
         self._next = {partition: following for partition, following, _, _ in rows}
@@ -45,10 +47,8 @@ class Positions:
 
     def begin_anew(self, partitions: Iterable[str]) -> None:
         """Forget positions: these partitions have another origin, and their offsets begin anew."""
-        partitions = list(partitions)
-        for partition in partitions:
-            self._rewinds[partition] = self._rewinds.get(partition, 0) + 1
-        self.advance(dict.fromkeys(partitions, 0))
+        rewinds = {partition: self._rewinds.get(partition, 0) + 1 for partition in partitions}
+        self._store(dict.fromkeys(rewinds, 0), "", self._rewinds | rewinds)
 
     def key(self, partition: str, offset: int) -> str:
         """The name under which collections remember `partition`, now that `offset` came.
@@ -63,14 +63,20 @@ class Positions:
 
     def advance(self, following: Mapping[str, int], origin: str = "") -> None:
         """Remember the offsets to read next; survives a kill of the process."""
+        self._store(following, origin, self._rewinds)
+
+    def _store(self, following: Mapping[str, int], origin: str, rewinds: Mapping[str, int]) -> None:
+        if self._database.failed:
+            self._database.close()
+            self._database = Database(self._database.path, version=_FORMAT, schema=_SCHEMA)
+        with self._database.transaction(durable=False) as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
+                [(p, offset, rewinds.get(p, 0), origin) for p, offset in following.items()],
+            )
         self._next.update(following)
         self._origins.update(dict.fromkeys(following, origin))
-        self._database.execute("BEGIN")
-        self._database.executemany(
-            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
-            [(p, offset, self._rewinds.get(p, 0), origin) for p, offset in following.items()],
-        )
-        self._database.execute("COMMIT")
+        self._rewinds.update(rewinds)
 
     def close(self) -> None:
         """Close the file."""

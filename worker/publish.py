@@ -69,6 +69,11 @@ class Publisher:
         except LeaseLapsedError:
             self._claim_again(collection)
 
+    def extend(self, collection: Collection) -> None:
+        """Keep the lease, if there is one."""
+        if collection.lease is not None:
+            self._store.renew(collection.lease)
+
     def release(self, collection: Collection) -> None:
         """Give the lease up."""
         relayout = self._relayouts.pop(collection.name, None)
@@ -78,6 +83,12 @@ class Publisher:
         if collection.lease is not None:
             self._store.release(collection.lease)
             collection.lease = None
+
+    def suspend(self, collection: Collection) -> Lease | None:
+        """Publish nothing more of a collection that is being closed; its lease, which is kept."""
+        self._relayouts.pop(collection.name, None)  # the next lease sweeps it away
+        lease, collection.lease = collection.lease, None
+        return lease
 
     def give_back(self, lease: Lease) -> None:
         """Give up a lease that no collection holds."""
@@ -173,6 +184,12 @@ class Publisher:
         log.info("published as a whole", collection=collection.name, images=collection.images)
         self._metrics.rebuilds.inc()
         self._note_time(collection)
+
+    def forget(
+        self, collection: Collection, images: frozenset[str], after: str | None
+    ) -> str | None:
+        """Delete events that name `images`, as `Store.forget`."""
+        return self._store.forget(_lease(collection), images, after)
 
     def put_status(self, collection: Collection, status: dict[str, object]) -> None:
         """Publish what `shoal status` shows beside the summary."""

@@ -7,11 +7,13 @@ R6 re-assign and R8 publish (`worker.takeover`, `worker.adopt`)
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
-from index import reach_fault
+from index import error_text, is_disk_error, reach_fault
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -89,7 +91,8 @@ class Reclustering:
             collection = self._collections.get(name)
             if collection.adoption is None:
                 self._queue.begin(name)
-                self._start(collection, trigger)
+                with self._failing_with_the_disk(name):
+                    self._start(collection, trigger)
                 return
 
     def _start(self, collection: Collection, trigger: Trigger) -> None:
@@ -103,6 +106,7 @@ class Reclustering:
         try:
             self._write_view(collection, run)
         except OSError as error:
+            self._metrics.disk_errors.inc()
             self._fail(collection.name, f"no view: {error}")
             return
         reach_fault("R1")
@@ -122,10 +126,21 @@ class Reclustering:
         state = self._supervisor.poll()
         if isinstance(state, Finished):
             self._metrics.reclustering.set(0)
-            self._take(name, state.result)
+            with self._failing_with_the_disk(name):
+                self._take(name, state.result)
         elif isinstance(state, Failed):
             self._metrics.reclustering.set(0)
             self._fail(name, state.reason)
+
+    @contextmanager
+    def _failing_with_the_disk(self, name: str) -> Iterator[None]:
+        """A run whose beginning or end the disk does not take has failed."""
+        try:
+            yield
+        except Exception as error:
+            if is_disk_error(error):
+                self._fail(name, error_text(error))
+            raise
 
     def _fail(self, name: str, reason: str) -> None:
         self._queue.fail(name, reason)

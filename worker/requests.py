@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from worker.message import COLLECTION_PATTERN
 
 Saying = Literal["name", "same", "apart", "belongs", "uncorrect", "corrections"]
-Verb = Literal["recluster", "publish", "discard", Saying]
+Verb = Literal["recluster", "publish", "discard", "erase", Saying]
 
 _FOLDER = "requests"
 _POLL_SECONDS = 0.1
@@ -66,9 +66,13 @@ class Mailbox:
         """Answer; the request is then no longer pending. Answers nobody fetched for a day go."""
         self._write(f"{request.id}.answer", text)
         (self._folder / f"{request.id}.json").unlink(missing_ok=True)
+        self.clear(_ANSWER_SECONDS)
+
+    def clear(self, seconds: float) -> None:
+        """Remove the answers that nobody fetched for so long."""
         for path in self._folder.glob("*.answer"):
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _ANSWER_SECONDS:
+                if time.time() - path.stat().st_mtime > seconds:
                     path.unlink()
 
     def wait(self, id_: str, timeout_seconds: float) -> str | None:

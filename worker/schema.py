@@ -7,6 +7,7 @@
   transaction that logs an image (step 3), emptied after step 6.
 * `cluster_outbox`, `event_outbox`: clusters and lineage events still to be published.
 * `correction`: what people said of images, see `worker.corrections`.
+* `erasure`: erased and replaced images of which traces may be left, see `worker.erasures`.
 * `state`: single values, by name.
 """
 
@@ -35,6 +36,9 @@ CREATE TABLE IF NOT EXISTS event_outbox (
 CREATE TABLE IF NOT EXISTS correction (
   number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, image TEXT NOT NULL, other TEXT,
   cluster INTEGER, at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS erasure (
+  number INTEGER PRIMARY KEY, image TEXT, at REAL NOT NULL, copies INTEGER NOT NULL DEFAULT 1
 );
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """

@@ -1,13 +1,16 @@
 """The worker: one thread that ingests, and between batches does everything else in slices."""
 
 import threading
+from collections.abc import Callable
 
 import structlog
 
+from index import is_disk_error, waits_for
 from worker.collection import Collection
 from worker.errors import BadStreamError, DataLossError
 from worker.opening import open_source
 from worker.parts import Parts
+from worker.pause import Cause
 
 log = structlog.get_logger()
 
@@ -20,6 +23,10 @@ _ADOPTED_ROWS_BESIDE = 200
 # keeps up with what comes, which waits for it.
 _REFRESHED_ROWS = 500
 _REFRESHED_ROWS_BESIDE = 50
+
+# Rows that a round takes into a new HNSW: while nothing comes, and beside what comes or a run.
+_REBUILT_ROWS = 1_000
+_REBUILT_ROWS_BESIDE = 200
 
 # Least time between the beginnings of two snapshots, also after one that the disk did not take.
 _SNAPSHOT_SECONDS = 10.0
@@ -34,8 +41,14 @@ _IDLE_SECONDS = 0.1
 # Reading pauses at `max_unpublished` and goes on at this share of it.
 _RESUME_RATIO = 0.5
 
-# A loop that did not come round for so long is stuck.
+# A loop that did not come round for so long is stuck, unless it waits for the disk.
 _STUCK_SECONDS = 600.0
+
+# A disk that is waited for so long is slow.
+_SLOW_SECONDS = 10.0
+
+# While the disk fails the leases are kept and the source is polled this often.
+_OUTAGE_SECONDS = 0.5
 
 
 class Worker:
@@ -53,6 +66,8 @@ class Worker:
         self._collections = parts.collections
         self._queue = parts.queue
         self._metrics = parts.metrics
+        self._pause = parts.pause
+        self._outage = parts.outage
         self._clock = parts.clock
         self._stopping = threading.Event()
         self._unready: str | None = "starting"
@@ -67,28 +82,37 @@ class Worker:
         self._stopping.set()
 
     def healthy(self) -> str | None:
-        """None while the loop comes round, otherwise since when it does not."""
-        silent = self._clock.monotonic() - self._beat
-        return f"the loop is stuck since {silent:.0f} s" if silent > _STUCK_SECONDS else None
+        """None while the loop comes round or waits for the disk, otherwise since when not.
+
+        A worker that is ended because its disk is slow would have to replay from a slow disk.
+        """
+        silent = self._silent_seconds
+        stuck = silent > _STUCK_SECONDS and waits_for() is None
+        return f"the loop is stuck since {silent:.0f} s" if stuck else None
 
     def ready(self) -> str | None:
         """None once replayed and serving, otherwise why not."""
-        return self._unready
+        silent, path = self._silent_seconds, waits_for()
+        if silent > _SLOW_SECONDS and path is not None:
+            return f"the disk is slow: {path} is waited for, for up to {silent:.0f} s"
+        return self._pause.reason or self._unready
+
+    @property
+    def _silent_seconds(self) -> float:
+        return self._clock.monotonic() - self._beat
 
     def run(self) -> None:
         """Recover, then ingest until told to stop. Raises `FatalError`s; all is closed then.
 
-        After any other error what is in memory is not trusted: neither published nor kept as a
-        snapshot. The next start recovers it from the log.
+        A disk that does not take something is waited for; only a worker that is stopped meanwhile
+        raises what it said. After any other error what is in memory is not trusted: neither
+        published nor kept as a snapshot. The next start recovers it from the log.
         """
         try:
-            self._recover()
-            self._open_source()
+            self._persist(self._recover)
+            self._persist(self._open_source)
             while not self._stopping.is_set():
-                self._beat = self._clock.monotonic()
-                self._between_batches()
-                self._batch()
-                self._pause_or_resume()
+                self._persist(self._round)
                 if self._done():
                     break
         except (BadStreamError, DataLossError):
@@ -100,6 +124,38 @@ class Worker:
             raise
         else:
             self._close()
+
+    def _persist(self, step: Callable[[], None]) -> None:
+        """Do a step. Where the disk does not take it, wait and do it again, until it does.
+
+        Raises the disk's error if the worker is stopped before that.
+        """
+        while True:
+            try:
+                for collection in self._outage.try_again():
+                    self._queue.note(collection)
+                step()
+            except Exception as error:
+                if not is_disk_error(error) or not self._wait(self._outage.note(error)):
+                    raise
+            else:
+                self._outage.end()
+                return
+
+    def _wait(self, seconds: float) -> bool:
+        """Let an outage pass; False if the worker is to stop."""
+        until = self._clock.monotonic() + seconds
+        while self._clock.monotonic() < until:
+            try:
+                if not self._while_waiting():
+                    return False
+                self._pause.keep_alive()
+                self._parts.board.show()
+            except Exception as error:
+                if not is_disk_error(error):
+                    raise
+            self._clock.sleep(_OUTAGE_SECONDS)
+        return True
 
     def _recover(self) -> None:
         """Open what is on disk in turn, which replays what was logged, and publish what waits."""
@@ -124,6 +180,7 @@ class Worker:
             meanwhile=self._while_waiting,
         ):
             self._unready = None
+            self._pause.source_opened()
             self._metrics.ready.set(1)
             log.info("serving", source=self._settings.source)
 
@@ -133,6 +190,12 @@ class Worker:
         self._parts.leases.keep()
         return not self._stopping.is_set()
 
+    def _round(self) -> None:
+        self._beat = self._clock.monotonic()
+        self._between_batches()
+        self._batch()
+        self._pause_or_resume()
+
     def _between_batches(self) -> None:
         rows = _ADOPTED_ROWS if self._idle else _ADOPTED_ROWS_BESIDE
         self._parts.leases.keep()
@@ -140,6 +203,7 @@ class Worker:
         self._parts.reclustering.tick()
         self._parts.takeover.go_on(self._collections, rows)
         self._publishing.lay_out(rows)
+        self._purge()
         self._snapshots()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
@@ -155,6 +219,10 @@ class Worker:
     @property
     def _idle(self) -> bool:
         return self._waited_seconds >= _IDLE_SECONDS
+
+    def _purge(self) -> None:
+        alone = self._idle and self._queue.running is None
+        self._parts.purging.tick(_REBUILT_ROWS if alone else _REBUILT_ROWS_BESIDE)
 
     def _snapshots(self) -> None:
         now = self._clock.monotonic()
@@ -182,25 +250,22 @@ class Worker:
                 return
 
     def _may_close(self, collection: Collection) -> bool:
-        return not collection.outbox and not self._queue.needs(collection)
+        needed = self._queue.needs(collection) or self._parts.purging.needs(collection)
+        return not collection.outbox and not needed
 
     def _poll_seconds(self) -> float:
-        busy = self._publishing.backlog() or self._adopts()
+        busy = self._publishing.backlog() or self._adopts() or self._parts.purging.hurries
         running = self._queue.running is not None and self._settings.once
         return _BUSY_POLL_SECONDS if busy or running else self._settings.poll_seconds
 
     def _pause_or_resume(self) -> None:
         waiting = self._publishing.unpublished()
         limit = self._settings.max_unpublished
-        if self._unready is None and waiting >= limit:
-            self._source.pause()
-            self._unready = f"reading is paused: {waiting} images wait for Redis"
-            self._metrics.paused.set(1)
-            log.warning("reading paused", unpublished=waiting)
-        elif self._unready is not None and waiting <= limit * _RESUME_RATIO:
-            self._source.resume()
-            self._unready = None
-            self._metrics.paused.set(0)
+        if waiting >= limit:
+            reason = f"reading is paused: {waiting} images wait for Redis"
+            if self._pause.hold(Cause.REDIS, reason):
+                log.warning("reading paused", unpublished=waiting)
+        elif waiting <= limit * _RESUME_RATIO and self._pause.let_go(Cause.REDIS):
             log.info("reading goes on", unpublished=waiting)
 
     def _adopts(self) -> bool:
@@ -212,6 +277,8 @@ class Worker:
             return False
         if self._parts.answering.waits() or self._queue.running is not None:
             return False
+        if self._parts.purging.goes_on:
+            return False
         if any(collection.outbox for collection in self._collections) or self._adopts():
             return False
         if not self._finishing:
@@ -221,7 +288,11 @@ class Worker:
 
     def _close(self) -> None:
         self._not_ready("stopping")
-        self._parts.close()
+        try:
+            self._parts.close()
+        except BaseException:
+            self._parts.abandon()
+            raise
 
     def _not_ready(self, reason: str) -> None:
         self._unready = reason

@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         100_000, description="New images after which a snapshot is taken."
     )
 
+    erasure_seconds: Seconds = Field(
+        86_400.0,
+        description="Time within which no copy of what was erased or replaced is left.",
+    )
+
     granularity: Literal["shot", "thing", "kind"] = Field(
         "thing",
         description="What a cluster is: one picture and its edits, one thing, or one category.",

@@ -10,7 +10,7 @@ from worker.collections import Collections
 from worker.dead_letters.base import DeadLetter
 from worker.dead_letters.limits import DeadLetterLimits
 from worker.decode import Decoder
-from worker.errors import RejectedError
+from worker.errors import Reason, RejectedError
 from worker.metrics import Metrics
 from worker.positions import Positions
 from worker.records import Erase, RawRecord, Record
@@ -45,13 +45,17 @@ class Sorter:
         self._positions = positions
         self._metrics = metrics
 
-    def sort(self, raws: Sequence[RawRecord]) -> tuple[dict[str, Share], list[DeadLetter]]:
+    def sort(
+        self, raws: Sequence[RawRecord], *, again: bool = False
+    ) -> tuple[dict[str, Share], list[DeadLetter]]:
         """What each collection gets of a batch, without what it has, and what nobody gets.
 
-        Raises `BadStreamError` if too much is bad.
+        Raises `BadStreamError` if too much is bad; a batch that is sorted `again` counts once.
         """
         shares: dict[str, Share] = defaultdict(Share)
         letters: list[DeadLetter] = []
+        outcomes: list[Reason | None] = []
+        skipped = 0
         for raw in raws:
             key = self._positions.key(raw.partition, raw.offset)
             try:
@@ -59,20 +63,31 @@ class Sorter:
                 collection = self._admit(record)
             except RejectedError as error:
                 letters.append(DeadLetter(raw, error.reason, error.detail))
-                self._limits.bad(error.reason)
+                outcomes.append(error.reason)
                 continue
-            self._limits.good()
+            outcomes.append(None)
             if collection is None:
                 continue
             if raw.offset < collection.index.positions.get(key, 0):
-                self._metrics.skipped.inc()
+                skipped += 1
                 continue
             share = shares[record.collection]
             share.records.append(record)
             share.positions[key] = raw.offset + 1
             if raw.time is not None:
                 share.times.setdefault(record.id, raw.time)
+        if not again:
+            self._count(outcomes, skipped)
         return shares, letters
+
+    def _count(self, outcomes: Sequence[Reason | None], skipped: int) -> None:
+        """Of each record in turn why it was refused, if it was; and how many were there already."""
+        self._metrics.skipped.inc(skipped)
+        for reason in outcomes:
+            if reason is None:
+                self._limits.good()
+            else:
+                self._limits.bad(reason)
 
     def _admit(self, record: Record) -> Collection | None:
         """The record's collection; None where there is nothing to erase from."""

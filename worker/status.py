@@ -10,6 +10,7 @@ from worker.collections import Collections
 from worker.errors import RetryError
 from worker.metrics import Metrics
 from worker.publish import Publisher
+from worker.purging import Purging
 from worker.run_queue import RunQueue
 from worker.sources.base import Source
 from worker.takeover import Takeover
@@ -29,6 +30,7 @@ class StatusBoard:
         publisher: Publisher,
         queue: RunQueue,
         takeover: Takeover,
+        purging: Purging,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -37,6 +39,7 @@ class StatusBoard:
         self._publisher = publisher
         self._queue = queue
         self._takeover = takeover
+        self._purging = purging
         self._metrics = metrics
         self._clock = clock
         self._due = 0.0
@@ -73,6 +76,7 @@ class StatusBoard:
             "unpublished": len(collection.outbox),
             "lag": lag,
             "reclustering": self._queue.busy(collection),
+            "erasures_waiting": collection.erasures.waiting,
             "held_run": self._takeover.is_held(collection),
             "last_ingest": times.ingested,
             "last_publish": times.published,
@@ -92,8 +96,23 @@ class StatusBoard:
         metrics.provisional.set(sum(map(_provisional, collections)))
         metrics.unpublished.set(sum(len(c.outbox) for c in collections))
         metrics.lag.set(lag)
+        self._measure_erasures(collections)
         metrics.lost.inc(max(0, lost - metrics.lost_seen))
         metrics.lost_seen = lost
+
+    def _measure_erasures(self, collections: list[Collection]) -> None:
+        metrics, waiting = self._metrics, self._purging.waiting()
+        metrics.erasures_waiting.set(sum(found.number for found in waiting))
+        metrics.oldest_erasure.set(min((found.oldest for found in waiting), default=0.0))
+        leftovers = [c.index.leftovers for c in collections]
+        deleted, elements = (sum(x.deleted for x in leftovers), sum(x.elements for x in leftovers))
+        metrics.deleted_ratio.set(_ratio(deleted, elements))
+        dead = sum(int(np.count_nonzero(x.dead())) for x in leftovers)
+        metrics.dead_ratio.set(_ratio(dead, sum(c.index.rows for c in collections)))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def _clusters(collection: Collection) -> int:

@@ -129,10 +129,10 @@ class Stage:
             assert not [image for image, state in states.items() if state.provisional]
             assert consistency.partition(states) == consistency.by_group(images)
 
-    def shoal(self, *arguments, **settings):
+    def shoal(self, *arguments, text="", **settings):
         """Run another command of `shoal` against the same servers; what it printed as JSON."""
         done = process.run_python(
-            self.folder, self.settings | settings, "plain_shoal.py", arguments=arguments
+            self.folder, self.settings | settings, "plain_shoal.py", text, arguments
         )
         return done, [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "{["]
 
@@ -222,6 +222,8 @@ class Tools:
     near = staticmethod(streams.near)
     partition = staticmethod(consistency.partition)
     by_group = staticmethod(consistency.by_group)
+    Published = consistency.Published
+    check_published = staticmethod(consistency._check_published)
     REAL = process.REAL
     # Nothing is reclustered unless someone asks for it.
     NO_RUNS = MappingProxyType({"recluster_first_images": 10_000, "recluster_first_seconds": 600})

@@ -30,7 +30,8 @@ def environment(settings):
     plain = {name: value for name, value in settings.items() if name.isupper()}
     ours = {f"SHOAL_{n.upper()}": str(v) for n, v in settings.items() if not n.isupper()}
     cache = {"SHOAL_KAFKA_HOME": os.environ.get("SHOAL_KAFKA_HOME", "")}
-    fast = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "PYTHONPYCACHEPREFIX": str(_BYTECODE)}
+    path = f"{HERE}{os.pathsep}{HERE.parents[1]}"  # the checkout that is tested, first of all
+    fast = {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(_BYTECODE)}
     return kept | {n: v for n, v in cache.items() if v} | fast | ours | plain
 
 

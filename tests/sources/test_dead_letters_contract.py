@@ -135,6 +135,21 @@ class TestFileDeadLetters(DeadLettersContract):
             letters.send([letter()])
         assert path.read_bytes() == before
 
+    def test_half_a_line_that_cannot_be_cut_is_cut_later(self, path, letters, monkeypatch):
+        """Where the disk does not even let the file be cut, the next attempt does."""
+        letters.send([letter()])
+
+        def fail(*_):
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("os.fsync", fail)
+            patched.setattr("os.ftruncate", fail)
+            with pytest.raises(SourceUnavailableError, match="Input/output"):
+                letters.send([letter(), letter()])
+        letters.send([letter()])
+        assert len(path.read_text().splitlines()) == 2
+
     def test_a_path_that_cannot_be_written_fails_at_once(self, tmp_path):
         """A folder is no file."""
         with pytest.raises(SettingsError, match="dead letters"):

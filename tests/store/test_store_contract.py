@@ -495,3 +495,58 @@ class TestLease:
             with pytest.raises(LeaseError, match="worker-2"):
                 collection.move(("a", None, "c1"))
             store.release(other)
+
+
+class TestForgetting:
+    def forget(self, collection, *images):
+        """Go through the whole stream; how many calls that takes."""
+        after, calls = None, 0
+        while calls == 0 or after is not None:
+            after = collection.store.forget(collection.lease, frozenset(images), after)
+            calls += 1
+        return calls
+
+    def told(self, collection):
+        """What the events that are left say."""
+        return [event.data for _, event in collection.reader.events("main", "0", 0)]
+
+    def test_events_that_name_an_image(self, collection):
+        """Those that are about it go, as one or the other of two; the rest stays in order."""
+        events = [
+            Event(EventKind.ASSIGNED, {"image": "a", "cluster": "c1"}),
+            Event(EventKind.CORRECTED, {"image": "b", "other": "a"}),
+            Event(EventKind.CREATED, {"cluster": "a", "others": "a"}),
+            Event(EventKind.ASSIGNED, {"image": "a1", "cluster": "c1"}),
+            Event(EventKind.ERASED, {"image": "c"}),
+        ]
+        collection.move(events=events)
+        self.forget(collection, "a", "c", "d")
+        left = [
+            {k: v for k, v in data.items() if k != "sequence"} for data in self.told(collection)
+        ]
+        assert left == [events[2].data, events[3].data]
+        assert collection.store.sequence("main") == 1
+        collection.move(events=events[:1])
+        assert [data.get("image") for data in self.told(collection)] == [None, "a1", "a"]
+
+    def test_a_long_stream(self, collection):
+        """However many there are."""
+        for start in range(0, 5_000, 500):
+            images = [f"i{number}" for number in range(start, start + 500)]
+            collection.move(
+                events=[Event(EventKind.ASSIGNED, {"image": i, "cluster": "c1"}) for i in images]
+            )
+        self.forget(collection, *(f"i{number}" for number in range(0, 5_000, 3)))
+        found = [data["image"] for data in self.told(collection)]
+        assert found == [f"i{number}" for number in range(5_000) if number % 3]
+
+    def test_without_the_lease(self, make, publisher):
+        """A worker that lost its lease deletes nothing."""
+        store, reader, _ = make(SHORT_LEASE_SECONDS)
+        late = publisher(store, reader)
+        late.move(events=[Event(EventKind.ASSIGNED, {"image": "a", "cluster": "c1"})])
+        store.release(late.lease)
+        store.acquire("main", "worker-2", 0)
+        with pytest.raises(LeaseError):
+            store.forget(late.lease, frozenset({"a"}))
+        assert len(self.told(late)) == 1

@@ -43,7 +43,7 @@ def asked(verb="recluster", collection="main", **more):
         asked(collection=5),
         asked(collection=None),
         asked(collection=["main"]),
-        asked(verb="erase"),
+        asked(verb="forget"),
         asked(verb=["recluster"]),
         b'{"verb": "recluster"}',
         b'["recluster", "main"]',

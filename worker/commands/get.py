@@ -1,20 +1,19 @@
 """`shoal get`: the cluster of an image."""
 
-import sys
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from worker.commands.reading import (
     AsJson,
     Collection,
     Config,
+    ImageIds,
     Prefix,
     RedisUrl,
     find_place,
     print_object,
     print_table,
+    wanted,
 )
 
 if TYPE_CHECKING:
@@ -25,9 +24,7 @@ _IDS_PER_REQUEST = 1_000
 
 
 def get(
-    ids: Annotated[
-        list[str], typer.Argument(help="Image ids; - reads them from standard input, one a line.")
-    ],
+    ids: ImageIds,
     redis_url: RedisUrl = None,
     prefix: Prefix = None,
     collection: Collection = None,
@@ -41,7 +38,7 @@ def get(
     rows: list[tuple[object, ...]] = []
     place = find_place(redis_url, prefix, collection, config)
     with Client(place.redis_url, place.redis_prefix) as client:
-        for part in chunks(_wanted(ids), _IDS_PER_REQUEST):
+        for part in chunks(wanted(ids), _IDS_PER_REQUEST):
             states = client.get(place.collection, part)
             clusters = list(dict.fromkeys(state.cluster for state in states if state))
             names = dict(zip(clusters, client.names(place.collection, clusters), strict=True))
@@ -53,13 +50,6 @@ def get(
                     rows.append(tuple(found.values()))
     if not json:
         print_table(f"images of {place.collection}", _FIELDS, rows)
-
-
-def _wanted(ids: list[str]) -> Iterable[str]:
-    if ids != ["-"]:
-        return ids
-    lines = (line.rstrip("\r\n") for line in sys.stdin)
-    return (line for line in lines if line)
 
 
 def _as_json(

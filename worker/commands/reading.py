@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,9 @@ Collection = Annotated[
 Config = Annotated[
     Path | None,
     typer.Option("--config", envvar="SHOAL_CONFIG", help="TOML file of settings.", metavar="FILE"),
+]
+ImageIds = Annotated[
+    list[str], typer.Argument(help="Image ids; - reads them from standard input, one a line.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -71,6 +75,14 @@ def find_place(
         for name, value in options.items()
     }
     return Place(**{name: value for name, value in named.items() if value is not None})
+
+
+def wanted(ids: list[str]) -> Iterable[str]:
+    """The ids of `ImageIds`."""
+    if ids != ["-"]:
+        return ids
+    lines = (line.rstrip("\r\n") for line in sys.stdin)
+    return (line for line in lines if line)
 
 
 def utc(seconds: float) -> str:

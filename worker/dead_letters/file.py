@@ -3,11 +3,15 @@
 import base64
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from worker.dead_letters.base import DeadLetter
 from worker.errors import SettingsError, SourceUnavailableError
+
+_ERASED = b'{"reason": "erased"}'
 
 
 class FileDeadLetters:
@@ -15,6 +19,7 @@ class FileDeadLetters:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._good: int | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -25,13 +30,21 @@ class FileDeadLetters:
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """See `DeadLetters.send`; the file is synced."""
         lines = "".join(f"{json.dumps(_fields(letter))}\n" for letter in letters).encode()
-        size = os.fstat(self._file).st_size
         try:
+            self._cut()
+            self._good = os.fstat(self._file).st_size
             _write_all(self._file, lines)
             os.fsync(self._file)
         except OSError as error:
-            os.ftruncate(self._file, size)
+            with suppress(OSError):  # then it is cut by the next attempt
+                self._cut()
             raise SourceUnavailableError(f"dead letters: {self._path}: {error}") from error
+        self._good = None
+
+    def _cut(self) -> None:
+        """Take away what an attempt that failed left; all of it is written again."""
+        if self._good is not None:
+            os.ftruncate(self._file, self._good)
 
     def close(self) -> None:
         """Close the file."""
@@ -42,6 +55,45 @@ class FileDeadLetters:
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")
+
+
+def forget_letters(path: Path, collection: str, images: Collection[str]) -> None:
+    """Overwrite the letters whose record is that of one of `images` of `collection`.
+
+    Each becomes a line of the same length that says so: a process that has the file open goes on
+    writing at its end. Letters of records that name another collection stay. Blocks. Raises
+    `OSError`.
+    """
+    if not images or not path.exists():
+        return
+    keys = {_text(image.encode()) for image in images}
+    with path.open("r+b") as file:
+        start = 0
+        for line in iter(file.readline, b""):
+            if _is_of(line, keys, collection):
+                os.pwrite(file.fileno(), _ERASED.ljust(len(line) - 1), start)
+            start += len(line)
+        os.fsync(file.fileno())
+
+
+def _is_of(line: bytes, keys: Collection[str | None], collection: str) -> bool:
+    try:
+        letter = json.loads(line)
+    except ValueError:
+        return False
+    if not isinstance(letter, dict) or letter.get("key") not in keys:
+        return False
+    return _collection(letter) in {None, collection}
+
+
+def _collection(letter: dict[str, Any]) -> str | None:
+    """The collection that the record of a letter names; None if it names none."""
+    with suppress(ValueError):  # no JSON: its headers say what there is
+        body = json.loads(base64.b64decode(letter["value"] or ""))
+        if isinstance(body, dict) and isinstance(body.get("collection"), str):
+            return str(body["collection"])
+    named = [value for name, value in letter["headers"] if name == "collection"]
+    return base64.b64decode(named[-1] or "").decode(errors="replace") if named else None
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from index import is_disk_error
 from worker.errors import CorruptError
 
 MANIFEST = "manifest.json"
@@ -69,7 +70,7 @@ def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
     """Read a folder back; the arrays named in `mapped` stay on disk (copy on write).
 
     Checks that every file is there, and every checksum that was written. Raises `CorruptError`
-    naming the file.
+    naming the file, and `OSError` where the disk does not give it.
     """
     manifest = _read_manifest(path / MANIFEST)
     for name, expected in manifest["files"].items():
@@ -101,6 +102,8 @@ def _load(file: Path, mapped: frozenset[str]) -> NDArray[Any]:
         mode: Literal["c"] | None = "c" if file.stem in mapped else None
         array: NDArray[Any] = np.load(file, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
+        if is_disk_error(error):
+            raise
         raise CorruptError(f"{file}: {error}") from error
     return array
 
@@ -109,6 +112,8 @@ def _read_manifest(file: Path) -> Mapping[str, Any]:
     try:
         manifest: Mapping[str, Any] = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
+        if is_disk_error(error):
+            raise
         raise CorruptError(f"{file}: {error}") from error
     if not isinstance(manifest, dict) or not {"format", "files", "meta"} <= manifest.keys():
         raise CorruptError(f"{file}: no manifest of this program")

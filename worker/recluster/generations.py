@@ -14,6 +14,7 @@ from worker.errors import CorruptError
 from worker.recluster.folder import ASIDE, read_folder, remove_folder, write_folder
 
 KEEP = 5
+NO_CLUSTER = -1
 _DIGITS = 12
 
 _log = structlog.get_logger(__name__)
@@ -49,6 +50,25 @@ def save(
     write_folder(_path(directory, generation), arrays, meta, durable=True)
     for number in numbers(directory)[keep:]:
         remove_folder(_path(directory, number))
+
+
+def forget(directory: Path, dead: NDArray[np.bool_]) -> None:
+    """Take rows that are `dead`, bool [rows], out of every generation; a damaged one is removed.
+
+    Blocks. A process that dies meanwhile may leave one generation less. Raises `OSError`.
+    """
+    for number in numbers(directory):
+        try:
+            kept = load(directory, number)
+        except CorruptError as error:
+            _log.warning("former generation removed", generation=number, reason=str(error))
+            remove_folder(_path(directory, number))
+            continue
+        labels, confidence = kept.labels.copy(), kept.confidence.copy()
+        gone = dead[: len(labels)]
+        labels[gone], confidence[gone] = NO_CLUSTER, 0.0
+        if not np.array_equal(labels, kept.labels):
+            save(directory, number, labels, confidence, kept.meta)
 
 
 def load(directory: Path, generation: int) -> Generation:

@@ -1,6 +1,6 @@
 """The interface of the published state, written by one leased worker, read by anyone."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -193,6 +193,12 @@ class Store(Protocol):
 
     def crowded(self, collection: str) -> bool:
         """Whether so many images have come that a rebuild would make the store more compact."""
+
+    def forget(self, lease: Lease, images: Collection[str], after: str | None = None) -> str | None:
+        """Delete the events that name one of `images`, among the next few thousand of the stream.
+
+        Returns what to go on with as `after`; None at the end of the stream. Raises as `renew`.
+        """
 
     def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
         """Publish what the worker tells of itself, a JSON object. Raises as `renew` does."""

@@ -2,13 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.store.base import ClusterInfo, Event, EventKind, ImageState
 
 # Redis keeps a hash compact while no field and no value is longer (hash-max-listpack-value).
 MAX_STATE_BYTES = 64
+# Fields of an event that hold the id of an image.
+IMAGE_FIELDS = ("image", "other")
 _FLAGS = {True: "p", False: "f"}
 
 
@@ -47,6 +49,11 @@ def decode_info(cluster: str, text: str | None) -> ClusterInfo:
 def event_fields(event: Event, sequence: int) -> dict[str, str]:
     """The fields of the event's entry in the stream: its data, `kind` and `sequence`."""
     return {**event.data, "kind": event.kind.value, "sequence": str(sequence)}
+
+
+def names(fields: Mapping[str, str], images: Collection[str]) -> bool:
+    """Whether an event with these fields is about one of `images`."""
+    return any(fields.get(name) in images for name in IMAGE_FIELDS)
 
 
 def decode_event(fields: Mapping[str, str]) -> Event:

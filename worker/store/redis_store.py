@@ -1,13 +1,14 @@
 """The published state in Redis or Valkey, written through fenced scripts."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from worker.clock import Clock, SystemClock
 from worker.errors import LeaseLapsedError, ShoalError
 from worker.store.base import Change, ClusterInfo, ImageState, Layout, Lease, Update
+from worker.store.codec import names
 from worker.store.connection import connect, unavailability
 from worker.store.keys import Keys, Space, collections_key, is_crowded
 from worker.store.plan import Argument, announcement, description, difference
@@ -16,6 +17,9 @@ from worker.store.spaces import Spaces
 
 # A reader that looked the space up just before it changed may use the old one for so long.
 LINGER_SECONDS = 600
+
+# Events looked through at a time; Lua takes no more than some 7,000 arguments.
+_FORGET_ENTRIES = 2_000
 
 
 class RedisStore:
@@ -113,6 +117,17 @@ class RedisStore:
         return RedisLayout(
             spaces, space, lambda update: self._make_live(lease, spaces, space, update)
         )
+
+    def forget(self, lease: Lease, images: Collection[str], after: str | None = None) -> str | None:
+        """As `Store.forget`."""
+        keys = self._keys(lease.collection)
+        start = "-" if after is None else f"({after}"
+        with unavailability():
+            entries = self._redis.xrange(keys.events, start, count=_FORGET_ENTRIES)
+        found = [entry for entry, fields in entries if names(fields, images)]
+        if found:
+            self._scripts.run("forget", keys, lease, [keys.events], found)
+        return entries[-1][0] if len(entries) == _FORGET_ENTRIES else None
 
     def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
         """As `Store.put_status`."""

@@ -23,6 +23,7 @@ _SCRIPTS = {
     "renew": (_HARMLESS, "fence", "renew"),
     "release": (_HARMLESS, "fence", "release"),
     "sweep": (_HARMLESS, "fence", "sweep"),
+    "forget": (_HARMLESS, "fence", "forget"),
     "status": (_GROWING, "fence", "status"),
     "begin": (_GROWING, "fence", "begin"),
     "load": (_GROWING, "fence", "write", "load"),

@@ -1,7 +1,7 @@
 """The published state in memory."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from worker.store.base import (
     Summary,
     Update,
 )
-from worker.store.codec import decode_event, event_fields
+from worker.store.codec import decode_event, event_fields, names
 from worker.store.keys import Keys, buckets_for, is_crowded
 from worker.testing.published import Published
 
@@ -32,6 +32,7 @@ class _Collection:
     layouts: int = 0
     published: Published | None = None
     events: list[tuple[str, Event]] = field(default_factory=list)
+    announced: int = 0
     status: str | None = None
 
 
@@ -136,6 +137,15 @@ class MemoryStore:
             raise LeaseLapsedError(f"collection {lease.collection!r}: a newer rebuild was begun")
         return kept
 
+    def forget(self, lease: Lease, images: Collection[str], after: str | None = None) -> str | None:
+        """As `Store.forget`, all at once."""
+        del after
+        kept = self._fenced(lease)
+        kept.events = [
+            (entry, event) for entry, event in kept.events if not names(event.data, images)
+        ]
+        return None
+
     def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
         """As `Store.put_status`."""
         self._fenced(lease).status = json.dumps(status)
@@ -203,7 +213,8 @@ class MemoryStore:
         published.describe(update, self._clock.time())
         for event in update.events:
             fields = event_fields(event, update.sequence)
-            kept.events.append((f"{len(kept.events) + 1}-0", decode_event(fields)))
+            kept.announced += 1
+            kept.events.append((f"{kept.announced}-0", decode_event(fields)))
 
     def _published(self, collection: str) -> Published | None:
         self._check_up()

@@ -1,0 +1,375 @@
+"""Erased and replaced images leave nothing behind, in the stated time and while work goes on."""
+
+import base64
+import dataclasses
+import json
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from index import CollectionIndex, IndexSettings
+from index.leftovers import Leftovers
+from worker.dead_letters.file import FileDeadLetters
+from worker.purging import Waiting, due
+from worker.requests import Mailbox
+
+HOUR = 3_600.0
+
+
+@pytest.fixture
+def photos(bench, axis):
+    """Two clusters of ten photos, confirmed by a run, with a snapshot."""
+    for number in range(10):
+        bench.send(f"photo-a{number}", axis(0, tilt=number / 50))
+        bench.send(f"photo-b{number}", axis(1, tilt=number / 50))
+    bench.run()
+    return bench
+
+
+def vector(bench, image):
+    """The bytes of an image's vector, as it is kept."""
+    folder = bench.path / "collections" / "main"
+    rows = CollectionIndex.open(folder, settings=IndexSettings())
+    try:
+        [row] = rows.row_of([image])
+        return rows.vectors[row].tobytes()
+    finally:
+        rows.close()
+
+
+def holding(bench, content):
+    """Names of the files in the data directory that hold these bytes."""
+    return {
+        path.name
+        for path in bench.path.rglob("*")
+        if path.is_file() and content in path.read_bytes()
+    }
+
+
+def told(bench, image):
+    """Kinds of the events that name an image."""
+    events = [event for _, event in bench.store.events("main", "0")]
+    return [event.kind for event in events if image in event.data.values()]
+
+
+def purge(bench):
+    """Let the time pass in which everything must be gone."""
+    bench.clock.advance(13 * HOUR)
+    bench.run()
+
+
+def waiting(bench):
+    return bench.metrics.erasures_waiting._value.get()
+
+
+class TestWhen:
+    @pytest.mark.parametrize(
+        ("waiting", "deleted", "elements", "expected"),
+        [
+            (None, 0, 0, None),
+            (None, 999, 4_000, None),
+            (None, 1_000, 6_000, None),
+            (None, 1_000, 5_000, "all"),
+            (Waiting(1, 91.0, 91.0), 1, 5, None),
+            (Waiting(1, 90.0, 90.0), 0, 5, "all"),
+            (Waiting(2, 83.0, 91.0), 0, 5, None),
+            (Waiting(2, 83.0, None), 0, 5, None),
+            (Waiting(2, 82.0, 91.0), 0, 5, "names"),
+            (Waiting(2, 82.0, None), 0, 5, "names"),
+        ],
+    )
+    def test_due(self, waiting, deleted, elements, expected):
+        """Copies halfway, events alone at nine tenths, of 20; or a fifth of many is deleted."""
+        assert due(waiting, deleted, elements, 100.0, 20.0) == expected
+
+
+class TestPurge:
+    @pytest.mark.parametrize("how", ["null", "command", "replaced"])
+    def test_nothing_is_left(self, photos, axis, how):
+        """By a null value, by the command, or by another vector for the same id: no file holds the
+        old vector, no file or event an erased id; the rest serves on.
+        """
+        old = vector(photos, "photo-a3")
+        if how == "null":
+            photos.erase("photo-a3")
+            photos.run()
+        elif how == "command":
+            assert photos.alone().erase("main", ["photo-a3", "?"]) == '["erased", "absent"]'
+        else:
+            photos.send("photo-a3", axis(4))
+            photos.run()
+        photos.run()
+        assert "hnsw.bin" in holding(photos, old)
+        assert waiting(photos) == 1
+        assert photos.metrics.oldest_erasure._value.get() == photos.clock.time()
+        purge(photos)
+        assert holding(photos, old) == set()
+        assert waiting(photos) == photos.metrics.oldest_erasure._value.get() == 0
+        assert photos.metrics.purges._value.get() == 1
+        if how != "replaced":
+            assert holding(photos, b"photo-a3") == set()
+            assert told(photos, "photo-a3") == []
+        else:
+            assert photos.states("photo-a3")[0] is not None
+        assert told(photos, "photo-a4") != []
+        assert holding(photos, b"photo-a4") == {"catalog.sqlite"}
+        assert holding(photos, vector(photos, "photo-a4")) == {"vectors.f32", "hnsw.bin"}
+
+    def test_one_snapshot_is_left(self, photos, axis):
+        """Those from before the erasure go, however many are kept; and nothing is done twice."""
+        photos.send("photo-c", axis(2))
+        photos.erase("photo-a3")
+        photos.run()
+        folder = photos.path / "collections" / "main" / "snapshots"
+        assert len(list(folder.iterdir())) == 2
+        purge(photos)
+        before = {path.name for path in folder.iterdir()}
+        assert len(before) == 1
+        purge(photos)
+        assert {path.name for path in folder.iterdir()} == before
+
+    def test_an_image_that_shares_its_row(self, photos, axis):
+        """The other one keeps the vector."""
+        photos.send("photo-twin", axis(0))
+        photos.run()
+        photos.erase("photo-a0")
+        photos.run()
+        purge(photos)
+        assert holding(photos, b"photo-a0") == set()
+        assert "vectors.f32" in holding(photos, vector(photos, "photo-twin"))
+
+    def test_an_image_that_came_back(self, photos, axis):
+        """What happened to it before and after stays in the stream."""
+        photos.erase("photo-a3")
+        photos.run()
+        photos.send("photo-a3", axis(1, tilt=0.9))
+        photos.run()
+        before = told(photos, "photo-a3")
+        purge(photos)
+        assert told(photos, "photo-a3") == before
+        assert photos.states("photo-a3")[0].cluster == photos.states("photo-b1")[0].cluster
+
+    def test_events_stay_for_half_of_the_time(self, photos):
+        """A follower that is not away for longer hears of every erasure, also of one just before a
+        purge.
+        """
+        old = vector(photos, "photo-b3")
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(11 * HOUR)
+        photos.erase("photo-b3")
+        photos.run()
+        photos.clock.advance(2 * HOUR)
+        photos.run()
+        assert told(photos, "photo-a3") == []
+        assert told(photos, "photo-b3")[-1] == "erased"
+        assert holding(photos, old) == set()
+        assert holding(photos, b"photo-a3") == set()
+        assert waiting(photos) == 1
+        photos.clock.advance(18 * HOUR)
+        photos.run()
+        assert told(photos, "photo-b3")[-1] == "erased"
+        photos.clock.advance(2 * HOUR)
+        photos.run()
+        assert told(photos, "photo-b3") == []
+        assert holding(photos, b"photo-b3") == set()
+        assert waiting(photos) == 0
+
+    def test_generations(self, photos):
+        """The row of an erased image has no cluster in any former run."""
+        folder = photos.path / "collections" / "main"
+        photos.erase("photo-a3")
+        photos.run()
+        purge(photos)
+        labels = [np.load(path) for path in folder.glob("generations/*/labels.npy")]
+        assert len(labels) == 2
+        assert {int(found[6]) for found in labels} == {-1}
+        assert not list((folder / "runs").iterdir())
+        purge(photos)
+
+    def test_dead_letters(self, photos):
+        """Letters of an erased image become blanks of the same length; others stay."""
+        path = photos.path / "dead-letters.jsonl"
+        keep = [letter("photo-a4"), letter("photo-a3", "other"), letter("photo-a3x")]
+        lines = [letter("photo-a3"), *keep, letter("photo-a3", "main")]
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        size = path.stat().st_size
+        letters = FileDeadLetters(path)
+        photos.erase("photo-a3")
+        photos.run()
+        purge(photos)
+        letters.close()
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        assert found == [{"reason": "erased"}, *keep, {"reason": "erased"}]
+        assert path.stat().st_size == size
+
+    def test_answers(self, photos):
+        """An answer that names the image and that nobody fetched goes as well."""
+        Mailbox(photos.path).send("same", "main", "photo-a3", "photo-b3")
+        photos.run()
+        assert holding(photos, b"photo-a3") > {"catalog.sqlite"}
+        answer = next((photos.path / "requests").glob("*.answer"))
+        os.utime(answer, (0, 0))
+        photos.erase("photo-a3")
+        photos.run()
+        purge(photos)
+        assert holding(photos, b"photo-a3") == set()
+
+    def test_while_the_store_is_away(self, photos):
+        """The disk is rid of it; the rest waits, and goes when the store is back."""
+        old = vector(photos, "photo-a3")
+        photos.erase("photo-a3")
+        photos.run()
+        old_events = told(photos, "photo-a3")
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker(once=False)
+        purging = worker._parts.purging
+        left = []
+
+        def watch(**_):
+            photos.clock.advance(0.5)
+            if photos.store.down and purging.goes_on and not holding(photos, old):
+                left.append(holding(photos, b"photo-a3"))
+                photos.store.down = False
+            if left and not purging.goes_on:
+                worker.stop()
+
+        worker._parts.board.show = watch
+        photos.store.down = True
+        worker.run()
+        assert old_events != []
+        assert {name.removesuffix("-wal") for name in left[0]} == {"catalog.sqlite"}
+        assert told(photos, "photo-a3") == []
+        assert holding(photos, b"photo-a3") == set()
+
+    def test_a_disk_that_takes_no_snapshot(self, photos):
+        """The older ones stay, and it is tried again until it does."""
+        old = vector(photos, "photo-a3")
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker(once=False)
+        in_the_way = photos.path / "collections" / "main" / "snapshots" / "unfinished"
+        in_the_way.touch()
+        meanwhile = []
+
+        def watch(**_):
+            photos.clock.advance(1.0)
+            if worker._parts.purging._failed and in_the_way.exists():
+                meanwhile.append(holding(photos, old))
+                in_the_way.unlink()
+            if photos.metrics.purges._value.get():
+                worker.stop()
+
+        worker._parts.board.show = watch
+        worker.run()
+        assert meanwhile == [{"hnsw.bin"}]
+        assert holding(photos, old) == set()
+
+    def test_leases_are_kept_while_the_catalog_is_rewritten(self, photos, monkeypatch):
+        """However long that takes."""
+        monkeypatch.setattr("worker.purge._MEANWHILE_SECONDS", 0.001)
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker()
+        main = worker._collections.get("main")
+        vacuum, meanwhile = Leftovers.vacuum, worker._parts.leases.extend
+        kept, enough = [], threading.Event()
+
+        def extend():
+            photos.clock.advance(6.0)
+            meanwhile()
+            kept.append(main.lease)
+            if len(kept) == 5:
+                enough.set()
+
+        def slowly(leftovers):
+            assert enough.wait(30)
+            return vacuum(leftovers)
+
+        tools = dataclasses.replace(worker._parts.purging._tools, meanwhile=extend)
+        monkeypatch.setattr(worker._parts.purging, "_tools", tools)
+        monkeypatch.setattr(Leftovers, "vacuum", slowly)
+        epoch = main.lease.epoch
+        worker.run()
+        assert len(kept) >= 5
+        assert {lease.epoch for lease in kept} == {epoch}
+        assert photos.metrics.purges._value.get() == 1
+
+    def test_many_deleted_elements(self, bench):
+        """A fifth of HNSW makes a purge at once; events stay for their time."""
+        rng = np.random.default_rng(0)
+        for number in range(2_500):
+            bench.send(f"photo-{number}", rng.standard_normal(8))
+        for number in range(1_000):
+            bench.erase(f"photo-{number}")
+        worker = bench.worker(once=False, recluster_first_images="1000000")
+
+        def watch(**_):
+            if bench.metrics.purges._value.get():
+                worker.stop()
+
+        worker._parts.board.show = watch
+        worker.run()
+        index = CollectionIndex.open(bench.path / "collections/main", settings=IndexSettings())
+        leftovers = index.leftovers.deleted, index.leftovers.elements
+        index.close()
+        assert leftovers == (0, 1_500)
+        assert told(bench, "photo-7")[-1] == "erased"
+
+    def test_a_closed_collection(self, photos, axis):
+        """It is opened for its purge and closed again."""
+        photos.erase("photo-a3")
+        for number in range(3):
+            photos.send("photo-x", axis(number), collection=f"user-{number}")
+        worker = photos.worker(once=False, open_collections="1", recluster_first_images="1000")
+        old = []
+
+        def watch(**_):
+            names = [c.name for c in worker._collections]
+            if not old and "main" not in names:
+                old.append(holding(photos, b"photo-a3"))
+                photos.clock.advance(13 * HOUR)
+            if old and not holding(photos, b"photo-a3"):
+                worker.stop()
+
+        worker._parts.board.show = watch
+        worker.run()
+        assert old != []
+        assert holding(photos, b"photo-a3") == set()
+
+
+def letter(image, collection=None):
+    """A dead letter of the file source."""
+
+    def coded(text):
+        return base64.b64encode(text.encode()).decode()
+
+    body = {"embedding": [0.0]} | ({"collection": collection} if collection else {})
+    return {
+        "reason": "zero_vector",
+        "detail": "embedding: all 1 numbers are zero",
+        "partition": "images.jsonl",
+        "offset": 0,
+        "time": None,
+        "key": coded(image),
+        "value": coded(json.dumps(body)),
+        "headers": [["collection", coded("main")]],
+    }
+
+
+class TestExemplars:
+    def test_readers_are_not_shown_an_erased_image(self, photos):
+        """A cluster whose most typical image is erased, or gets another vector, shows none until
+        the next run.
+        """
+        cluster = photos.states("photo-a0")[0].cluster
+        shown = photos.store.cluster("main", cluster).exemplar
+        assert shown == "photo-a0"
+        photos.erase(shown)
+        photos.run(recluster_first_images="1000", recluster_seconds="1e9")
+        found = photos.store.cluster("main", cluster).exemplar
+        assert found != shown

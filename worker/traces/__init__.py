@@ -1,0 +1,1 @@
+"""Searches for what is left of an image that was erased."""

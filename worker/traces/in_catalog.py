@@ -1,0 +1,107 @@
+"""What a SQLite file knows of an image: by its tables, and in its pages and write-ahead log."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.opening import VECTORS
+from worker.traces.records import Longer
+from worker.traces.scan import places
+from worker.traces.sought import Sought, Trace, times
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the catalog says of an image: its `row` while it is there, `erased` (seconds since 1970)
+    while its erasure waits for a purge, and the collection's dimension.
+    """
+
+    row: int | None
+    erased: float | None
+    dimension: int
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database, to be read only, whether or not a worker has it open."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        yield database
+
+
+def known(catalog: Path, id_: str) -> Known:
+    """What the catalog says of an image."""
+    with reading(catalog) as db:
+        row = db.execute("SELECT row FROM image WHERE id = ?", (id_,)).fetchone()
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
+        erased = None
+        if "erasure" in tables:
+            query = "SELECT max(at) FROM erasure WHERE image = ?"
+            erased = db.execute(query, (id_,)).fetchone()[0]
+        query = "SELECT value FROM meta WHERE key = 'dimension'"
+        [dimension] = db.execute(query).fetchone()
+    return Known(row and row[0], erased, int(dimension))
+
+
+def images_with(catalog: Path, sought: Sought) -> list[str]:
+    """The images, at most ten, whose vector is the one that is sought."""
+    query = (
+        "SELECT image.id FROM row JOIN image ON image.row = row.row"
+        " WHERE row.hash = ? AND image.id != ? ORDER BY image.id LIMIT 10"
+    )
+    with reading(catalog) as db:
+        found = [db.execute(query, (c, sought.id)).fetchall() for c in sought.checksums]
+    return [id_ for rows in found for (id_,) in rows]
+
+
+def vector_of(folder: Path, found: Known) -> NDArray[np.float32] | None:
+    """The vector of an image that is there, float32 [d]."""
+    if found.row is None:
+        return None
+    with (folder / VECTORS).open("rb") as file:
+        file.seek(4 * found.dimension * found.row)
+        return np.frombuffer(file.read(4 * found.dimension), "<f4")
+
+
+def in_catalog(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
+    """Traces in the tables of a SQLite file, and in the raw bytes of it and its write-ahead log."""
+    longer: set[bytes] = set()
+    with reading(path) as db:
+        for table, column in _texts(db):
+            texts = [
+                text
+                for (text,) in db.execute(
+                    f'SELECT "{column}" FROM "{table}" WHERE typeof("{column}") = \'text\''  # noqa: S608
+                    f' AND instr("{column}", ?) > 0',
+                    (sought.id,),
+                )
+            ]
+            hits = sum(sought.in_text(text) is not None for text in texts)
+            if hits:
+                yield Trace(where, "id", f"table {table}, column {column}: {times(hits)}")
+            longer.update(text.encode() for text in texts if sought.in_text(text) is None)
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        if file.exists():
+            yield from _in_pages(file, where.replace(path.name, file.name), sought, longer)
+
+
+def _in_pages(file: Path, where: str, sought: Sought, texts: set[bytes]) -> Iterator[Trace]:
+    longer = Longer(texts, sought.id_bytes)
+    for what, content in sought.patterns:
+        found = places(file, content, longer.have) if what == "id" else places(file, content)
+        if found:
+            yield Trace(where, what, f"in its pages: {times(len(found))}, first at {found[0]}")
+
+
+def _texts(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Every column of every table."""
+    tables = [n for (n,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return [
+        (table, column)
+        for table in tables
+        for (column,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))
+    ]
