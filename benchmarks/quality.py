@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +31,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import Model, cluster, evaluate, load_model
+from models import Clustering, Model, cluster, evaluate, load_model
+from models.calibration import assignment_truth, calibration_error, reliability_bins
 from models.peers.choose import best_parameter, worth
 from models.peers.components import Components
 from models.peers.density import Density, evoc, fast_hdbscan, sklearn_hdbscan
@@ -86,8 +87,32 @@ def digits() -> Case:
     return Case(DIGITS, LabelledSet(DIGITS, unit_rows(bunch.data), labels, "thing"), None)
 
 
-def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, float]]:
-    """Method, figure, and how far the run's own estimate of its pairwise F was off."""
+@dataclass(frozen=True, slots=True)
+class Misjudged:
+    """How far a run's own estimates of its pairwise figures are off, and the expected calibration
+    error of its confidence.
+    """
+
+    precision: float
+    recall: float
+    f: float
+    calibration: float
+
+    @staticmethod
+    def of(labels: Labels, found: Clustering) -> "Misjudged":
+        """Against the true `labels`."""
+        true = evaluate(labels, found.labels)
+        bins = reliability_bins(found.confidence, assignment_truth(labels, found.labels))
+        return Misjudged(
+            precision=abs(found.expected_precision - true.pairwise_precision),
+            recall=abs(found.expected_recall - true.pairwise_recall),
+            f=abs(found.expected_f - true.pairwise_f),
+            calibration=calibration_error(bins),
+        )
+
+
+def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, Misjudged]]:
+    """Method, figure, and how far the run misjudges itself."""
     for method, size in (("ours", None), ("told", seen_size(case.test.labels))):
         found = cluster(
             case.test.unit,
@@ -96,8 +121,8 @@ def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, floa
             model=model,
             seed=seed,
         )
-        truth = evaluate(case.test.labels, found.labels).pairwise_f
-        yield method, worth(case.test.labels, found.labels), abs(found.expected_f - truth)
+        figure = worth(case.test.labels, found.labels)
+        yield method, figure, Misjudged.of(case.test.labels, found)
 
 
 def peers(case: Case, seed: int) -> Iterator[tuple[str, Callable[[], float]]]:
@@ -168,7 +193,9 @@ def bar_of(row: dict[str, list[float]], stated: float) -> float:
     return max([stated, *(float(np.mean(row[name])) for name in counted)])
 
 
-def summary(table: Table, misjudged: list[float], stated: dict[str, float]) -> dict[str, object]:
+def summary(
+    table: Table, misjudged: dict[str, list[Misjudged]], stated: dict[str, float]
+) -> dict[str, object]:
     sets = {}
     for name, row in table.items():
         sets[name] = {
@@ -176,16 +203,22 @@ def summary(table: Table, misjudged: list[float], stated: dict[str, float]) -> d
             for method, values in row.items()
         } | {"bar": round(bar_of(row, stated.get(name, 0.0)), 4)}
     types = [name for name in sets if name not in STATED and name != DIGITS]
-    result: dict[str, object] = {"expected_f_error": round(float(np.mean(misjudged)), 4)}
+    result: dict[str, object] = {}
     for method in ("ours", "told"):
         over = [name for name in sets if sets[name][method][0] >= sets[name]["bar"]]
         result[method] = {
             "at_or_over_bar": len(over),
             "types_at_or_over_bar": len([name for name in over if name in types]),
             "types_mean": mean_of(sets[name][method][0] for name in types),
+            "misjudged": means_of(misjudged[method]),
         }
     result["types_mean_bar"] = mean_of(sets[name]["bar"] for name in types)
     return {"benchmark": "quality", "types": len(types)} | result | {"sets": sets}
+
+
+def means_of(rows: list[Misjudged]) -> dict[str, float]:
+    means = np.mean([astuple(row) for row in rows], axis=0).round(4)
+    return {field.name: float(mean) for field, mean in zip(fields(Misjudged), means, strict=True)}
 
 
 def mean_of(values: Iterator[float]) -> float | None:
@@ -210,7 +243,7 @@ def main() -> None:
     model = load_model(arguments.weights, allow_unusable=True)
     cache = Cache(arguments.cache)
     table: Table = {}
-    misjudged = []
+    misjudged: dict[str, list[Misjudged]] = {"ours": [], "told": []}
     for name, read in cases(arguments.data):
         if arguments.only and name not in arguments.only:
             continue
@@ -219,7 +252,7 @@ def main() -> None:
         for seed in arguments.seeds:
             for method, figure, off in ours(case, model, seed):
                 row.setdefault(method, []).append(figure)
-                misjudged.append(off)
+                misjudged[method].append(off)
             for method, compute in [] if arguments.ours else peers(case, seed):
                 figure = cache.figure(f"{name}-{method}-{seed}", compute)
                 row.setdefault(method, []).append(figure)

@@ -82,7 +82,8 @@ def measured(source: str, data: Path, keep: Path, seed: int) -> dict[str, dict[s
                 "unknown": row["ours"][0],
                 "told": row["told"][0],
                 "bar": bars[name],
-                "expected_f_off": row["ours"][1],
+                "expected_f_off": row["ours"][1].f,
+                "calibration_error": row["ours"][1].calibration,
             }
     return found
 

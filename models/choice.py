@@ -17,20 +17,18 @@ LINKED = "hi-lander sized by linkage"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The cut to publish: its `lam`, the pairwise figures expected of it, 0..1, and how it was
+    """The cut to publish: its `lam`, the pairwise F that its merges promise, 0..1, and how it was
     found and why.
     """
 
     lam: float
-    precision: float
-    recall: float
     f: float
     method: str = "hi-lander"
     reason: str = ""
 
 
 # Where no two rows came near a merge, all cuts are one and leave nothing to doubt.
-NO_CHOICE = Choice(lam=0.5, precision=1.0, recall=1.0, f=1.0)
+NO_CHOICE = Choice(lam=0.5, f=1.0)
 
 
 def surest(family: Prospects, usual: float) -> Choice:
@@ -59,9 +57,4 @@ def as_large_as(family: Prospects, size: float) -> Choice:
 
 
 def _at(family: Prospects, place: int) -> Choice:
-    return Choice(
-        lam=float(family.lam[place]),
-        precision=float(family.precision[place]),
-        recall=float(family.recall[place]),
-        f=float(family.f[place]),
-    )
+    return Choice(lam=float(family.lam[place]), f=float(family.f[place]))

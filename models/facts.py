@@ -76,7 +76,7 @@ def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Cluster
     family = prospects(tree, hierarchy.counts)
     place = int(((family.f + family.bcubed_f) / 2).argmax())
     hierarchy = replace(hierarchy, tree=tree)
-    parts = published(hierarchy, float(family.lam[place]))
+    parts = published(hierarchy, family, float(family.lam[place]))
     return replace(
         result,
         hierarchy=hierarchy,
@@ -84,10 +84,10 @@ def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Cluster
         levels=parts.levels,
         level=parts.level,
         exemplars=parts.exemplars,
-        confidence=parts.raw,
-        expected_precision=float(family.precision[place]),
-        expected_recall=float(family.recall[place]),
-        expected_f=float(family.f[place]),
+        confidence=parts.confidence,
+        expected_precision=parts.expected_precision,
+        expected_recall=parts.expected_recall,
+        expected_f=parts.expected_f,
         reason=f"cut by {int(met.sum())} answers",
     )
 

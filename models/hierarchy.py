@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.certainty import Certainty
 from models.tree import MergeTree
 
 
@@ -12,13 +13,14 @@ from models.tree import MergeTree
 class Hierarchy:
     """`tree` over the rows of the run; `counts` int32 [leaves] images in each, 0 for dead ones;
     `density` float32 [leaves], the predicted one; `row` int64 [n]: the leaf of each row of the
-    result, which for `models.cluster` are more than the distinct ones.
+    result, which for `models.cluster` are more than the distinct ones; `certainty` of its cuts.
     """
 
     tree: MergeTree
     counts: NDArray[np.int32]
     density: NDArray[np.float32]
     row: NDArray[np.int64]
+    certainty: Certainty
 
     @property
     def alive(self) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""The three small networks: two rounds over edges, one over pairs of clusters."""
+"""The small networks: two rounds over edges, one over pairs of clusters, two over a run."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -15,6 +15,9 @@ from models.triangles import TriangleMessages, Triangles
 
 CONTEXT = NUMBERS + CONDITIONS
 ROUND_TWO = 12
+# What `models.certainty` reads of a row's place in the tree, and of a run.
+ASSIGNMENT_FEATURES, RUN_FEATURES = 9, 10
+CERTAINTY_HIDDEN = 24
 # Standardised inputs beyond this many deviations tell no more than that they are extreme.
 CLIP = 5.0
 BATCH = 1 << 16
@@ -51,7 +54,8 @@ class HiLanderNetwork(nn.Module):
 
     `first`: p = sigmoid(f1(e_ij, context)); `second`: p = sigmoid(f2(e_ij, m_ij, context)), with
     m_ij the messages of p from the triangles over i-j and from its two ends; `pair`: the share of
-    matching images between two clusters.
+    matching images between two clusters; `assignment`: the share of its cluster that an image
+    matches; `recall`: that of a run.
     """
 
     def __init__(self, hidden: int) -> None:
@@ -59,6 +63,9 @@ class HiLanderNetwork(nn.Module):
         self.first = Logit(FEATURES + CONTEXT, hidden)
         self.second = Logit(FEATURES + ROUND_TWO + CONTEXT, hidden)
         self.pair = Logit(PAIR_FEATURES + CONTEXT, hidden)
+        told = RUN_FEATURES + CONTEXT
+        self.assignment = Logit(ASSIGNMENT_FEATURES + told, CERTAINTY_HIDDEN)
+        self.recall = Logit(told, CERTAINTY_HIDDEN)
         self.messages = TriangleMessages()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.certainty import Certainty
 from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, near_size, surest
 from models.clustering import Clustering
 from models.conditions import UNKNOWN_SIZE, conditions, usual_size
@@ -21,7 +22,7 @@ from models.judging import first_round
 from models.levels import build_tree
 from models.network import HiLanderNetwork
 from models.null_linkage import linked_size
-from models.prospects import prospects
+from models.prospects import Prospects, prospects
 from models.publishing import published
 from models.stages import Stages
 from models.view import View, view_of
@@ -34,7 +35,7 @@ LOST_BELOW = 0.3
 LINKAGE_SEED = 0
 # Networks are too sure of encoders that they did not learn from: docs/decisions/0106.
 BELIEVED = 0.7
-LOST = "expected F of {f:.2f} only: groups as large as average linkage finds them, {size:.0f}"
+LOST = "merges promise F {f:.2f} only: groups as large as average linkage finds them, {size:.0f}"
 
 
 class RelationalModel:
@@ -127,41 +128,43 @@ class RelationalModel:
             tree = build_tree(clusters, pairs, pair_score(self.network, context)).tempered(BELIEVED)
         with stages.stage("cut"):
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
-            hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)))
-            choice = _choose(hierarchy, view, context)
-            parts = published(hierarchy, choice.lam)
+            certainty = Certainty(self._at_hand, context)
+            hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)), certainty)
+            family = prospects(tree, weight)
+            choice = choose(family, view, context, weight) if len(tree.left) else NO_CHOICE
+            parts = published(hierarchy, family, choice.lam)
             result = Clustering(
                 labels=parts.labels,
-                confidence=parts.raw,
+                confidence=parts.confidence,
                 levels=parts.levels,
                 level=parts.level,
                 exemplars=parts.exemplars,
-                expected_f=choice.f,
+                expected_f=parts.expected_f,
                 method=choice.method,
                 seconds=stages.seconds,
                 context=context,
                 reason=choice.reason,
-                expected_precision=choice.precision,
-                expected_recall=choice.recall,
+                expected_precision=parts.expected_precision,
+                expected_recall=parts.expected_recall,
                 hierarchy=hierarchy,
             )
         stages.report("cut", 1.0)
         return result
 
 
-def _choose(hierarchy: Hierarchy, view: View, context: CollectionContext) -> Choice:
+def choose(
+    family: Prospects, view: View, context: CollectionContext, counts: NDArray[np.int32]
+) -> Choice:
     """The cut of the largest expected F, near the size that is told; if none is told, not too large
     for the doubt in it, and where little is expected, of the size that average linkage finds.
     """
-    if not len(hierarchy.tree.left):
-        return NO_CHOICE
-    family, told = prospects(hierarchy.tree, hierarchy.counts), float(context.conditions[0])
+    told = float(context.conditions[0])
     if told != UNKNOWN_SIZE:
         return near_size(family, float(np.exp(told)))
     choice = surest(family, usual_size(context.conditions))
     if choice.f >= LOST_BELOW:
         return choice
-    size = linked_size(view, context.mean, hierarchy.counts, LINKAGE_SEED)
+    size = linked_size(view, context.mean, counts, LINKAGE_SEED)
     reason = LOST.format(f=choice.f, size=size)
     return replace(as_large_as(family, size), method=LINKED, reason=reason)
 

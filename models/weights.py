@@ -12,7 +12,7 @@ from models.context import NUMBERS
 from models.edge_features import FEATURES
 from models.errors import WeightsError
 from models.graph import K
-from models.network import HiLanderNetwork
+from models.network import ASSIGNMENT_FEATURES, RUN_FEATURES, HiLanderNetwork
 from models.pair_features import PAIR_FEATURES
 
 if TYPE_CHECKING:
@@ -21,9 +21,20 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="DataclassInstance")
 N = TypeVar("N", bound=nn.Module)
 
-FORMAT = 2
+FORMAT = 3
 TENSORS = "shoal.safetensors"
 CONFIG = "config.json"
+# Entries of a config that must be those of this version.
+SIZES = (
+    "format",
+    "k",
+    "edge_features",
+    "pair_features",
+    "assignment_features",
+    "run_features",
+    "numbers",
+    "conditions",
+)
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -69,6 +80,8 @@ class Config:
     k: int = K
     edge_features: int = FEATURES
     pair_features: int = PAIR_FEATURES
+    assignment_features: int = ASSIGNMENT_FEATURES
+    run_features: int = RUN_FEATURES
     numbers: int = NUMBERS
     conditions: int = CONDITIONS
     format: int = FORMAT
@@ -97,7 +110,7 @@ def load_weights(
     source = SHIPPED if folder is None else Path(folder)
     config = read_config(source, Config)
     expected = Config(0, usable=True, edge_auc=0, cosine_auc=0, seed=0)
-    for name in ("format", "k", "edge_features", "pair_features", "numbers", "conditions"):
+    for name in SIZES:
         require_same(source, name, getattr(config, name), getattr(expected, name))
     refuse_unusable(source, config, allow_unusable=allow_unusable)
     return read_tensors(source, HiLanderNetwork(config.hidden)), config

@@ -67,7 +67,13 @@ def losses_of(trained: Trained | TrainedCoordinate) -> dict[str, list[float]]:
     if isinstance(trained, TrainedCoordinate):
         return {"coordinate": trained.losses}
     network = trained.network
-    names = {"round 1": network.first, "round 2": network.second, "pairs": network.pair}
+    names = {
+        "round 1": network.first,
+        "round 2": network.second,
+        "pairs": network.pair,
+        "assignments": network.assignment,
+        "recall": network.recall,
+    }
     return {name: part.history for name, part in names.items()}
 
 
@@ -113,7 +119,8 @@ def _of_kind(trained: Trained | TrainedCoordinate) -> tuple[str, str, str]:
         return COORDINATE.format(dimension=config.dimension), COORDINATE_LIMITS, made
     made = (
         f"{trained.episodes} episodes of {trained.rows:,} rows; last losses: edges "
-        f"{trained.edge_loss:.4f}, pairs {trained.pair_loss:.4f}."
+        f"{trained.edge_loss:.4f}, pairs {trained.pair_loss:.4f}, assignments "
+        f"{trained.certainty_loss:.4f}."
     )
     return RELATIONAL, RELATIONAL_LIMITS, made
 

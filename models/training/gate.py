@@ -11,21 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibration import assignment_truth, reliability_bins
 from models.clustering import cluster
 from models.model import Model
 from models.peers.choose import best_parameter, worth
 from models.peers.linkage import AverageLinkage
 from models.training.sources import LabelledSet, few_rows
 
-BINS = 10
-
 
 @dataclass(frozen=True, slots=True)
 class GateFigure:
     """What one set's held-out classes say; an area is NaN where edges are of one kind only.
 
-    `bins`: for ten bins of probability the sum of it over edges, the true edges and all; `levels`:
-    clusters and F of every level, fine to coarse.
+    `bins`: `reliability_bins` of edges, `assignment_bins` of assignments; `levels`: clusters and F
+    of every level, fine to coarse.
     """
 
     name: str
@@ -34,6 +33,7 @@ class GateFigure:
     cluster_f: float
     linkage_f: float
     bins: NDArray[np.float64]
+    assignment_bins: NDArray[np.float64]
     levels: tuple[tuple[int, float], ...]
 
 
@@ -96,24 +96,13 @@ def judge(
         cluster_f=worth(test.labels, found.labels),
         linkage_f=worth(test.labels, linked),
         bins=reliability_bins(edges.probability[judged], same),
+        assignment_bins=reliability_bins(
+            found.confidence, assignment_truth(test.labels, found.labels)
+        ),
         levels=tuple(
             (int(level.max(initial=-1)) + 1, worth(test.labels, level)) for level in found.levels
         ),
     )
-
-
-def reliability_bins(
-    probability: NDArray[np.float32], truth: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Sum of probability, true edges and all edges [10, 3] in ten bins of probability."""
-    place = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
-    weights = (probability, truth, np.ones(len(truth)))
-    return np.stack([np.bincount(place, weight, BINS) for weight in weights], axis=1)
-
-
-def calibration_error(bins: NDArray[np.float64]) -> float:
-    """The expected calibration error: |probability - share of true edges|, a mean over edges."""
-    return float(np.abs(bins[:, 0] - bins[:, 1]).sum() / max(bins[:, 2].sum(), 1))
 
 
 def auc(score: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibration import calibration_error
 from models.errors import BadInputError
-from models.training.gate import GateFigure, calibration_error
+from models.training.gate import GateFigure
 
 KINDS = (".svg", ".png")
 # More curves than these have no names.
@@ -40,7 +41,10 @@ def draw_training(
     """The files losses.svg, reliability.svg and levels.svg."""
     draw_losses(folder / "losses.svg", losses)
     if figures:
-        bins = np.sum([figure.bins for figure in figures], axis=0)
+        bins = {
+            "edges": np.sum([figure.bins for figure in figures], axis=0),
+            "assignments": np.sum([figure.assignment_bins for figure in figures], axis=0),
+        }
         draw_reliability(folder / "reliability.svg", bins)
         draw_levels(folder / "levels.svg", {figure.name: figure.levels for figure in figures})
 
@@ -55,14 +59,17 @@ def draw_losses(file: Path, losses: Mapping[str, Sequence[float]]) -> None:
     _save(figure, file)
 
 
-def draw_reliability(file: Path, bins: NDArray[np.float64]) -> None:
-    """What was said against what was true, on classes held out; `bins` as `reliability_bins`."""
-    kept = bins[bins[:, 2] > 0]
+def draw_reliability(file: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
+    """What was said against what was true, on classes held out; bins as of `reliability_bins`."""
     figure, axes = _axes()
     axes.plot((0, 1), (0, 1), color="grey", linewidth=1)
-    axes.plot(kept[:, 0] / kept[:, 2], kept[:, 1] / kept[:, 2], marker="o")
-    title = f"Edges of held-out classes, calibration error {calibration_error(bins):.3f}"
-    axes.set(xlabel="probability of an edge", ylabel="share of true edges", title=title)
+    for name, bins in curves.items():
+        kept = bins[bins[:, 2] > 0]
+        label = f"{name}, calibration error {calibration_error(bins):.3f}"
+        said, true = kept[:, 0] / kept[:, 2], kept[:, 1] / kept[:, 2]
+        axes.plot(said, true, marker="o", label=label)
+    axes.set(xlabel="probability", ylabel="share that is true", title="Classes held out")
+    axes.legend()
     _save(figure, file)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from models.edges import both_rounds
 from models.network import HiLanderNetwork
 from models.relational import RelationalModel
+from models.training.certainty import train_certainty
 from models.training.edges import train_edges
 from models.training.episodes import SMALL_ROWS, union, variation, whole
 from models.training.fit import JUDGE, PREPARE, READ_ONE, READ_TWO, WATCH, Plan
@@ -33,7 +34,8 @@ class Recipe:
     `small` tiny collections are cut from each set, which count `small_weight`; the classes of
     `easy` made-up ones are easily told apart. `shots` collections of versions of its pictures
     are made of each set whose classes are not that already, `kinds` of joined classes of each set
-    of many things; `unions` are of two sets each.
+    of many things; `unions` are of two sets each. How sure to be is learnt from runs over
+    `certainty_episodes` of all these but the made-up ones, which are like no encoder.
     """
 
     hidden: int = 96
@@ -47,6 +49,8 @@ class Recipe:
     edge_plan: Plan = field(default_factory=lambda: Plan(steps=6_000))
     pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000, feature_noise=0.2))
     pair_rounds: tuple[int, ...] = (100, 150, 150)
+    certainty_plan: Plan = field(default_factory=lambda: Plan(steps=1_500, feature_noise=0.3))
+    certainty_episodes: int = 400
     # Scales each set's own number of episodes.
     variations: float = 1.0
 
@@ -60,6 +64,8 @@ QUICK = Recipe(
     edge_plan=Plan(steps=400),
     pair_plan=Plan(steps=300),
     pair_rounds=(8, 8, 8),
+    certainty_plan=Plan(steps=200),
+    certainty_episodes=8,
     variations=0.5,
 )
 
@@ -75,14 +81,19 @@ class Trained:
     rows: int
     edge_loss: float
     pair_loss: float
+    certainty_loss: float
 
 
 class _Work:
     """How much of all work is done, counted in optimiser steps."""
 
-    def __init__(self, recipe: Recipe, sets: int, episodes: int, report: Progress) -> None:
+    def __init__(
+        self, recipe: Recipe, sets: int, episodes: int, real: int, report: Progress
+    ) -> None:
         watched = sum(min(count, episodes) for count in recipe.pair_rounds)
+        watched += 2 * min(recipe.certainty_episodes, real)
         fits = 2 * recipe.edge_plan.steps + len(recipe.pair_rounds) * recipe.pair_plan.steps
+        fits += 2 * recipe.certainty_plan.steps
         reads = episodes * (PREPARE + READ_ONE + READ_TWO)
         self.total = reads + watched * WATCH + fits + sets * JUDGE
         self.done = 0
@@ -114,9 +125,10 @@ def train(
     known = [source.without(held_out) for source, held_out in split]
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [union(*two_of(known, rng), rng) for _ in range(recipe.unions) if len(known) > 1]
+    real = len(parts)
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
     parts += [easy(rng) for _ in range(recipe.easy)]
-    work = _Work(recipe, len(sets), len(parts), progress or (lambda _stage, _share: None))
+    work = _Work(recipe, len(sets), len(parts), real, progress or (lambda _stage, _share: None))
     episodes: list[Episode] = []
     for part in parts:
         episodes.append(prepare(part))
@@ -127,6 +139,10 @@ def train(
     work.stage = "pair network"
     pair_loss = train_pairs(
         network, episodes, recipe.pair_rounds, recipe.pair_plan, seed, work.step
+    )
+    work.stage = "certainty"
+    certainty_loss = train_certainty(
+        network, episodes[:real], recipe.certainty_episodes, recipe.certainty_plan, seed, work.step
     )
     work.stage = "gate"
     model = RelationalModel(network, _config(recipe, seed, verdict_of([])), "cpu")
@@ -143,6 +159,7 @@ def train(
         rows=sum(len(episode.labels) for episode in episodes),
         edge_loss=edge_loss,
         pair_loss=pair_loss,
+        certainty_loss=certainty_loss,
     )
 
 

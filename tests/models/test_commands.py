@@ -101,6 +101,8 @@ class TestEvaluate:
         scores = json.loads(out)
         assert scores["n"] == 100
         assert all(scores[name] > 0.9 for name in ("pairwise_f", "bcubed_f", "nmi"))
+        assert scores["expected_precision"] > 0.5
+        assert 0 <= scores["ece"] < 0.5
 
     def test_answers_many_with_a_line_each(self, shoal, file):
         """One object per file with --json, a table without."""

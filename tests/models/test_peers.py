@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from models import evaluate
+from models.calibration import calibration_error, reliability_bins
 from models.peers.choose import best_parameter, worth, worth_of_rows
 from models.peers.components import Components, components
 from models.peers.density import Density, noise_alone, sklearn_hdbscan
 from models.peers.finch import Finch
 from models.peers.linkage import AverageLinkage
 from models.peers.linker import Linker
-from models.training.gate import calibration_error, reliability_bins
 from models.training.sources import LabelledSet
 
 

@@ -178,6 +178,13 @@ class TestWeights:
         with pytest.raises(WeightsError, match="edge_features 37; this version of shoal reads 38"):
             load_model(folder)
 
+    def test_those_of_an_older_version_are_refused(self, folder):
+        """By their format, before anything else is read."""
+        config = json.loads((folder / CONFIG).read_text())
+        (folder / CONFIG).write_text(json.dumps(config | {"format": 2}))
+        with pytest.raises(WeightsError, match="format 2; this version of shoal reads 3"):
+            load_model(folder)
+
     @pytest.mark.parametrize("name", [CONFIG, TENSORS])
     def test_damage_is_named(self, folder, name):
         """A missing or broken file is named."""

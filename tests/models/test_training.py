@@ -27,6 +27,8 @@ TINY = Recipe(
     edge_plan=Plan(steps=150, batch=1_024),
     pair_plan=Plan(steps=100, batch=512),
     pair_rounds=(4, 4),
+    certainty_plan=Plan(steps=100, batch=512),
+    certainty_episodes=6,
     variations=0.5,
 )
 
@@ -42,6 +44,8 @@ SHORT = Recipe(
     edge_plan=Plan(steps=5, batch=64),
     pair_plan=Plan(steps=5, batch=64),
     pair_rounds=(1,),
+    certainty_plan=Plan(steps=5, batch=64),
+    certainty_episodes=1,
     variations=0.1,
 )
 
@@ -110,7 +114,7 @@ class TestTrain:
         assert shares == sorted(shares)
         assert shares[-1] == 1.0
         stages = list(dict.fromkeys(stage for stage, _ in seen))
-        assert stages == ["episodes", "edge networks", "pair network", "gate"]
+        assert stages == ["episodes", "edge networks", "pair network", "certainty", "gate"]
 
 
 class TestHoldingOut:

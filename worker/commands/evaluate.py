@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from models import Clustering, Scores
 
 Row = dict[str, Any]
-_SHOWN = ("method", "classes", "clusters", "pairwise_f", "bcubed_f", "nmi")
+_SHOWN = ("method", "classes", "clusters", "pairwise_f", "bcubed_f", "nmi", "ece")
 _OURS = "shoal"
 
 
@@ -67,7 +67,8 @@ def evaluate(
                 model=model,
                 progress=progress,
             )
-        rows.append(_figures(file, _OURS, score(labels, result.labels)) | _of_run(result))
+        scores = score(labels, result.labels)
+        rows.append(_figures(file, _OURS, scores) | _of_run(result, labels))
         curves[file.stem] = _curve(labels, result)
         if peers:
             rows += _peers(file, features, labels)
@@ -96,10 +97,22 @@ def _figures(file: Path, method: str, scores: "Scores") -> Row:
     return {"file": str(file), "method": method, "labelled": labelled} | named
 
 
-def _of_run(result: "Clustering") -> Row:
+def _of_run(result: "Clustering", labels: Any) -> Row:
+    """What a run says of itself, and how far its confidence is off."""
+    from models.calibration import assignment_truth, calibration_error, reliability_bins
+
+    known = labels >= 0
+    truth = assignment_truth(labels[known], result.labels[known])
+    error = calibration_error(reliability_bins(result.confidence[known], truth))
+    expected = {
+        name: None if value is None else round(value, 4)
+        for name in ("expected_precision", "expected_recall", "expected_f")
+        for value in [getattr(result, name)]
+    }
     return {
         "n": len(result.labels),
-        "expected_f": round(result.expected_f, 4),
+        **expected,
+        "ece": round(error, 4),
         "seconds": round(sum(result.seconds.values()), 3),
     }
 
@@ -136,7 +149,7 @@ def _print(rows: list[Row], *, as_json: bool) -> None:
         for row in rows:
             print(json.dumps(row))
         return
-    table = Table("file", *_SHOWN)
+    table = Table("file", *_SHOWN, padding=0)
     for row in rows:
         table.add_row(Path(row["file"]).stem, *(str(row.get(name, "")) for name in _SHOWN))
     Console().print(table)
