@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Some minutes the first time, seconds with Go's cache. Without Go the chart's tests are skipped.
+# Some minutes the first time, seconds with Go's cache. Without helm the chart's tests are skipped.
 tools: $(if $(shell command -v go),$(HELM)) ## Install helm into .tools, with which the chart is tested.
 
 $(HELM):
@@ -37,7 +37,7 @@ demo: setup ## Run everything on 1,797 scanned digits. KEEP=1 leaves it running.
 demo-stop: setup ## End what `make demo KEEP=1` left running.
 	$(BIN)/shoal demo --stop
 
-test: setup tools ## Run all tests, against a real Kafka and a real Valkey.
+test: setup ## Run all tests, against a real Kafka and a real Valkey.
 	$(BIN)/pytest
 
 chaos: setup ## Kill and fail everything for long: 300 rounds of crashes, and the disk at every write.

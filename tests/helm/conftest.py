@@ -96,7 +96,7 @@ def helm(tmp_path_factory):
     program = str(ours) if ours.exists() else shutil.which("helm")
     if program is None:
         problem = "no helm: `make tools` installs it, and needs Go"
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and not os.environ.get("SHOAL_WITHOUT_TOOLS"):
             pytest.fail(f"CI must have it: {problem}")
         pytest.skip(problem)
     return Helm(program, tmp_path_factory.mktemp("helm"))

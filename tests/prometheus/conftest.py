@@ -36,7 +36,7 @@ def promtool():
         find("prometheus")
         return str(find("promtool"))
     except DependencyError as error:
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and not os.environ.get("SHOAL_WITHOUT_TOOLS"):
             pytest.fail(f"CI must have a real Prometheus: {error}")
         pytest.skip(str(error))
 
