@@ -125,7 +125,7 @@ DRIFT = (
         " among the old: the Kolmogorov-Smirnov distance of two distributions of similarity, that"
         " of the new rows to the nearest old one and that among the old, less the same of earlier"
         " rows.",
-        "0 to 1; up to 0.05 by chance",
+        "0 to 1; up to 0.08 in ordinary streams",
         "High: the encoder changed, or images of a new kind come.",
     ),
     Figure(
