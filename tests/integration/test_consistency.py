@@ -1,10 +1,11 @@
 """The check that the other tests rely on notices what it is there for."""
 
 import shutil
-import sqlite3
 
 import pytest
 import redis
+
+from index import Database
 
 TAMPER_REDIS = [
     "HDEL b:* {image}",
@@ -56,12 +57,13 @@ def test_redis(module_stage, stream, line):
 
 @pytest.mark.parametrize("statement", TAMPER_DISK)
 def test_disk(module_stage, stream, statement):
-    """One wrong value in the catalog is found."""
+    """One wrong value in the catalog, written as the worker writes, is found."""
     folder = module_stage.data_dir / "collections" / "main"
     kept = module_stage.folder / "kept"
     shutil.copytree(folder, kept)
-    with sqlite3.connect(folder / "catalog.sqlite") as catalog:
-        catalog.execute(statement)
+    catalog = Database(folder / "catalog.sqlite", schema="")
+    with catalog.transaction(durable=True) as connection:
+        connection.execute(statement)
     catalog.close()
     with pytest.raises(AssertionError):
         module_stage.assert_consistent(stream)
