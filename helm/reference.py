@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from worker.reference import with_table
+from worker.reference import ROOT, with_table, write_or_check
 from worker.settings import Settings
 
-CHART = Path(__file__).parent / "shoal"
+CHART = ROOT / "helm" / "shoal"
 
 # Settings that are no values, and what decides them.
 DECIDED = {
@@ -84,16 +84,7 @@ def stale() -> dict[Path, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or with `--check` tell which are old; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; 1 if one is old")
-    check = parser.parse_args(arguments).check
-    old = stale()
-    for path, text in old.items():
-        if check:
-            sys.stderr.write(f"{path} is not up to date: run `make docs`\n")
-        else:
-            path.write_text(text, encoding="utf-8")
-    return int(check and bool(old))
+    return write_or_check(argparse.ArgumentParser(description=__doc__), arguments, stale)
 
 
 def _setting(schema: Mapping[str, Any]) -> dict[str, Any]:

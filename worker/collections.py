@@ -172,13 +172,13 @@ class Collections:
 
     def end_snapshots(self) -> bool:
         """End those begun that are on the disk now; whether none is under way any more."""
-        for collection in self:
-            if collection.index.snapshot_under_way:
-                with self._snapshot_errors(collection):
-                    info = collection.index.end_snapshot()
-                    if info is not None:
-                        self._note_snapshot(collection, info)
-        return not any(collection.index.snapshot_under_way for collection in self)
+        begun = [collection for collection in self if collection.index.snapshot_under_way]
+        for collection in begun:
+            with self._snapshot_errors(collection):
+                info = collection.index.end_snapshot()
+                if info is not None:
+                    self._note_snapshot(collection, info)
+        return not any(collection.index.snapshot_under_way for collection in begun)
 
     @contextmanager
     def _snapshot_errors(self, collection: Collection) -> Iterator[None]:

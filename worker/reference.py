@@ -98,6 +98,15 @@ def stale() -> dict[Path, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the tables, or with `--check` tell which are old; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker.reference", description=__doc__)
+    return write_or_check(parser, arguments, stale)
+
+
+def write_or_check(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    stale: Callable[[], Mapping[Path, str]],
+) -> int:
+    """Write the files that are `stale`, or with `--check` tell which; returns the exit status."""
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if one is old")
     check = parser.parse_args(arguments).check
     old = stale()
