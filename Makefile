@@ -8,8 +8,9 @@ HELM := .tools/helm-$(HELM_VERSION)
 SHOAL_DATA ?= ../shared/data
 export SHOAL_DATA
 PROMETHEUS := .tools/prometheus/usr/bin/prometheus
+REDIS := .tools/redis/usr/bin/redis-server
 
-.PHONY: help setup tools demo demo-stop test chaos check format bench weights docs image dashboards prometheus clean
+.PHONY: help setup tools demo demo-stop test chaos check format bench weights docs image dashboards prometheus redis clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -75,6 +76,15 @@ $(PROMETHEUS):
 	mkdir -p .tools/prometheus
 	cd .tools/prometheus && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; }
 	cd .tools/prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+
+redis: ## Fetch Debian's Redis, which has TLS, into .tools, if the machine has none; installs nothing.
+	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory $(REDIS)
+
+REDIS_PACKAGES := redis-server redis-tools libjemalloc2 liblzf1
+$(REDIS):
+	mkdir -p .tools/redis
+	cd .tools/redis && { apt-get download $(REDIS_PACKAGES) || { apt-get update && apt-get download $(REDIS_PACKAGES); }; }
+	cd .tools/redis && for package in *.deb; do dpkg-deb -x "$$package" . && rm "$$package"; done
 
 clean: ## Remove what `make setup` made.
 	rm -rf $(VENV) .tools *.egg-info build

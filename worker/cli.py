@@ -45,6 +45,14 @@ _DISK_STATUS = 74
 _DAMAGE = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 
 
+# A traceback with the values of variables would show passwords.
+_PLAIN: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+}
+
+
 class _Commands(TyperGroup):
     """Imports a command's module when the command is called, so that `shoal get` starts fast."""
 
@@ -60,7 +68,7 @@ class _Commands(TyperGroup):
             return None
         name = cmd_name.replace("-", "_")
         module = import_module(f"worker.commands.{name}")
-        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app = typer.Typer(**_PLAIN)
         app.command(cmd_name)(getattr(module, name))
         return typer.main.get_command(app)
 
@@ -71,7 +79,7 @@ class _Commands(TyperGroup):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-app = typer.Typer(cls=_Commands, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=_Commands, no_args_is_help=True, **_PLAIN)
 
 
 @app.callback()

@@ -63,7 +63,7 @@ def _of_csv(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def _of_npz(path: Path) -> Iterator[tuple[str, str, str]]:
     try:
-        with np.load(path) as archive:
+        with np.load(path, allow_pickle=False) as archive:
             ids, labels = archive["ids"], archive["labels"]
     except (KeyError, ValueError, EOFError) as error:
         raise SettingsError(f"{path}: needs the arrays ids and labels: {error}") from error

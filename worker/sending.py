@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import AuthorizationError, KafkaError
 from kafka.partitioner.default import murmur2
 from pydantic_core import to_json
 
@@ -127,6 +127,9 @@ class Sender:
     def _find_partitions(self) -> list[int]:
         try:
             found = self._producer.partitions_for(self._topic)
+        except AuthorizationError as error:
+            self.close()
+            raise translate(error, f"sending to topic {self._topic!r}") from error
         except KafkaError:
             found = None
         if not found:

@@ -1,6 +1,7 @@
 """Dead letters in a Kafka topic."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,13 +72,11 @@ class KafkaDeadLetters:
             self._producer.close(timeout=self._timeout_seconds)
 
     def _connect(self) -> Any:
-        admin = KafkaAdminClient(**self._options)
-        try:
-            admin.create_topics({self._topic: {}}, wait_for_metadata=True)
-        except TopicAlreadyExistsError:
-            pass
-        finally:
-            admin.close()
+        with closing(KafkaAdminClient(**self._options)) as admin:
+            # A topic that is there needs no right to create one.
+            if self._is_missing(admin):
+                with suppress(TopicAlreadyExistsError):
+                    admin.create_topics({self._topic: {}}, wait_for_metadata=True)
         milliseconds = round(self._timeout_seconds * 1000)
         return KafkaProducer(
             **self._options,
@@ -90,6 +89,10 @@ class KafkaDeadLetters:
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
+
+    def _is_missing(self, admin: Any) -> bool:
+        (found,) = admin.describe_topics([self._topic])
+        return bool(found["error_code"])
 
     def _deliver(self, records: Iterable[_Outgoing]) -> list[_Outgoing]:
         """Send and wait for all; returns those that are too large for the topic."""

@@ -18,13 +18,21 @@ class EmbeddedValkey:
     """Listens on 127.0.0.1 from `start` to `stop`, or within a `with` block; keeps nothing on disk.
 
     Port 0 takes a free one. It dies with this process, however that ends; its log is
-    `valkey.log` in `directory`.
+    `valkey.log` in `directory`. `program` is the command of another Valkey or Redis, which may have
+    TLS: this one has none.
     """
 
-    def __init__(self, directory: Path, port: int = 0, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int = 0,
+        options: tuple[str, ...] = (),
+        program: tuple[str, ...] = (),
+    ) -> None:
         self._directory = directory
         self._port = port or _free_port()
         self._options = options
+        self._program = program
         self._process: TiedProcess | None = None
 
     @property
@@ -47,7 +55,8 @@ class EmbeddedValkey:
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         log = self._directory / "valkey.log"
-        command = [str(_binary()), "--port", str(self._port), "--bind", "127.0.0.1"]
+        command = [*(self._program or [str(_binary())])]
+        command += ["--port", str(self._port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._directory), "--save", "", "--appendonly", "no"]
         self._process = TiedProcess([*command, *self._options], log)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS

@@ -36,7 +36,7 @@ class _Member:
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
         if self.start is None:
-            with np.load(self.path) as archive:
+            with np.load(self.path, allow_pickle=False) as archive:
                 return np.asarray(archive[self.name])
         order: Literal["F", "C"] = "F" if self.fortran else "C"
         return np.memmap(self.path, self.dtype, "r", self.start, self.shape, order)

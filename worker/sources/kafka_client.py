@@ -84,9 +84,10 @@ def translate(error: Exception, doing: str) -> ShoalError:
     match error:
         case errors.UnsupportedCodecError():
             return DependencyError(f"{text}. Install the codecs: pip install 'shoal[codecs]'")
+        case errors.AuthorizationError():
+            return SettingsError(f"{text}. The user lacks a right, see SECURITY.md")
         case (
-            errors.AuthorizationError()
-            | errors.SaslAuthenticationFailedError()
+            errors.SaslAuthenticationFailedError()
             | errors.UnsupportedSaslMechanismError()
             | errors.KafkaConfigurationError()
         ):

@@ -6,7 +6,12 @@ from typing import Any
 
 import structlog
 from kafka import TopicPartition
-from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from worker.clock import Clock, SystemClock
@@ -68,7 +73,8 @@ class KafkaSource:
         self._aim()
 
     def poll(self, max_records: int, timeout_seconds: float) -> list[RawRecord]:
-        """See `Source.poll`."""
+        """See `Source.poll`. Raises `SettingsError` where the brokers refused the last commit."""
+        self._raise_forbidden_commit()
         try:
             if self._was_made_anew():
                 self._start_over()
@@ -261,6 +267,14 @@ class KafkaSource:
             at = self._consumer.position(partition, timeout_ms=0)
             self._positions[partition] = int(at or 0)
         return self._positions.get(partition, 0)
+
+    def _raise_forbidden_commit(self) -> None:
+        """Other failures of a commit are made up for by the next one."""
+        if self._last_commit is not None and self._last_commit.failed():
+            error = self._last_commit.exception
+            if isinstance(error, AuthorizationError):
+                group = self._settings.group
+                raise translate(error, f"committing offsets of group {group!r}") from error
 
     def _warn_or_raise(self, error: KafkaError) -> None:
         translated = translate(error, f"reading topic {self._topic.name!r}")

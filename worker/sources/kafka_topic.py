@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import TopicAuthorizationFailedError
 
 from worker.clock import Clock
 from worker.errors import SourceUnavailableError
@@ -34,11 +35,15 @@ class KafkaTopic:
         return set(self._metadata.partitions_for_topic(self.name) or ())
 
     def wait(self, seconds: float, clock: Clock) -> None:
-        """Block until the topic exists. Raises `SourceUnavailableError` after `seconds`."""
+        """Block until the topic exists. Raises `SourceUnavailableError` after `seconds`, and
+        `TopicAuthorizationFailedError` where the brokers do not say whether it does.
+        """
         self._metadata.set_topics([self.name])
         start = clock.monotonic()
         said = False
         while not self.partitions():
+            if self.name in self._metadata.unauthorized_topics:
+                raise TopicAuthorizationFailedError(self.name)
             waited = clock.monotonic() - start
             if waited > seconds:
                 raise SourceUnavailableError(

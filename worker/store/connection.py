@@ -28,6 +28,12 @@ _UNAVAILABLE = (
 )
 # Refusals that redis-py has no class for, alone or of a command in a pipeline.
 _UNAVAILABLE_WORDS = re.compile(r"(?:^|caused error: )(?:MISCONF|BUSY|NOREPLICAS)\b")
+# What the ACL forbids, said of a command, of one within a script, or of a key; and what comes of
+# a MULTI that was forbidden.
+_FORBIDDEN_WORDS = re.compile(
+    r"no permissions|ACL failure in script|user executing the script can't|EXEC without MULTI",
+    re.IGNORECASE,
+)
 
 
 _OPTIONS: dict[str, Any] = {
@@ -62,7 +68,10 @@ def connect_async(url: str) -> asyncio_redis.Redis:
 
 @contextmanager
 def unavailability() -> Iterator[None]:
-    """Turn what says that Redis cannot serve now into `StoreUnavailableError`."""
+    """Turn what says that Redis cannot serve now into `StoreUnavailableError`.
+
+    Raises `SettingsError` where Redis's ACL forbids the user of the URL something.
+    """
     try:
         yield
     except _UNAVAILABLE as error:
@@ -70,6 +79,10 @@ def unavailability() -> Iterator[None]:
     except redis.ResponseError as error:
         if _UNAVAILABLE_WORDS.search(str(error)):
             raise StoreUnavailableError(f"Redis is unavailable: {error}") from error
+        if _FORBIDDEN_WORDS.search(str(error)):
+            raise SettingsError(
+                f"redis_url: its user lacks a right, see SECURITY.md: {error}"
+            ) from error
         raise
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from worker.clock import Clock, SystemClock
-from worker.errors import LeaseLapsedError, ShoalError
+from worker.errors import LeaseError, LeaseLapsedError, RetryError
 from worker.store.base import Change, ClusterInfo, ImageState, Layout, Lease, Update
 from worker.store.codec import names
 from worker.store.connection import connect, unavailability
@@ -63,7 +63,7 @@ class RedisStore:
 
     def release(self, lease: Lease) -> None:
         """As `Store.release`; an unavailable Redis lets the lease lapse by itself."""
-        with suppress(ShoalError):
+        with suppress(RetryError, LeaseError):
             self._scripts.run("release", self._keys(lease.collection), lease)
 
     def sequence(self, collection: str) -> int | None:
@@ -155,7 +155,7 @@ class RedisStore:
         self._list(lease.collection)
         spaces.flip(space, [*self._description(update, space), *self._announcement(update)])
         self._live[lease.collection] = space
-        with suppress(ShoalError):  # published all the same; the next rebuild sweeps
+        with suppress(RetryError, LeaseError):  # published all the same; the next rebuild sweeps
             for old in spaces.leftover():
                 spaces.sweep(old, LINGER_SECONDS)
 
