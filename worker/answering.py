@@ -12,6 +12,7 @@ from worker.collections import Collections
 from worker.erasing import erase
 from worker.metrics import Metrics
 from worker.requests import Mailbox, Request, Saying
+from worker.role import Role
 from worker.run_metrics import observe_truth
 from worker.run_queue import RunQueue
 from worker.saying import SayingError, say
@@ -32,7 +33,9 @@ class Answering:
         takeover: Takeover,
         metrics: Metrics,
         clock: Clock,
+        role: Role,
     ) -> None:
+        self._role = role
         self._mailbox = mailbox
         self._collections = collections
         self._queue = queue
@@ -82,6 +85,9 @@ class Answering:
         collection = self._collections.find(request.collection)
         if collection is None:
             self._mailbox.answer(request, "failed: no such collection")
+            return False
+        if self._role.standing_by and request.verb != "erase":
+            self._mailbox.answer(request, "failed: this worker stands by; ask the one that serves")
             return False
         if request.verb == "recluster":
             self._queue.request(collection)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from worker.clock import Clock
 from worker.ids import ClusterIds
+from worker.store.base import ClusterInfo
 
 
 @dataclass(slots=True)
@@ -117,6 +118,43 @@ class ClusterTable:
         for number in numbers:
             self._clusters[number].retired = False
             self._clusters[number].successor = None
+
+    def replace(
+        self,
+        connection: sqlite3.Connection,
+        infos: Iterable[ClusterInfo],
+        retired: Mapping[str, str | None],
+        rows: Mapping[str, int],
+        now: float,
+    ) -> dict[str, int]:
+        """Make `infos` the live clusters and `retired` the others, by id; the number of each.
+
+        Known ids keep their numbers. What is in neither is retired, without a successor; `rows` are
+        those of the exemplars. The table is to be read again afterwards.
+        """
+        live = {info.id: info for info in infos}
+        numbers = {cluster.id: cluster.number for cluster in self._clusters}
+        successors = {id_ for id_ in retired.values() if id_ is not None}
+        fresh = sorted({*live, *retired, *successors} - numbers.keys())
+        numbers |= {id_: number for number, id_ in enumerate(fresh, len(numbers))}
+        connection.executemany(
+            "INSERT INTO cluster (number, id, created) VALUES (?, ?, ?)",
+            [(numbers[id_], id_, now) for id_ in fresh],
+        )
+        connection.execute("UPDATE cluster SET retired = 1, successor = NULL, name = NULL")
+        connection.executemany(
+            "UPDATE cluster SET successor = ? WHERE number = ?",
+            [(id_ and numbers[id_], numbers[old]) for old, id_ in retired.items()],
+        )
+        connection.executemany(
+            "UPDATE cluster SET retired = 0, created = ?, name = ?, exemplar_row = ?"
+            " WHERE number = ?",
+            [
+                (info.created, info.name, rows.get(info.exemplar or ""), numbers[id_])
+                for id_, info in live.items()
+            ],
+        )
+        return numbers
 
     def name(self, connection: sqlite3.Connection, number: int, name: str | None) -> None:
         """Give a cluster a name, or take it away."""

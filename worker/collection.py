@@ -71,6 +71,7 @@ class Collection:
         self.lease: Lease | None = None
         self.adoption: Adoption | None = None
         self.closed = False
+        self.following = False
         self.used_at = clock.monotonic()
         self.times = Times()
         self._clock = clock
@@ -79,18 +80,37 @@ class Collection:
         self._inserted: deque[Logged] = deque()
         index.ensure_schema(SCHEMA)
         with index.transaction(durable=False) as connection:
-            self.state: State = read_state(connection)
-            self.clusters = ClusterTable(connection, clock)
-            self.assignments = Assignments(connection, index.rows)
-            self.outbox = Outbox(connection)
-            self.corrections = Corrections(connection)
-            self.erasures = Erasures(connection)
+            self._read(connection)
+
+    def _read(self, connection: sqlite3.Connection) -> None:
+        """Have in memory what the catalog has."""
+        self.state: State = read_state(connection)
+        self.clusters = ClusterTable(connection, self._clock)
+        self.assignments = Assignments(connection, self.index.rows)
+        self.outbox = Outbox(connection)
+        self.corrections = Corrections(connection)
+        self.erasures = Erasures(connection)
+
+    def follow(self) -> None:
+        """Give no clusters from now on: they are another worker's, until `worker.inherit`."""
+        self.following = True
+        if not self.state.followed or self.state.adopting:
+            with self.index.transaction(durable=True) as connection:
+                self.set_state(connection, followed=1, adopting=0)
+
+    def serve(self) -> None:
+        """Give clusters again, from what the catalog holds now; `recover` is to follow."""
+        with self.index.transaction(durable=False) as connection:
+            self._read(connection)
+        self.following = False
 
     def recover(self) -> None:
         """Assign what was logged but not assigned when the process ended (steps 4 and 5)."""
         dead = np.flatnonzero((self.assignments.labels != NONE) & (self.index.counts == 0))
         with self.index.transaction(durable=False) as connection:
             self.assignments.forget(connection, dead)
+        if self.following:
+            return
         lost = np.flatnonzero((self.assignments.labels == NONE) & (self.index.counts > 0))
         for start in range(0, len(lost), _RECOVERY_ROWS):
             self._assign(lost[start : start + _RECOVERY_ROWS])
@@ -137,6 +157,9 @@ class Collection:
 
     def assign(self) -> None:
         """Step 5 for the batches whose step 4 has ended: provisional clusters for the new rows."""
+        if self.following:
+            self._follow()
+            return
         while self._inserted:
             reach_fault("5")
             logged = self._inserted.popleft()
@@ -144,6 +167,15 @@ class Collection:
             # A corrected image with a new embedding is where people said, and not where it points.
             if self.corrections.images.intersection(write.id for write in logged.writes):
                 hold(self, self._clock.time())
+
+    def _follow(self) -> None:
+        """In place of step 5: only what was erased stays in the outbox."""
+        with self.index.transaction(durable=False) as connection:
+            while self._inserted:
+                logged = self._inserted.popleft()
+                self.assignments.forget(connection, logged.dead_rows)
+                there = [w.id for w in logged.writes if w.outcome is not Outcome.ERASED]
+                self.outbox.done(connection, there, (), ())
 
     def settle(self) -> None:
         """Steps 4 and 5 to their end, so that every live row has neighbours and a cluster."""

@@ -20,9 +20,11 @@ from worker.amend import hold
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.edges import Edges
-from worker.errors import RetryError
+from worker.errors import RetryError, SettingsError
+from worker.inherit import inherit
 from worker.metrics import Metrics
 from worker.publish import Publisher
+from worker.role import Role
 from worker.settings import Settings
 from worker.store.base import Lease
 
@@ -53,7 +55,9 @@ class Collections:
         make_edges: MakeEdges,
         metrics: Metrics,
         clock: Clock,
+        role: Role,
     ) -> None:
+        self._role = role
         self._settings = settings
         self._publisher = publisher
         self._make_edges = make_edges
@@ -116,6 +120,15 @@ class Collections:
         collection = Collection(
             name, index, self._make_edges(), self._clock, self._settings.join_probability
         )
+        if self._role.standing_by:
+            collection.follow()
+            collection.recover()
+            return collection
+        if collection.state.followed:
+            raise SettingsError(
+                f"standby: False: {str(index.directory)!r} follows another worker and has not taken"
+                " over; start it with standby"
+            )
         # First, so that what recovery assigns joins the clusters of that run.
         adopt.resume(collection, collection.runs / adopt.ADOPTING)
         collection.recover()
@@ -135,9 +148,27 @@ class Collections:
         reach_fault("make")
         aside.rename(directory)
 
+    def take_over(self, name: str, lease: Lease) -> None:
+        """Serve a collection that was followed, under its `lease`; what readers see is kept.
+
+        Blocks for as long as it takes to read that. Raises `RetryError`; call it again then.
+        """
+        collection = self.find(name)
+        if collection is None:
+            self._reserved[name] = lease
+            return
+        if collection.following:
+            inherited = inherit(collection, self._publisher.shown(name), self._clock.time())
+            collection.recover()
+            hold(collection, self._clock.time())
+            log.info("inherited", collection=name, images=inherited.images)
+            if inherited.missing:
+                log.warning("shown and not here", collection=name, images=inherited.missing)
+        self._publisher.attach(collection, lease)
+
     def reserve(self, name: str) -> None:
         """Claim a collection that need not exist yet. Raises `LeaseError` if another holds it."""
-        if name in self._open:
+        if name in self._open or self._role.standing_by:
             return
         try:
             self._reserved[name] = self._publisher.claim(name)

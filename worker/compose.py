@@ -30,11 +30,13 @@ from worker.recluster.schedule import ScheduleSettings
 from worker.recluster.supervisor import Runner, Supervisor
 from worker.reclustering import Reclustering
 from worker.requests import Mailbox
+from worker.role import Role
 from worker.run_queue import RunQueue
 from worker.service import Worker
 from worker.settings import Settings
 from worker.sorting import Sorter
 from worker.sources.base import Source
+from worker.standby import Standby
 from worker.status import StatusBoard
 from worker.store.base import Store
 from worker.takeover import Takeover
@@ -86,12 +88,13 @@ def make_parts(
     """What `make_worker` makes a worker of."""
     clock = clock or SystemClock()
     lock = DirectoryLock(settings.data_dir)
+    role = Role(standing_by=settings.standby)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)
-    collections = Collections(settings, publisher, make_edges, metrics, clock)
+    collections = Collections(settings, publisher, make_edges, metrics, clock, role)
     positions = Positions(settings.data_dir / "positions.sqlite")
-    publishing = Publishing(collections, publisher, metrics, clock)
+    publishing = Publishing(collections, publisher, metrics, clock, role)
     pause = Pause(source, metrics)
     sorter = Sorter(
         Decoder(_decode_settings(settings)),
@@ -103,7 +106,7 @@ def make_parts(
         metrics,
     )
     takeover = Takeover(queue, metrics, clock)
-    leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds)
+    leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds, role)
     mailbox = Mailbox(settings.data_dir)
     purging = Purging(
         collections,
@@ -130,6 +133,7 @@ def make_parts(
             metrics,
             clock,
             settings.batch_records,
+            role,
         ),
         publishing=publishing,
         collections=collections,
@@ -137,9 +141,21 @@ def make_parts(
         queue=queue,
         takeover=takeover,
         reclustering=Reclustering(settings, collections, queue, takeover, runner, metrics, clock),
-        answering=Answering(mailbox, collections, queue, takeover, metrics, clock),
+        answering=Answering(mailbox, collections, queue, takeover, metrics, clock, role),
         purging=purging,
         board=StatusBoard(source, collections, publisher, queue, takeover, purging, metrics, clock),
+        standby=Standby(
+            role,
+            collections,
+            publisher,
+            source,
+            positions,
+            metrics,
+            clock,
+            settings.lease_seconds,
+            settings.collection if settings.worker_count == 1 else None,
+        ),
+        role=role,
         positions=positions,
         pause=pause,
         outage=Outage(collections, pause, lock, metrics),

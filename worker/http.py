@@ -21,16 +21,23 @@ class HttpServer:
     """Serves metrics and probes until `close`.
 
     `healthy` and `ready` return None when all is well, otherwise the reason in words (then the
-    answer is 503). They are called on the server's threads and must not block.
+    answer is 503); `well` is what `/readyz` says when all is well. They are called on the server's
+    threads and must not block.
     """
 
     def __init__(
-        self, host: str, port: int, registry: CollectorRegistry, healthy: Probe, ready: Probe
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        healthy: Probe,
+        ready: Probe,
+        well: Callable[[], str] = lambda: "ok",
     ) -> None:
         routes: dict[str, Callable[[], tuple[HTTPStatus, str, bytes]]] = {
             "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)),
             "/healthz": lambda: _probe(healthy),
-            "/readyz": lambda: _probe(ready),
+            "/readyz": lambda: _probe(ready, well()),
         }
 
         class Handler(BaseHTTPRequestHandler):
@@ -71,7 +78,7 @@ class HttpServer:
         self._thread.join()
 
 
-def _probe(probe: Probe) -> tuple[HTTPStatus, str, bytes]:
+def _probe(probe: Probe, well: str = "ok") -> tuple[HTTPStatus, str, bytes]:
     problem = probe()
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
-    return status, "text/plain; charset=utf-8", f"{problem or 'ok'}\n".encode()
+    return status, "text/plain; charset=utf-8", f"{problem or well}\n".encode()

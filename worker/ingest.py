@@ -32,6 +32,7 @@ from worker.pause import Cause, Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
 from worker.records import RawRecord
+from worker.role import Role
 from worker.sorting import Share, Sorter
 from worker.sources.base import Source
 
@@ -81,7 +82,9 @@ class Ingest:
         metrics: Metrics,
         clock: Clock,
         batch_records: int,
+        role: Role,
     ) -> None:
+        self._role = role
         self._source = source
         self._sorter = sorter
         self._dead_letters = dead_letters
@@ -176,6 +179,9 @@ class Ingest:
         """Dead letters and step 7, unless a batch before was given up."""
         if self._given_up:
             return
+        if self._role.standing_by:
+            self._follow(flight.following)
+            return
         if not self._keep(flight):
             self._given_up = True
             return
@@ -200,6 +206,11 @@ class Ingest:
             self._positions.advance(following, self._source.origin)
             reach_fault("7")
             self._source.commit(following)
+
+    def _follow(self, following: dict[str, int]) -> None:
+        """Step 7 of a standby: letters and committed offsets are those of the one that serves."""
+        with self._metrics.step("commit"):
+            self._positions.advance(following, self._source.origin)
 
     def _keep(self, flight: Flight) -> bool:
         """Send dead letters; waits until they are kept, since the position moves on then.

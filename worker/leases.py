@@ -9,6 +9,7 @@ from worker.collections import Collections
 from worker.errors import RetryError
 from worker.metrics import Metrics
 from worker.publish import Publisher
+from worker.role import Role
 
 log = structlog.get_logger()
 
@@ -26,7 +27,9 @@ class Leases:
         metrics: Metrics,
         clock: Clock,
         seconds: float,
+        role: Role,
     ) -> None:
+        self._role = role
         self._collections = collections
         self._publisher = publisher
         self._metrics = metrics
@@ -38,7 +41,7 @@ class Leases:
     def keep(self) -> None:
         """Renew them if it is time. Raises `LeaseError` if another worker has one."""
         now = self._clock.monotonic()
-        if now < self._renew_at:
+        if now < self._renew_at or self._role.standing_by:
             return
         self._renew_at = now + self._seconds * _RENEW_RATIO
         try:
@@ -54,7 +57,7 @@ class Leases:
         collection cannot be written. Raises `LeaseError` if another worker has one.
         """
         now = self._clock.monotonic()
-        if now < self._extend_at:
+        if now < self._extend_at or self._role.standing_by:
             return
         self._extend_at = now + self._seconds * _RENEW_RATIO
         with suppress(RetryError):

@@ -266,6 +266,9 @@ class Metrics:
             "Rows that a start would insert again, of the collection with the most.",
         )
         self.ready = self._gauge("shoal_ready", "1 once replayed and serving.")
+        self.standby = self._gauge(
+            "shoal_standby", "1 while it follows another worker, which serves."
+        )
         self.disk_errors = self._counter(
             "shoal_disk_errors_total", "Writes that the disk did not take; they are repeated."
         )

@@ -19,11 +19,13 @@ def open_source(
     positions: Positions,
     *,
     accept_loss: bool,
+    commit: bool,
     clock: Clock,
     meanwhile: Callable[[], bool],
 ) -> bool:
     """Open `source` at `positions`; False if `meanwhile`, called between attempts, gives it up.
 
+    `commit` says whether the source's own tools are to see where the worker is.
     Raises `DataLossError` where the records at the positions are not those that were read.
     """
     while meanwhile():
@@ -35,7 +37,8 @@ def open_source(
             clock.sleep(_RETRY_SECONDS)
         else:
             # A process that was killed may have taken more than it committed.
-            source.commit(positions.next)
+            if commit:
+                source.commit(positions.next)
             return True
     return False
 

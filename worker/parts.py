@@ -17,9 +17,11 @@ from worker.positions import Positions
 from worker.publishing import Publishing
 from worker.purging import Purging
 from worker.reclustering import Reclustering
+from worker.role import Role
 from worker.run_queue import RunQueue
 from worker.settings import Settings
 from worker.sources.base import Source
+from worker.standby import Standby
 from worker.status import StatusBoard
 from worker.takeover import Takeover
 
@@ -42,6 +44,8 @@ class Parts:
     answering: Answering
     purging: Purging
     board: StatusBoard
+    standby: Standby
+    role: Role
     positions: Positions
     pause: Pause
     outage: Outage

@@ -21,6 +21,7 @@ from worker.store.base import (
     EventKind,
     ImageState,
     Lease,
+    Shown,
     Store,
     Update,
 )
@@ -37,14 +38,22 @@ class Publisher:
 
     def __init__(self, store: Store, holder: str, clock: Clock, metrics: Metrics) -> None:
         self._store = store
-        self._holder = holder
+        self.holder = holder
         self._clock = clock
         self._metrics = metrics
         self._relayouts: dict[str, Relayout] = {}
 
     def claim(self, name: str, floor: int = 0) -> Lease:
         """Take the lease of a collection with an epoch above `floor`."""
-        return self._store.acquire(name, self._holder, floor)
+        return self._store.acquire(name, self.holder, floor)
+
+    def holders(self, name: str) -> tuple[str | None, str | None]:
+        """Who holds the lease of a collection, and who held it last; None for nobody."""
+        return self._store.holders(name)
+
+    def shown(self, name: str) -> Shown | None:
+        """What readers see of a collection; None if nothing was ever published."""
+        return self._store.shown(name)
 
     def attach(self, collection: Collection, lease: Lease) -> None:
         """Give the collection its lease and bring the store up to date where it is not ours."""

@@ -11,6 +11,7 @@ from worker.collections import Collections
 from worker.errors import RetryError
 from worker.metrics import Metrics
 from worker.publish import Publisher
+from worker.role import Role
 
 log = structlog.get_logger()
 
@@ -25,8 +26,14 @@ class Publishing:
     """Publishes the open collections in turn; owned by the ingest thread."""
 
     def __init__(
-        self, collections: Collections, publisher: Publisher, metrics: Metrics, clock: Clock
+        self,
+        collections: Collections,
+        publisher: Publisher,
+        metrics: Metrics,
+        clock: Clock,
+        role: Role,
     ) -> None:
+        self._role = role
         self._collections = collections
         self._publisher = publisher
         self._metrics = metrics
@@ -38,6 +45,8 @@ class Publishing:
 
     def expect(self, name: str, produced: Mapping[str, float], images: Iterable[str]) -> None:
         """`images` of the collection wait from now on; `produced` says when each was made."""
+        if self._role.standing_by:
+            return
         changed = set(images)
         self._produced[name] |= {id_: at for id_, at in produced.items() if id_ in changed}
 
@@ -81,7 +90,8 @@ class Publishing:
 
     @property
     def _rests(self) -> bool:
-        return self._clock.monotonic() < self._rests_until
+        """Whether nothing is published now: this worker stands by, or the store just failed."""
+        return self._role.standing_by or self._clock.monotonic() < self._rests_until
 
     def _publish(self, collection: Collection) -> bool:
         """Publish what waits of one collection; False if the store does not take it now."""

@@ -137,6 +137,11 @@ class Purge:
         """Images that came back are known again, and what happened to them may be."""
         del rows
         outbox = self.collection.outbox
+        if self.collection.following:  # the events are the other worker's, and long published
+            with self.collection.index.transaction(durable=False) as connection:
+                outbox.done(connection, self._images, (), ())
+            reach_fault("E5")
+            return True
         if not self._images.isdisjoint(outbox.images) or outbox.tells_of(self._images):
             self.waits = True
             return False

@@ -7,7 +7,7 @@ import structlog
 
 from index import is_disk_error, waits_for
 from worker.collection import Collection
-from worker.errors import BadStreamError, DataLossError
+from worker.errors import BadStreamError, DataLossError, RetryError
 from worker.opening import open_source
 from worker.parts import Parts
 from worker.pause import Cause
@@ -97,6 +97,10 @@ class Worker:
             return f"the disk is slow: {path} is waited for, for up to {silent:.0f} s"
         return self._pause.reason or self._unready
 
+    def role(self) -> str:
+        """What it is while it is ready."""
+        return "standby: follows the topic" if self._parts.role.standing_by else "ok"
+
     @property
     def _silent_seconds(self) -> float:
         return self._clock.monotonic() - self._beat
@@ -109,6 +113,7 @@ class Worker:
         published nor kept as a snapshot. The next start recovers it from the log.
         """
         try:
+            self._begin()
             self._persist(self._recover)
             self._persist(self._open_source)
             while not self._stopping.is_set():
@@ -157,6 +162,18 @@ class Worker:
             self._clock.sleep(_OUTAGE_SECONDS)
         return True
 
+    def _begin(self) -> None:
+        """Find out whether to stand by, which only the store knows."""
+        self._unready = "waiting for Redis, which says who serves"
+        while self._parts.role.standing_by and self._while_waiting():
+            try:
+                self._parts.standby.begin()
+            except RetryError as error:
+                log.warning("who serves is not known", error=str(error))
+                self._clock.sleep(_OUTAGE_SECONDS)
+            else:
+                return
+
     def _recover(self) -> None:
         """Open what is on disk in turn, which replays what was logged, and publish what waits."""
         self._unready = "replaying the log"
@@ -176,13 +193,15 @@ class Worker:
             self._source,
             self._parts.positions,
             accept_loss=self._settings.accept_loss,
+            commit=not self._parts.role.standing_by,
             clock=self._clock,
             meanwhile=self._while_waiting,
         ):
             self._unready = None
             self._pause.source_opened()
             self._metrics.ready.set(1)
-            log.info("serving", source=self._settings.source)
+            said = "standing by" if self._parts.role.standing_by else "serving"
+            log.info(said, source=self._settings.source)
 
     def _while_waiting(self) -> bool:
         """What goes on while a step cannot be finished; False when it is to be given up."""
@@ -192,9 +211,31 @@ class Worker:
 
     def _round(self) -> None:
         self._beat = self._clock.monotonic()
-        self._between_batches()
+        if self._parts.role.standing_by:
+            self._stand_by()
+        else:
+            self._between_batches()
         self._batch()
         self._pause_or_resume()
+
+    def _stand_by(self) -> None:
+        """What a standby does between two batches."""
+        self._parts.answering.answer()
+        self._purge()
+        self._snapshots()
+        self._collections.shrink(self._may_close)
+        self._parts.board.show()
+        if self._parts.standby.due():
+            self._take_over()
+
+    def _take_over(self) -> None:
+        self._ingest.settle()
+        if self._parts.standby.take_over():
+            for name in self._collections.stored():
+                self._queue.note(self._collections.get(name))
+                self._collections.shrink(self._may_close)
+            self._source.close()
+            self._open_source()
 
     def _between_batches(self) -> None:
         rows = _ADOPTED_ROWS if self._idle else _ADOPTED_ROWS_BESIDE

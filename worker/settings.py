@@ -94,6 +94,12 @@ class Settings(BaseSettings):
     )
     worker_count: Positive = Field(1, description="How many workers share the topic.")
 
+    standby: bool = Field(
+        False,
+        description="Follow the topic beside the worker that serves, and take over when its lease"
+        " lapses.",
+    )
+
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey to publish to."
     )
@@ -221,6 +227,8 @@ class Settings(BaseSettings):
                 f"worker_ordinal: {self.worker_ordinal} must be below worker_count"
                 f" ({self.worker_count})"
             )
+        if self.standby and (self.source == "files" or self.once):
+            raise ValueError("standby: True has no use with source 'files' or with once")
         if self.source == "kafka" and self.dead_letter_topic == self.kafka_topic:
             raise ValueError(
                 f"kafka_dead_letter_topic: {self.kafka_topic!r} must be another than kafka_topic"

@@ -12,7 +12,8 @@ class State:
     clusters have numbers from `adopting_first` on and whose first `adopting_events` events are in
     the outbox, `runs` the number of the last run started. `added` and `erased` count images ever;
     the values `clustered_` are what the last run that ended had found, and when (seconds since
-    1970; 0: never).
+    1970; 0: never). `followed`: 1 while
+    its worker stands by for another one, whose clusters it will take.
     """
 
     sequence: int = 0
@@ -28,6 +29,7 @@ class State:
     clustered_added: int = 0
     clustered_erased: int = 0
     clustered_rows: int = 0
+    followed: int = 0
 
 
 def read_state(connection: sqlite3.Connection) -> State:

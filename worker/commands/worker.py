@@ -52,6 +52,7 @@ def worker(
         metrics.registry,
         running.healthy,
         running.ready,
+        running.role,
     )
     log.info("metrics and health", address=server.address)
     if port_file is not None:

@@ -39,6 +39,12 @@ class Source(Protocol):
         Never raises: the truth is in the data directory.
         """
 
+    def committed(self) -> Mapping[str, int]:
+        """The offsets to read next that were last committed, by this or another process.
+
+        Empty where nothing is kept of it. Blocks. Raises `SourceUnavailableError`.
+        """
+
     def lag(self) -> Mapping[str, int]:
         """Records not read yet, by partition."""
 

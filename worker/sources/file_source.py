@@ -78,6 +78,10 @@ class FileSource:
     def commit(self, positions: Mapping[str, int]) -> None:
         """See `Source.commit`; files have nowhere to show them."""
 
+    def committed(self) -> Mapping[str, int]:
+        """See `Source.committed`."""
+        return {}
+
     def lag(self) -> Mapping[str, int]:
         """See `Source.lag`."""
         return {partition: self._rows[partition] - row for partition, row in self._next.items()}

@@ -26,6 +26,7 @@ from worker.sources.kafka_topic import KafkaTopic
 _LAG_TIMEOUT_MS = 1_000
 _LAG_SECONDS = 5.0
 _CLOSE_TIMEOUT_MS = 3_000
+_COMMITTED_TIMEOUT_MS = 10_000
 _WARN_SECONDS = 60.0
 _ADVICE = "To go on without these records, set accept_loss."
 
@@ -120,6 +121,18 @@ class KafkaSource:
         if offsets:
             with contextlib.suppress(KafkaError):
                 self._last_commit = self._consumer.commit_async(offsets)
+
+    def committed(self) -> Mapping[str, int]:
+        """See `Source.committed`."""
+        try:
+            found = {
+                name: self._consumer.committed(partition, timeout_ms=_COMMITTED_TIMEOUT_MS)
+                for partition, name in self._names.items()
+            }
+        except KafkaError as error:
+            group = self._settings.group
+            raise translate(error, f"reading the offsets of group {group!r}") from error
+        return {name: offset for name, offset in found.items() if offset is not None}
 
     def lag(self) -> Mapping[str, int]:
         """See `Source.lag`; from the last answers of the brokers."""

@@ -25,6 +25,10 @@ class NoSource:
     def commit(self, positions: Mapping[str, int]) -> None:
         """See `Source.commit`; there is nobody to show them to."""
 
+    def committed(self) -> Mapping[str, int]:
+        """See `Source.committed`."""
+        return {}
+
     def lag(self) -> Mapping[str, int]:
         """See `Source.lag`; always empty."""
         return {}

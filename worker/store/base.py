@@ -106,6 +106,17 @@ MAX_CHANGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """All that readers see of a collection: `images` is read once, while the lease is held."""
+
+    sequence: int
+    generation: int
+    images: Iterable[tuple[str, ImageState]]
+    clusters: Sequence[ClusterInfo]
+    retired: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to write one collection; every write is fenced by `epoch`."""
 
@@ -155,6 +166,14 @@ class Store(Protocol):
 
     def release(self, lease: Lease) -> None:
         """Give the lease up, if it is still ours; never raises for a lost one."""
+
+    def holders(self, collection: str) -> tuple[str | None, str | None]:
+        """Who holds the lease now, and who held it last; None for nobody."""
+
+    def shown(self, collection: str) -> Shown | None:
+        """What readers see, None if nothing was ever published. Raises `StoreUnavailableError`,
+        also while `Shown.images` is read.
+        """
 
     def sequence(self, collection: str) -> int | None:
         """The sequence number last applied, None if the collection is not in the store."""

@@ -7,12 +7,13 @@ from typing import Any
 
 from worker.clock import Clock, SystemClock
 from worker.errors import LeaseError, LeaseLapsedError, RetryError
-from worker.store.base import Change, ClusterInfo, ImageState, Layout, Lease, Update
+from worker.store.base import Change, ClusterInfo, ImageState, Layout, Lease, Shown, Update
 from worker.store.codec import names
 from worker.store.connection import connect, unavailability
 from worker.store.keys import Keys, Space, collections_key, is_crowded
 from worker.store.plan import Argument, announcement, description, difference
 from worker.store.scripts import Scripts
+from worker.store.showing import Showing
 from worker.store.spaces import Spaces
 
 # A reader that looked the space up just before it changed may use the old one for so long.
@@ -65,6 +66,16 @@ class RedisStore:
         """As `Store.release`; an unavailable Redis lets the lease lapse by itself."""
         with suppress(RetryError, LeaseError):
             self._scripts.run("release", self._keys(lease.collection), lease)
+
+    def holders(self, collection: str) -> tuple[str | None, str | None]:
+        """As `Store.holders`."""
+        keys = self._keys(collection)
+        with unavailability():
+            return self._redis.get(keys.lease), self._redis.hget(keys.writer, "holder")
+
+    def shown(self, collection: str) -> Shown | None:
+        """As `Store.shown`."""
+        return Showing(self._redis, self._keys(collection)).shown()
 
     def sequence(self, collection: str) -> int | None:
         """As `Store.sequence`."""

@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from worker.store.base import Change, ClusterInfo, ClusterState, ImageState, Summary, Update
+from worker.store.base import (
+    Change,
+    ClusterInfo,
+    ClusterState,
+    ImageState,
+    Shown,
+    Summary,
+    Update,
+)
 from worker.store.codec import decode_state, encode_state
 
 
@@ -43,6 +51,17 @@ class Published:
         for cluster, successor in retired.items():
             self.retired[cluster] = successor
             self.info.pop(cluster, None)
+
+    def shown(self) -> Shown:
+        """All that readers see."""
+        infos = [self.info.get(name) or ClusterInfo(name, 0.0) for name in {*self.live, *self.info}]
+        return Shown(
+            self.summary.sequence,
+            self.summary.generation,
+            list(self.images.items()),
+            sorted(infos, key=lambda info: info.id),
+            dict(self.retired),
+        )
 
     def describe(self, update: Update, now: float) -> None:
         """Renew the summary."""

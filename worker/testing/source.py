@@ -121,6 +121,10 @@ class MemorySource:
         if not self._topic.down:
             self._topic.committed.update(positions)
 
+    def committed(self) -> Mapping[str, int]:
+        """See `Source.committed`."""
+        return dict(self._topic.committed)
+
     def lag(self) -> Mapping[str, int]:
         """See `Source.lag`."""
         end = self._topic.end

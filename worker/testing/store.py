@@ -15,6 +15,7 @@ from worker.store.base import (
     ImageState,
     Layout,
     Lease,
+    Shown,
     Summary,
     Update,
 )
@@ -74,6 +75,19 @@ class MemoryStore:
         kept = self._collections.get(lease.collection)
         if kept and (kept.epoch, kept.holder) == (lease.epoch, lease.holder) and not self.down:
             kept.expires = 0.0
+
+    def holders(self, collection: str) -> tuple[str | None, str | None]:
+        """As `Store.holders`."""
+        self._check_up()
+        kept = self._collections.get(collection)
+        if kept is None or not kept.holder:
+            return None, None
+        return (kept.holder if self._is_held(kept) else None), kept.holder
+
+    def shown(self, collection: str) -> Shown | None:
+        """As `Store.shown`."""
+        published = self._published(collection)
+        return None if published is None else published.shown()
 
     def sequence(self, collection: str) -> int | None:
         """As `Store.sequence`."""

@@ -1,0 +1,151 @@
+"""A worker that stands by: it follows the topic, and takes over when the other one's leases lapse.
+
+While it stands by it goes through the steps 1 to 4 into its own data directory (`worker.role`), and
+reads who holds the leases. Taking over is S1 wait, S2 catch up, S3 claim every lease, S4 inherit
+what readers see (`worker.inherit`), S5 read again from the offsets that the other one committed, so
+that dead letters that it did not send are sent. A kill between any two leaves a standby.
+"""
+
+from collections.abc import Mapping
+
+import structlog
+
+from index import reach_fault
+from worker.clock import Clock
+from worker.collections import Collections
+from worker.errors import LeaseError, RetryError
+from worker.metrics import Metrics
+from worker.positions import Positions
+from worker.publish import Publisher
+from worker.role import Role
+from worker.sources.base import Source
+from worker.store.base import Lease
+
+log = structlog.get_logger()
+
+# Shares of a lease: how often it is looked at, and how long it must have been free. A worker whose
+# Redis lost everything takes its leases again within a third.
+_LOOK_RATIO = 1 / 10
+_FREE_RATIO = 1 / 2
+
+
+class Standby:
+    """Watches the leases of the collections in the data directory; owned by the ingest thread.
+
+    `reserved` is a collection that the other worker holds even where it does not exist yet.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        collections: Collections,
+        publisher: Publisher,
+        source: Source,
+        positions: Positions,
+        metrics: Metrics,
+        clock: Clock,
+        lease_seconds: float,
+        reserved: str | None,
+    ) -> None:
+        self._role = role
+        self._collections = collections
+        self._publisher = publisher
+        self._source = source
+        self._positions = positions
+        self._metrics = metrics
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._reserved = [] if reserved is None else [reserved]
+        self._look_at = 0.0
+        self._free_since: float | None = None
+        self._ends: Mapping[str, int] = {}
+        metrics.standby.set(role.standing_by)
+
+    def begin(self) -> None:
+        """Serve at once where this worker held the leases last, and nobody has them since.
+
+        Raises `StoreUnavailableError`.
+        """
+        holders = [self._publisher.holders(name) for name in self._names()]
+        ours = self._publisher.holder
+        if self._role.standing_by and any(last == ours for _, last in holders):
+            self._set(not all(holder in {None, ours} for holder, _ in holders))
+
+    def due(self) -> bool:
+        """S1 and S2: whether nobody has held a lease for a while, and all is read that had been
+        sent by then.
+        """
+        now = self._clock.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + self._lease_seconds * _LOOK_RATIO
+        if not self._free():
+            self._free_since = None
+            return False
+        if self._free_since is None:
+            self._free_since = now
+            log.warning("nobody holds the leases")
+        if now - self._free_since < self._lease_seconds * _FREE_RATIO:
+            lag = self._source.lag()
+            self._ends = {p: self._positions.next.get(p, 0) + n for p, n in lag.items()}
+            return False
+        return all(self._positions.next.get(p, 0) >= end for p, end in self._ends.items())
+
+    def take_over(self) -> bool:
+        """S3 to S5; False if the store or the source is away or another worker was faster.
+
+        No batch may be under way. Afterwards the source is to be opened again.
+        """
+        try:
+            committed = self._source.committed()
+            leases = self._claim()
+            for name, lease in leases.items():
+                reach_fault("S4")
+                self._collections.take_over(name, lease)
+                self._keep()
+        except (LeaseError, RetryError) as error:
+            log.warning("not taken over", error=str(error))
+            self._free_since = None
+            return False
+        next_ = self._positions.next
+        back = {p: at for p, at in committed.items() if at < next_.get(p, 0)}
+        self._positions.advance(back, self._source.origin)
+        self._set(False)
+        log.warning("took over", collections=len(leases))
+        return True
+
+    def _set(self, standing_by: bool) -> None:
+        self._role.standing_by = standing_by
+        self._metrics.standby.set(standing_by)
+
+    def _names(self) -> list[str]:
+        return sorted({*self._collections.stored(), *self._reserved})
+
+    def _free(self) -> bool:
+        """Whether no lease is another's; False if the store does not say."""
+        names = self._names()
+        try:
+            holders = (self._publisher.holders(name)[0] for name in names)
+            return bool(names) and all(
+                holder in {None, self._publisher.holder} for holder in holders
+            )
+        except RetryError:
+            return False
+
+    def _claim(self) -> dict[str, Lease]:
+        """S3: the leases of all collections, or of none."""
+        leases: dict[str, Lease] = {}
+        try:
+            for name in self._names():
+                found = self._collections.find(name)
+                floor = 0 if found is None else found.state.epoch
+                leases[name] = self._publisher.claim(name, floor)
+        except (LeaseError, RetryError):
+            for lease in leases.values():
+                self._publisher.give_back(lease)
+            raise
+        return leases
+
+    def _keep(self) -> None:
+        for collection in self._collections:
+            self._publisher.extend(collection)
