@@ -6,12 +6,12 @@ from the store, in one durable transaction; only images that readers do not see 
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from worker.assignments import NONE
+from worker.assignments import NONE, Rows
 from worker.collection import Collection
 from worker.recluster import generations
 from worker.store.base import ImageState, Shown
@@ -28,42 +28,47 @@ class Inherited:
     missing: int
 
 
-@dataclass(slots=True)
 class _Found:
-    """The shown images as rows: parallel arrays, and how many images of each row are shown."""
+    """Takes the shown images of one collection, and keeps count of them."""
 
-    collection: Collection
-    numbers: Mapping[str, int]
-    seen: np.ndarray
-    images: int = 0
-    missing: int = 0
+    def __init__(self, collection: Collection, numbers: Mapping[str, int]) -> None:
+        self._collection = collection
+        self._numbers = numbers
+        self._seen = np.zeros(collection.index.rows, np.int64)
+        self._shared: set[str] = set()  # shown ones that share their row with others
+        self.images = self.missing = 0
 
-    def take(
-        self, connection: sqlite3.Connection, images: Iterable[tuple[str, ImageState]]
-    ) -> None:
+    def take(self, connection: sqlite3.Connection, part: Iterable[tuple[str, ImageState]]) -> None:
         """Assign the images that are here; those erased here are still to be told of."""
-        collection, erased = self.collection, []
-        states = list(images)
-        found = collection.index.row_of([image for image, _ in states])
-        here = [
-            (row, state) for row, (_, state) in zip(found, states, strict=True) if row is not None
-        ]
-        for row, (image, state) in zip(found, states, strict=True):
-            if row is None and image in collection.outbox.images:
-                erased.append((image, self.numbers.get(state.cluster)))
+        states = list(part)
+        rows = self._collection.index.row_of([image for image, _ in states])
+        here = [(r, i, s) for r, (i, s) in zip(rows, states, strict=True) if r is not None]
+        gone = [(i, s) for r, (i, s) in zip(rows, states, strict=True) if r is None]
+        erased = [(i, s) for i, s in gone if i in self._collection.outbox.images]
         self.images += len(here)
-        self.missing += len(states) - len(here) - len(erased)
+        self.missing += len(gone) - len(erased)
+        counts = self._collection.index.counts
+        self._shared.update(image for row, image, _ in here if counts[row] > 1)
         connection.executemany(
-            "UPDATE outbox SET old = ? WHERE image = ?", [(n, i) for i, n in erased]
+            "UPDATE outbox SET old = ? WHERE image = ?",
+            [(self._numbers[state.cluster], image) for image, state in erased],
         )
-        rows = np.array([row for row, _ in here], np.int64)
-        np.add.at(self.seen, rows, 1)
-        collection.assignments.set(
+        self._assign(np.array([row for row, _, _ in here], np.int64), [s for _, _, s in here])
+
+    def unseen(self) -> Iterator[str]:
+        """The images here that were not among them."""
+        rows = np.flatnonzero(self._seen < self._collection.index.counts)
+        for images in self._collection.index.ids_of(rows.tolist()):
+            yield from (image for image in images if image not in self._shared)
+
+    def _assign(self, rows: Rows, states: Sequence[ImageState]) -> None:
+        np.add.at(self._seen, rows, 1)
+        self._collection.assignments.set(
             rows,
-            np.array([self.numbers[state.cluster] for _, state in here], np.int32),
-            np.array([state.confidence for _, state in here], np.float32),
-            np.array([state.provisional for _, state in here], np.bool_),
-            np.array([state.generation for _, state in here], np.int32),
+            np.array([self._numbers[state.cluster] for state in states], np.int32),
+            np.array([state.confidence for state in states], np.float32),
+            np.array([state.provisional for state in states], np.bool_),
+            np.array([state.generation for state in states], np.int32),
         )
 
 
@@ -79,13 +84,14 @@ def inherit(collection: Collection, shown: Shown | None, now: float) -> Inherite
         numbers = collection.clusters.replace(
             connection, shown.clusters, shown.retired, _rows_of(collection, shown), now
         )
-        found = _Found(collection, numbers, np.zeros(collection.index.rows, np.int64))
+        found = _Found(collection, numbers)
         _forget_all(collection, connection)
         for part in chunks(shown.images, _IMAGES):
             found.take(connection, part)
         assigned = np.flatnonzero(collection.assignments.labels != NONE)
         collection.assignments.write(connection, assigned)
-        _note_unseen(collection, connection, found.seen)
+        unseen = ((image, None) for image in found.unseen())
+        collection.outbox.add_images(connection, unseen)
         collection.set_state(
             connection,
             followed=0,
@@ -109,15 +115,9 @@ def _forget_all(collection: Collection, connection: sqlite3.Connection) -> None:
     """What the collection said itself, but for images that were erased while it was followed."""
     everything = np.arange(collection.index.rows)
     collection.assignments.forget(connection, everything)
-    live = [
-        image
-        for image, row in zip(
-            collection.outbox.images,
-            collection.index.row_of(list(collection.outbox.images)),
-            strict=True,
-        )
-        if row is not None
-    ]
+    images = list(collection.outbox.images)
+    rows = collection.index.row_of(images)
+    live = [image for image, row in zip(images, rows, strict=True) if row is not None]
     events = [number for number, _ in collection.outbox.events]
     collection.outbox.done(connection, live, list(collection.outbox.clusters), events)
 
@@ -127,10 +127,3 @@ def _rows_of(collection: Collection, shown: Shown) -> dict[str, int]:
     images = [info.exemplar for info in shown.clusters if info.exemplar is not None]
     rows = collection.index.row_of(images)
     return {image: row for image, row in zip(images, rows, strict=True) if row is not None}
-
-
-def _note_unseen(collection: Collection, connection: sqlite3.Connection, seen: np.ndarray) -> None:
-    """Images of rows of which not all are shown go out, whatever readers see of them."""
-    rows = np.flatnonzero(seen < collection.index.counts)
-    for ids in collection.index.ids_of(rows.tolist()):
-        collection.outbox.add_images(connection, ((image, None) for image in ids))
