@@ -24,6 +24,7 @@ CHART = ROOT / "helm" / "shoal"
 DECIDED = {
     "worker_ordinal": "the pod's number",
     "worker_count": "`workers`",
+    "standby": "`standby.enabled`",
     "data_dir": "the volume, `/data`",
     "http_host": "all addresses of the pod",
     "http_port": "9108",

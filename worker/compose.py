@@ -40,6 +40,7 @@ from worker.standby import Standby
 from worker.status import StatusBoard
 from worker.store.base import Store
 from worker.takeover import Takeover
+from worker.tracing import NoTracing, Tracing
 
 
 def holder(data_dir: Path) -> str:
@@ -65,13 +66,17 @@ def make_worker(
     clock: Clock | None = None,
     edges: Edges | None = None,
     supervisor: Runner | None = None,
+    tracing: Tracing | None = None,
 ) -> Worker:
     """A worker over these parts; it takes the lock of the data directory.
 
-    `edges` and `supervisor` are the model's by default. Raises `DataDirectoryError`.
+    `edges` and `supervisor` are the model's by default, and nothing is traced. Raises
+    `DataDirectoryError`.
     """
     return Worker(
-        make_parts(settings, source, dead_letters, store, metrics, clock, edges, supervisor)
+        make_parts(
+            settings, source, dead_letters, store, metrics, clock, edges, supervisor, tracing
+        )
     )
 
 
@@ -84,9 +89,11 @@ def make_parts(
     clock: Clock | None = None,
     edges: Edges | None = None,
     supervisor: Runner | None = None,
+    tracing: Tracing | None = None,
 ) -> Parts:
     """What `make_worker` makes a worker of."""
     clock = clock or SystemClock()
+    tracing = tracing or NoTracing()
     lock = DirectoryLock(settings.data_dir)
     role = Role(standing_by=settings.standby)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
@@ -105,7 +112,7 @@ def make_parts(
         positions,
         metrics,
     )
-    takeover = Takeover(queue, metrics, clock)
+    takeover = Takeover(queue, metrics, clock, tracing)
     leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds, role)
     mailbox = Mailbox(settings.data_dir)
     purging = Purging(
@@ -134,13 +141,16 @@ def make_parts(
             clock,
             settings.batch_records,
             role,
+            tracing,
         ),
         publishing=publishing,
         collections=collections,
         leases=leases,
         queue=queue,
         takeover=takeover,
-        reclustering=Reclustering(settings, collections, queue, takeover, runner, metrics, clock),
+        reclustering=Reclustering(
+            settings, collections, queue, takeover, runner, metrics, clock, tracing
+        ),
         answering=Answering(mailbox, collections, queue, takeover, metrics, clock, role),
         purging=purging,
         board=StatusBoard(source, collections, publisher, queue, takeover, purging, metrics, clock),

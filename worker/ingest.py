@@ -16,7 +16,8 @@ one that was opened anew meanwhile has been through 4 and 5.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -27,7 +28,7 @@ from worker.collection import Collection
 from worker.collections import Collections
 from worker.dead_letters.base import DeadLetter, DeadLetters
 from worker.errors import SourceUnavailableError
-from worker.metrics import Metrics
+from worker.metrics import STEPS, Metrics
 from worker.pause import Cause, Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
@@ -35,6 +36,7 @@ from worker.records import RawRecord
 from worker.role import Role
 from worker.sorting import Share, Sorter
 from worker.sources.base import Source
+from worker.tracing import NO_STEPS, Steps, Tracing
 
 log = structlog.get_logger()
 
@@ -51,6 +53,7 @@ class Flight:
     letters: list[DeadLetter] = field(default_factory=list)
     sorted: bool = False
     begun: int = 0  # of `logged`, that step 4 has begun for
+    steps: Steps = NO_STEPS
 
     @property
     def open(self) -> list[tuple[Collection, Logged]]:
@@ -83,7 +86,9 @@ class Ingest:
         clock: Clock,
         batch_records: int,
         role: Role,
+        tracing: Tracing,
     ) -> None:
+        self._tracing = tracing
         self._role = role
         self._source = source
         self._sorter = sorter
@@ -125,8 +130,16 @@ class Ingest:
         if self._flights:
             self._advance(None)
 
+    @contextmanager
+    def _step(self, name: str, flight: Flight) -> Iterator[None]:
+        """Measure a step of a batch, or a part of it, and trace it."""
+        number = STEPS.index(name) + 1
+        with self._metrics.step(name), flight.steps.step(f"{number} {name}"):
+            yield
+
     def _poll(self, timeout_seconds: float) -> Flight | None:
         """Step 1; None if nothing comes."""
+        began = self._clock.time()
         with self._metrics.step("poll"):
             raws = self._source.poll(self._batch_records, 0.0 if self._flights else timeout_seconds)
             reach_fault("1")
@@ -134,20 +147,22 @@ class Ingest:
             return None
         self._metrics.records.inc(len(raws))
         self._metrics.batch_images.observe(len(raws))
-        return Flight(raws)
+        steps = self._tracing.batch(raws, began)
+        steps.past("1 poll", began, self._clock.time())
+        return Flight(raws, steps=steps)
 
     def _take(self, flight: Flight) -> None:
         """Steps 2 and 3, or what is left of them, and the beginning of 4 for what is logged."""
-        with self._metrics.step("decode"):
+        with self._step("decode", flight):
             shares, flight.letters = self._sorter.sort(flight.raws, again=flight.sorted)
             flight.sorted = True
             reach_fault("2")
         try:
-            with self._metrics.step("log"):
+            with self._step("log", flight):
                 for name, share in shares.items():
                     flight.logged.append(self._log(name, share))
         finally:
-            with self._metrics.step("index"):
+            with self._step("index", flight):
                 self._begin(flight)
 
     def _begin(self, flight: Flight) -> None:
@@ -161,17 +176,21 @@ class Ingest:
         before = [other for other in self._flights if other is not flight]
         for other in before:
             self._assign(other)
-        self._publishing.publish()
+        with ExitStack() as stack:
+            for other in before:
+                stack.enter_context(other.steps.step("6 publish"))
+            self._publishing.publish()
         for other in before:
             self._end(other)
+            other.steps.end()
             self._flights.popleft()
 
     def _assign(self, flight: Flight) -> None:
         """The end of step 4, and step 5."""
-        with self._metrics.step("index"):
+        with self._step("index", flight):
             for collection, logged in flight.open:
                 collection.link(logged)
-        with self._metrics.step("assign"):
+        with self._step("assign", flight):
             for collection, _ in flight.open:
                 collection.assign()
 
@@ -180,12 +199,12 @@ class Ingest:
         if self._given_up:
             return
         if self._role.standing_by:
-            self._follow(flight.following)
+            self._follow(flight)
             return
         if not self._keep(flight):
             self._given_up = True
             return
-        self._commit(flight.following)
+        self._commit(flight)
 
     def _log(self, name: str, share: Share) -> tuple[Collection, Logged]:
         """Step 3 for one collection."""
@@ -200,17 +219,17 @@ class Ingest:
         self._publishing.expect(name, share.times, changed)
         return collection, logged
 
-    def _commit(self, following: dict[str, int]) -> None:
+    def _commit(self, flight: Flight) -> None:
         """Step 7: the next start seeks there, and lag displays see it."""
-        with self._metrics.step("commit"):
-            self._positions.advance(following, self._source.origin)
+        with self._step("commit", flight):
+            self._positions.advance(flight.following, self._source.origin)
             reach_fault("7")
-            self._source.commit(following)
+            self._source.commit(flight.following)
 
-    def _follow(self, following: dict[str, int]) -> None:
+    def _follow(self, flight: Flight) -> None:
         """Step 7 of a standby: letters and committed offsets are those of the one that serves."""
-        with self._metrics.step("commit"):
-            self._positions.advance(following, self._source.origin)
+        with self._step("commit", flight):
+            self._positions.advance(flight.following, self._source.origin)
 
     def _keep(self, flight: Flight) -> bool:
         """Send dead letters; waits until they are kept, since the position moves on then.

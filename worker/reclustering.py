@@ -27,12 +27,16 @@ from worker.run_metrics import observe
 from worker.run_queue import RunQueue, present
 from worker.settings import Settings
 from worker.takeover import Takeover
+from worker.tracing import NO_STEPS, Tracing
 from worker.truth import score
 from worker.viewing import view_of
 
 log = structlog.get_logger()
 
 _PREVIEW_POLL_SECONDS = 0.1
+
+# What the child measures of R2.
+_CLUSTER_STAGES = ("view", "graph", "features", "edges", "levels", "cut")
 
 # In the folder of runs: what a run reads, and what it writes.
 _VIEW = "view"
@@ -51,7 +55,11 @@ class Reclustering:
         supervisor: Runner,
         metrics: Metrics,
         clock: Clock,
+        tracing: Tracing,
     ) -> None:
+        self._tracing = tracing
+        self._steps = NO_STEPS
+        self._child_began = 0.0
         self._settings = settings
         self._collections = collections
         self._queue = queue
@@ -86,6 +94,7 @@ class Reclustering:
         """Stop the run in progress; the next start begins it again."""
         self._supervisor.cancel()
         self._queue.cancel()
+        self._steps.end(outcome="cancelled")
 
     def _start_next(self) -> None:
         for name, trigger in self._queue.due(self._collections):
@@ -104,14 +113,17 @@ class Reclustering:
             collection.set_state(connection, runs=run)
         self._mark = present(collection, self._clock.time())
         _clear(collection)
+        self._steps = self._tracing.run(collection.name, run, str(trigger))
         try:
-            self._write_view(collection, run)
+            with self._steps.step("R1 view"):
+                self._write_view(collection, run)
         except OSError as error:
             self._metrics.disk_errors.inc()
             self._fail(collection.name, f"no view: {error}")
             return
         reach_fault("R1")
         self._run_child(collection)
+        self._child_began = self._clock.time()
         reach_fault("R2")
         self._metrics.triggers.labels(trigger).inc()
         self._metrics.reclustering.set(1)
@@ -145,6 +157,7 @@ class Reclustering:
 
     def _fail(self, name: str, reason: str) -> None:
         self._queue.fail(name, reason)
+        self._steps.end(outcome="failed")
         self._metrics.reclusterings.labels("failed").inc()
         log.error("run failed", collection=name, reason=reason)
 
@@ -156,6 +169,7 @@ class Reclustering:
         except CorruptError as error:
             self._fail(name, str(error))
             return
+        self._trace_child(result)
         self._queue.end(name)
         scores = score(collection, result.cluster)
         observe(self._metrics, name, result, scores)
@@ -176,7 +190,8 @@ class Reclustering:
                 applied=result.corrections,
                 contradicted=list(result.contradicted),
             )
-        self._takeover.take(collection, path, result)
+        self._takeover.take(collection, path, result, self._steps)
+        self._steps = NO_STEPS  # what is adopted ends them
         # Last: a process that is killed before has the run again.
         with collection.index.transaction(durable=False) as connection:
             collection.set_state(
@@ -186,6 +201,20 @@ class Reclustering:
                 clustered_rows=self._mark.rows,
                 clustered_erased=self._mark.erasures,
             )
+
+    def _trace_child(self, result: RunResult) -> None:
+        """The child's steps, from what it measured: one after the other, and R3 to its end."""
+        spent, at = result.seconds, self._child_began
+        cluster = sum(spent.get(stage, 0.0) for stage in _CLUSTER_STAGES)
+        steps = {
+            "R2 cluster": cluster,
+            "R4 match": spent.get("match", 0.0),
+            "R5 correct": spent.get("correct", 0.0),
+        }
+        for name, seconds in steps.items():
+            self._steps.past(name, at, at + seconds)
+            at += seconds
+        self._steps.past("R3 result", at, max(at, self._clock.time()))
 
 
 def _clear(collection: Collection) -> None:

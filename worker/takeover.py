@@ -15,6 +15,7 @@ from worker.errors import CorruptError
 from worker.metrics import Metrics
 from worker.recluster.result import RunResult, read_result
 from worker.run_queue import RunQueue
+from worker.tracing import NO_STEPS, NoTracing, Steps, Tracing
 
 log = structlog.get_logger()
 
@@ -22,17 +23,28 @@ log = structlog.get_logger()
 class Takeover:
     """Moves results between the folders of a collection's runs, and into the collection."""
 
-    def __init__(self, queue: RunQueue, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, queue: RunQueue, metrics: Metrics, clock: Clock, tracing: Tracing | None = None
+    ) -> None:
+        self._tracing = tracing or NoTracing()
+        self._adopting: dict[str, tuple[Steps, float]] = {}  # and when R8 began
         self._queue = queue
         self._metrics = metrics
         self._clock = clock
 
-    def take(self, collection: Collection, path: Path, result: RunResult) -> None:
-        """Publish `result`, of the folder `path`, or hold it, as the gate decided (R7)."""
+    def take(
+        self, collection: Collection, path: Path, result: RunResult, steps: Steps = NO_STEPS
+    ) -> None:
+        """Publish `result`, of the folder `path`, or hold it, as the gate decided (R7).
+
+        `steps` are the run's so far.
+        """
         if result.verdict.held:
-            self._hold(collection, path, result)
+            with steps.step("R7 gate"):
+                self._hold(collection, path, result)
+            steps.end(outcome="held")
         else:
-            self._adopt(collection, path, result)
+            self._adopt(collection, path, result, steps)
 
     def go_on(self, collections: Iterable[Collection], rows: int) -> None:
         """Put up to `rows` changed rows of each adoption into the outboxes (R8)."""
@@ -55,7 +67,8 @@ class Takeover:
             log.warning("the held run is damaged", collection=collection.name, error=str(error))
             return False
         self._queue.forget(collection.name)
-        self._adopt(collection, path, result)
+        steps = self._tracing.run(collection.name, result.generation, "held")
+        self._adopt(collection, path, result, steps)
         return True
 
     def discard_held(self, collection: Collection) -> bool:
@@ -75,19 +88,26 @@ class Takeover:
         self._metrics.reclusterings.labels("held").inc()
         log.warning("run held", collection=collection.name, run=result.generation, why=reasons)
 
-    def _adopt(self, collection: Collection, path: Path, result: RunResult) -> None:
+    def _adopt(self, collection: Collection, path: Path, result: RunResult, steps: Steps) -> None:
         """Begin to publish `result`, of the folder `path`; a held one is out of date then."""
-        reach_fault("R7")
+        with steps.step("R7 gate"):
+            reach_fault("R7")
+            adopting = self._move(collection, path)
+        if result.context_path is not None:
+            # The folder it was read from has moved.
+            collection.edges.renew(collection.index, adopting / result.context_path.name)
+        with steps.step("R6 re-assign"):
+            adopt.begin(collection, result, self._clock.time())
+        self._adopting[collection.name] = steps, self._clock.time()
+        shutil.rmtree(collection.runs / adopt.HELD, ignore_errors=True)
+
+    def _move(self, collection: Collection, path: Path) -> Path:
         collection.settle()
         adopting = collection.runs / adopt.ADOPTING
         shutil.rmtree(adopting, ignore_errors=True)
         path.rename(adopting)
         sync_folder(collection.runs)
-        if result.context_path is not None:
-            # The folder it was read from has moved.
-            collection.edges.renew(collection.index, adopting / result.context_path.name)
-        adopt.begin(collection, result, self._clock.time())
-        shutil.rmtree(collection.runs / adopt.HELD, ignore_errors=True)
+        return adopting
 
     def _finish(self, collection: Collection) -> None:
         # Not needed any more; the next start would read all of it for nothing.
@@ -96,4 +116,7 @@ class Takeover:
         self._queue.tell(collection.name, "published")
         self._metrics.reclusterings.labels("published").inc()
         self._metrics.last_recluster.set(self._clock.time())
+        steps, began = self._adopting.pop(collection.name, (NO_STEPS, self._clock.time()))
+        steps.past("R8 publish", began, self._clock.time())
+        steps.end(outcome="published")
         log.info("run published", collection=collection.name, run=collection.state.generation)

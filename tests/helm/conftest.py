@@ -20,8 +20,9 @@ class Rendered:
         self.objects = [thing for thing in yaml.safe_load_all(text) if thing]
 
     def __getitem__(self, kind):
-        """The one object of this kind."""
-        [thing] = [thing for thing in self.objects if thing["kind"] == kind]
+        """The one object of this kind; of StatefulSets the first, which is no standby's."""
+        thing, *others = [thing for thing in self.objects if thing["kind"] == kind]
+        assert kind == "StatefulSet" or not others
         return thing
 
     def __contains__(self, kind):

@@ -33,6 +33,7 @@ MATRIX = {
     "plain": {},
     "secured": SECURED,
     "gpu": {"gpu": {"enabled": True, "runtimeClassName": "nvidia", "nodeSelector": {"gpu": "a"}}},
+    "followed": {"standby": {"enabled": True}},
     "several": {"workers": 12, "persistence": {"size": "1.5Ti", "storageClass": "fast"}},
     "watched": {
         "monitoring": {
@@ -99,7 +100,8 @@ def test_labels_and_names(helm, values):
     """Objects share a name and labels, and select the pods and nothing else."""
     rendered = helm.template(values)
     name = values.get("fullnameOverride", "shoal")
-    selector = rendered["StatefulSet"]["spec"]["selector"]["matchLabels"]
+    selector = dict(rendered["StatefulSet"]["spec"]["selector"]["matchLabels"])
+    assert selector.pop("app.kubernetes.io/component") == "worker"
     pods = rendered["StatefulSet"]["spec"]["template"]["metadata"]["labels"]
     assert selector.items() <= pods.items()
     for thing in rendered.objects:
@@ -110,8 +112,10 @@ def test_labels_and_names(helm, values):
 
 def test_a_long_name_is_cut(helm):
     """A StatefulSet's pods carry its name and a hash as one label, of 63 characters."""
-    rendered = helm.template(release="a" * 53)
-    assert len(rendered["StatefulSet"]["metadata"]["name"]) <= 52
+    rendered = helm.template({"standby": {"enabled": True}}, release="a" * 53)
+    sets = [thing for thing in rendered.objects if thing["kind"] == "StatefulSet"]
+    assert len(sets) == 2
+    assert all(len(thing["metadata"]["name"]) <= 52 for thing in sets)
     assert rendered["StatefulSet"]["spec"]["serviceName"] == rendered["Service"]["metadata"]["name"]
 
 

@@ -55,7 +55,7 @@ def test_the_chart_sets_nothing_that_the_worker_does_not_read(plain, helm):
 def test_every_setting_can_be_set(helm, settings):
     """And what arrives in the environment is the value: no exponents, lists by commas."""
     values = {name: _example(name, schema) for name, schema in settings.items()}
-    rendered = helm.template(SECRETS | {"settings": values})
+    rendered = helm.template(SECRETS | {"settings": values, "standby": {"enabled": True}})
     names = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
     assert set(rendered.environment) == names
     for name, value in values.items():

@@ -18,6 +18,29 @@ def test_the_pod_number_is_the_share(helm):
     assert path == "metadata.labels['apps.kubernetes.io/pod-index']"
 
 
+def test_standby(helm):
+    """Each worker has a second one, of the same share and with a volume of its own; either may stand
+    by, and no pod belongs to both sets.
+    """
+    rendered = helm.template({"workers": 3, "standby": {"enabled": True}})
+    sets = [thing for thing in rendered.objects if thing["kind"] == "StatefulSet"]
+    assert [s["spec"]["replicas"] for s in sets] == [3, 3]
+    first, second = (s["metadata"]["name"] for s in sets)
+    assert second == f"{first}-standby"
+    selectors = [s["spec"]["selector"]["matchLabels"] for s in sets]
+    assert selectors[0] != selectors[1]
+    for one, selector in zip(sets, selectors, strict=True):
+        template = one["spec"]["template"]
+        assert selector.items() <= template["metadata"]["labels"].items()
+        variables = {v["name"]: v for v in template["spec"]["containers"][0]["env"]}
+        assert variables["SHOAL_STANDBY"]["value"] == "true"
+        assert variables["SHOAL_WORKER_COUNT"]["value"] == "3"
+        assert one["spec"]["volumeClaimTemplates"]
+    for budget in (thing for thing in rendered.objects if thing["kind"] == "PodDisruptionBudget"):
+        chosen = budget["spec"]["selector"]["matchLabels"].items()
+        assert all(chosen <= s["spec"]["template"]["metadata"]["labels"].items() for s in sets)
+
+
 def test_each_worker_has_a_volume_that_stays(helm):
     """The data directory is a claim of the pod, kept when workers or the release go."""
     spec = helm.template({"persistence": {"size": "7Gi", "storageClass": "fast"}})["StatefulSet"][

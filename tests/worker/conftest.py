@@ -63,6 +63,7 @@ class Bench:
         self.dead_letters = MemoryDeadLetters()
         self.runner = InlineRunner(by_direction)
         self.metrics = Metrics()
+        self.tracing = None
 
     def send(self, id_, vector, **message):
         body = {"embedding": [float(x) for x in vector]} | message
@@ -91,6 +92,7 @@ class Bench:
             self.clock,
             CosineEdges(0.9),
             self.runner,
+            self.tracing,
         )
 
     def run(self, **settings):

@@ -17,6 +17,7 @@ from worker.http import HttpServer
 from worker.metrics import Metrics
 from worker.options import with_settings
 from worker.settings import Settings, unknown_variables
+from worker.tracing import make_tracing
 
 log = structlog.get_logger()
 
@@ -35,9 +36,10 @@ def worker(
     check_open_collections(settings.open_collections, raise_file_limit())
     metrics = Metrics({settings.collection, *settings.metrics_collections})
     metrics.build.info({"version": __version__})
+    tracing = make_tracing()
     store = make_store(settings)
     source, dead_letters = make_source(settings), make_dead_letters(settings)
-    running = make_worker(settings, source, dead_letters, store, metrics)
+    running = make_worker(settings, source, dead_letters, store, metrics, tracing=tracing)
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
@@ -63,3 +65,4 @@ def worker(
         server.close()
         dead_letters.close()
         store.close()
+        tracing.close()

@@ -6,6 +6,10 @@
       fieldPath: metadata.labels['apps.kubernetes.io/pod-index']
 - name: SHOAL_WORKER_COUNT
   value: {{ .Values.workers | quote }}
+{{- if .Values.standby.enabled }}
+- name: SHOAL_STANDBY
+  value: "true"
+{{- end }}
 - name: SHOAL_DATA_DIR
   value: /data
 - name: SHOAL_HTTP_HOST
