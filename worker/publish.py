@@ -205,6 +205,10 @@ class Publisher:
         if collection.lease is not None:
             self._store.put_status(collection.lease, status)
 
+    def stand_by(self, name: str, lag: int) -> None:
+        """Tell who stands by for a collection, and how many records it has still to read."""
+        self._store.stand_by(name, {"holder": self.holder, "lag": lag})
+
     def _note_time(self, collection: Collection) -> None:
         collection.times.published = self._clock.time()
         self._metrics.last_publish.set(collection.times.published)

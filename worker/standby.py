@@ -7,6 +7,7 @@ that dead letters that it did not send are sent. A kill between any two leaves a
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -79,6 +80,7 @@ class Standby:
         if now < self._look_at:
             return False
         self._look_at = now + self._lease_seconds * _LOOK_RATIO
+        self._tell()
         if not self._free():
             self._free_since = None
             return False
@@ -113,6 +115,13 @@ class Standby:
         self._set(False)
         log.warning("took over", collections=len(leases))
         return True
+
+    def _tell(self) -> None:
+        """Be seen in the status of the collections that are open."""
+        lag = sum(self._source.lag().values())
+        with suppress(RetryError):
+            for collection in self._collections:
+                self._publisher.stand_by(collection.name, lag)
 
     def _set(self, standing_by: bool) -> None:
         self._role.standing_by = standing_by

@@ -19,8 +19,8 @@ def test_the_pod_number_is_the_share(helm):
 
 
 def test_standby(helm):
-    """Each worker has a second one, of the same share and with a volume of its own; either may stand
-    by, and no pod belongs to both sets.
+    """Each worker has a second one, of the same share and with a volume of its own; either may
+    stand by, and no pod belongs to both sets.
     """
     rendered = helm.template({"workers": 3, "standby": {"enabled": True}})
     sets = [thing for thing in rendered.objects if thing["kind"] == "StatefulSet"]

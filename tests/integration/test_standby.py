@@ -1,5 +1,6 @@
 """A standby takes over from a worker that is gone, and readers keep what they know."""
 
+import json
 import signal
 import time
 
@@ -67,6 +68,10 @@ def test_takes_over(stage, pair, tools):
     tools.eventually(lambda: second.metric("shoal_images") == count)
     assert second.ask("/readyz") == STANDBY
     assert second.metric("shoal_standby") == 1
+    done = pair.say("first", "status", "--json")
+    told = json.loads(done.stdout)
+    assert "/first#" in told["holder"]
+    assert ("/second#" in told["standby"]["holder"], told["standby"]["lag"]) == (True, 0)
     refused = pair.say("second", "name", known, "Bob")
     assert refused.returncode != 0
     assert "this worker stands by" in refused.stdout + refused.stderr

@@ -35,6 +35,7 @@ class Collector:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self):
+        """Listen no more."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -47,8 +48,8 @@ def collector():
 
 
 def test_from_record_to_collector(stage, tools, collector):
-    """A record's trace is linked from the batch that took it, whose steps went out with it; a run is
-    a trace of its own.
+    """A record's trace is linked from the batch that took it, whose steps went out with it; a run
+    is a trace of its own.
     """
     stage.create_topic()
     stream = tools.groups(4, 15)

@@ -129,6 +129,9 @@ def write(url, prefix):
         store.forget(lease, {"a"})
         store.put_status(lease, {"rows": 1})
         store.crowded("main")
+        assert dict(store.shown("main").images)
+        store.holders("main")
+        store.stand_by("main", {"lag": 0})
         images, clusters = {"a": moved}.items(), [ClusterInfo("c2", 1.0)]
         store.rebuild(lease, images, clusters, {"c1": "c2"}, Update(3))
         layout = store.lay_out(lease, 1)

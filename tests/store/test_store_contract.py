@@ -53,6 +53,31 @@ def collection(make, publisher):
 
 
 class TestReading:
+    def test_all_that_is_shown(self, make, collection):
+        """The worker that takes over gets every image, cluster and successor, and the sequence."""
+        assert make()[0].shown("other") is None
+        first, second = (ImageState(c, 0.5, provisional=True, generation=3) for c in ("c1", "c2"))
+        store, lease = collection.store, collection.lease
+        infos = [ClusterInfo("c1", 1.0, "Ada", "a"), ClusterInfo("c3", 2.0)]
+        changes = [Change("a", None, first), Change("b", None, second)]
+        store.apply(lease, Update(1, changes, infos, {"c4": "c1", "c5": None}, generation=3))
+        shown = store.shown("main")
+        assert dict(shown.images) == {"a": first, "b": second}
+        assert list(shown.clusters) == [infos[0], ClusterInfo("c2", 0.0), infos[1]]
+        assert shown.retired == {"c4": "c1", "c5": None}
+        assert (shown.sequence, shown.generation) == (1, 3)
+
+    def test_who_holds_and_who_stands_by(self, make):
+        """Who has the lease, who had it last, and who is there beside it."""
+        store, reader, _ = make()
+        assert store.holders("main") == (None, None)
+        lease = store.acquire("main", "worker-1", 0)
+        assert store.holders("main") == ("worker-1", "worker-1")
+        store.release(lease)
+        assert store.holders("main") == (None, "worker-1")
+        store.stand_by("main", {"holder": "worker-2", "lag": 3})
+        assert reader.status("main") == {"standby": {"holder": "worker-2", "lag": 3}}
+
     def test_unknown(self, make):
         """Of a collection that was never published, readers learn nothing."""
         store, reader, _ = make()

@@ -74,7 +74,9 @@ def events(bench, after=0):
 
 
 def test_nobody_is_told_anything(pair, axis):
-    """A standby neither publishes, nor holds a lease, nor commits, nor sends a letter."""
+    """A standby neither publishes, nor holds a lease, nor commits, nor sends a letter; that it is
+    there is seen for as long as it is.
+    """
     first, second = pair
     serving = serve(first)
     first.send("a", axis(0))
@@ -83,7 +85,14 @@ def test_nobody_is_told_anything(pair, axis):
     assert first.states("a") == [None]
     assert (first.dead_letters.letters, first.topic.committed) == ([], {})
     assert standing.parts.positions.next == {"images/0": 2}
-    assert first.store.holders("main")[0] == serving.parts.leases._publisher.holder
+    holder = serving.parts.leases._publisher.holder
+    assert first.store.holders("main")[0] == holder
+    first.clock.advance(3.0)
+    standing.rounds(1)
+    standby = first.store.status("main")["standby"]
+    assert (standby["holder"] == holder, standby["lag"]) == (False, 0)
+    first.clock.advance(60.0)
+    assert first.store.status("main") is None
 
 
 def test_clusters_and_duplicates(pair, axis):

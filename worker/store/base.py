@@ -222,6 +222,12 @@ class Store(Protocol):
     def put_status(self, lease: Lease, status: Mapping[str, Any]) -> None:
         """Publish what the worker tells of itself, a JSON object. Raises as `renew` does."""
 
+    def stand_by(self, collection: str, told: Mapping[str, Any]) -> None:
+        """Publish what a standby tells of itself, a JSON object, which goes after a lease's time.
+
+        Needs no lease, and nothing depends on it. Raises `StoreUnavailableError`.
+        """
+
     def close(self) -> None:
         """Release every connection."""
 
@@ -261,7 +267,10 @@ class Reader(Protocol):
         """The collection as a whole, None if unknown."""
 
     def status(self, collection: str) -> dict[str, Any] | None:
-        """What the worker last told of itself by `Store.put_status`, None if nothing."""
+        """What the worker last told of itself by `Store.put_status`, None if nothing.
+
+        Below `standby` what a standby tells of itself, if there is one.
+        """
 
     def collections(self) -> list[str]:
         """Every collection that was ever published, sorted."""

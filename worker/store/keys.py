@@ -79,6 +79,11 @@ class Keys:
         """String: what the worker tells of itself, a JSON object."""
         return f"{self.tag}:status"
 
+    @property
+    def standby(self) -> str:
+        """String: what a standby tells of itself, a JSON object; expires when it does not renew."""
+        return f"{self.tag}:standby"
+
 
 @dataclass(frozen=True, slots=True)
 class Space:

@@ -137,8 +137,12 @@ class Queries:
 
     def status(self, collection: str) -> Query[dict[str, Any] | None]:
         """See `Reader.status`."""
-        (text,) = yield [("GET", Keys(self._prefix, collection).status)]
-        return json.loads(text) if text else None
+        keys = Keys(self._prefix, collection)
+        text, standby = yield [("GET", keys.status), ("GET", keys.standby)]
+        if not text and not standby:
+            return None
+        told: dict[str, Any] = json.loads(text) if text else {}
+        return told | ({"standby": json.loads(standby)} if standby else {})
 
     def collections(self) -> Query[list[str]]:
         """See `Reader.collections`."""

@@ -41,6 +41,7 @@ class RedisStore:
     ) -> None:
         self._redis: Any = connect(url)
         self._scripts = Scripts(self._redis, lease_seconds)
+        self._lease_ms = round(lease_seconds * 1000)
         self._prefix = prefix
         self._events_kept = events_kept
         self._clock = clock or SystemClock()
@@ -144,6 +145,12 @@ class RedisStore:
         """As `Store.put_status`."""
         keys = self._keys(lease.collection)
         self._scripts.run("status", keys, lease, [keys.status], [json.dumps(status)])
+
+    def stand_by(self, collection: str, told: Mapping[str, Any]) -> None:
+        """As `Store.stand_by`."""
+        key, text = self._keys(collection).standby, json.dumps(told)
+        with unavailability():
+            self._redis.set(key, text, px=self._lease_ms)
 
     def close(self) -> None:
         """As `Store.close`."""

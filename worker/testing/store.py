@@ -35,6 +35,7 @@ class _Collection:
     events: list[tuple[str, Event]] = field(default_factory=list)
     announced: int = 0
     status: str | None = None
+    standby: tuple[str, float] = ("", 0.0)  # and until when
 
 
 class MemoryStore:
@@ -164,6 +165,12 @@ class MemoryStore:
         """As `Store.put_status`."""
         self._fenced(lease).status = json.dumps(status)
 
+    def stand_by(self, collection: str, told: Mapping[str, Any]) -> None:
+        """As `Store.stand_by`."""
+        self._check_up()
+        kept = self._collections.setdefault(collection, _Collection())
+        kept.standby = json.dumps(told), self._clock.monotonic() + self._lease_seconds
+
     def get(self, collection: str, ids: Sequence[str]) -> list[ImageState | None]:
         """As `Reader.get`."""
         images = published.images if (published := self._published(collection)) else {}
@@ -201,7 +208,11 @@ class MemoryStore:
         """As `Reader.status`."""
         self._check_up()
         kept = self._collections.get(collection)
-        return json.loads(kept.status) if kept and kept.status else None
+        if kept is None:
+            return None
+        text, until = kept.standby
+        standby = {"standby": json.loads(text)} if until > self._clock.monotonic() else {}
+        return (json.loads(kept.status) if kept.status else {}) | standby or None
 
     def collections(self) -> list[str]:
         """As `Reader.collections`."""
