@@ -65,3 +65,14 @@ def test_from_record_to_collector(stage, tools, collector):
     below = {s.name for s in collector.spans if s.parent_span_id == linked[0].span_id}
     assert below == {"1 poll", "2 decode", "3 log", "4 index", "5 assign", "6 publish", "7 commit"}
     assert {"run", "R1 view", "R8 publish"} <= {span.name for span in collector.spans}
+
+
+def test_collector_that_is_away(stage, tools):
+    """Where traces cannot be sent the worker goes on, and says so."""
+    stage.create_topic()
+    stream = tools.groups(4, 15)
+    stage.send(stream)
+    worker = stage.run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+    assert worker.exit_code == 0
+    assert "Failed to export spans" in worker.text()
+    stage.assert_consistent(stream)

@@ -127,6 +127,16 @@ class SourceContract:
 class LogContract(SourceContract):
     """What holds for sources that grow and shrink while they are read."""
 
+    def test_what_another_one_committed(self, log):
+        """A source sees what was committed before it was opened, by whomever."""
+        log.fill(range(3))
+        source = opened(log)
+        assert source.committed() == {}
+        read(source, 2)
+        source.commit({log.partition: 2})
+        source.close()
+        assert opened(log).committed() == {log.partition: 2}
+
     def test_headers_and_null_values_arrive(self, log):
         """Headers keep order and bytes; a null value stays null."""
         log.fill([])
