@@ -25,6 +25,8 @@ class Alone:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        # A directory that follows another worker says so itself, and is refused.
+        parts.role.standing_by = False
 
     def recluster(self, name: str) -> str:
         """Recluster one collection and publish that; how it ended."""

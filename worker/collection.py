@@ -1,5 +1,6 @@
 """One collection in memory: its index, clusters, assignments and outbox; steps 3 to 5."""
 
+import shutil
 import sqlite3
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -97,6 +98,7 @@ class Collection:
         if not self.state.followed or self.state.adopting:
             with self.index.transaction(durable=True) as connection:
                 self.set_state(connection, followed=1, adopting=0)
+        shutil.rmtree(self.runs, ignore_errors=True)  # results over clusters that are no more
 
     def serve(self) -> None:
         """Give clusters again, from what the catalog holds now; `recover` is to follow."""

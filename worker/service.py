@@ -7,7 +7,7 @@ import structlog
 
 from index import is_disk_error, waits_for
 from worker.collection import Collection
-from worker.errors import BadStreamError, DataLossError, RetryError
+from worker.errors import BadStreamError, DataLossError
 from worker.opening import open_source
 from worker.parts import Parts
 from worker.pause import Cause
@@ -113,7 +113,8 @@ class Worker:
         published nor kept as a snapshot. The next start recovers it from the log.
         """
         try:
-            self._begin()
+            self._unready = "waiting for Redis, which says who serves"
+            self._parts.standby.begin(self._while_waiting)
             self._persist(self._recover)
             self._persist(self._open_source)
             while not self._stopping.is_set():
@@ -162,18 +163,6 @@ class Worker:
             self._clock.sleep(_OUTAGE_SECONDS)
         return True
 
-    def _begin(self) -> None:
-        """Find out whether to stand by, which only the store knows."""
-        self._unready = "waiting for Redis, which says who serves"
-        while self._parts.role.standing_by and self._while_waiting():
-            try:
-                self._parts.standby.begin()
-            except RetryError as error:
-                log.warning("who serves is not known", error=str(error))
-                self._clock.sleep(_OUTAGE_SECONDS)
-            else:
-                return
-
     def _recover(self) -> None:
         """Open what is on disk in turn, which replays what was logged, and publish what waits."""
         self._unready = "replaying the log"
@@ -211,24 +200,32 @@ class Worker:
 
     def _round(self) -> None:
         self._beat = self._clock.monotonic()
-        if self._parts.role.standing_by:
-            self._stand_by()
-        else:
-            self._between_batches()
+        self._between_batches()
         self._batch()
         self._pause_or_resume()
 
-    def _stand_by(self) -> None:
-        """What a standby does between two batches."""
+    def _between_batches(self) -> None:
+        self._parts.leases.keep()
         self._parts.answering.answer()
+        if self._parts.role.standing_by:
+            self._take_over()
+        else:
+            self._recluster()
         self._purge()
         self._snapshots()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
-        if self._parts.standby.due():
-            self._take_over()
+
+    def _recluster(self) -> None:
+        rows = _ADOPTED_ROWS if self._idle else _ADOPTED_ROWS_BESIDE
+        self._parts.reclustering.tick()
+        self._parts.takeover.go_on(self._collections, rows)
+        self._publishing.lay_out(rows)
 
     def _take_over(self) -> None:
+        """Serve from now on, where nobody else does."""
+        if not self._parts.standby.due():
+            return
         self._ingest.settle()
         if self._parts.standby.take_over():
             for name in self._collections.stored():
@@ -236,18 +233,6 @@ class Worker:
                 self._collections.shrink(self._may_close)
             self._source.close()
             self._open_source()
-
-    def _between_batches(self) -> None:
-        rows = _ADOPTED_ROWS if self._idle else _ADOPTED_ROWS_BESIDE
-        self._parts.leases.keep()
-        self._parts.answering.answer()
-        self._parts.reclustering.tick()
-        self._parts.takeover.go_on(self._collections, rows)
-        self._publishing.lay_out(rows)
-        self._purge()
-        self._snapshots()
-        self._collections.shrink(self._may_close)
-        self._parts.board.show()
 
     def _batch(self) -> None:
         waits = 0.0 if self._ingest.under_way else self._poll_seconds()

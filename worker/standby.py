@@ -6,7 +6,7 @@ what readers see (`worker.inherit`), S5 read again from the offsets that the oth
 that dead letters that it did not send are sent. A kill between any two leaves a standby.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import structlog
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 # Redis lost everything takes its leases again within a third.
 _LOOK_RATIO = 1 / 10
 _FREE_RATIO = 1 / 2
+
+_RETRY_SECONDS = 1.0
 
 
 class Standby:
@@ -58,18 +60,30 @@ class Standby:
         self._lease_seconds = lease_seconds
         self._reserved = [] if reserved is None else [reserved]
         self._look_at = 0.0
+        self._held = ""  # a collection whose lease was another's
         self._free_since: float | None = None
         self._ends: Mapping[str, int] = {}
         metrics.standby.set(role.standing_by)
 
-    def begin(self) -> None:
-        """Serve at once where this worker held the leases last, and nobody has them since.
+    def begin(self, meanwhile: Callable[[], bool]) -> None:
+        """Find out whether to stand by: a worker that held the leases last, and nobody since,
+        serves at once.
 
-        Raises `StoreUnavailableError`.
+        Blocks until the store says so, or until `meanwhile` gives it up.
         """
+        while self._role.standing_by and meanwhile():
+            try:
+                self._look_who_served()
+            except RetryError as error:
+                log.warning("who serves is not known", error=str(error))
+                self._clock.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _look_who_served(self) -> None:
         holders = [self._publisher.holders(name) for name in self._names()]
         ours = self._publisher.holder
-        if self._role.standing_by and any(last == ours for _, last in holders):
+        if any(last == ours for _, last in holders):
             self._set(not all(holder in {None, ours} for holder, _ in holders))
 
     def due(self) -> bool:
@@ -132,14 +146,16 @@ class Standby:
 
     def _free(self) -> bool:
         """Whether no lease is another's; False if the store does not say."""
-        names = self._names()
+        names = sorted(self._names(), key=lambda name: name != self._held)  # first as last time
         try:
-            holders = (self._publisher.holders(name)[0] for name in names)
-            return bool(names) and all(
-                holder in {None, self._publisher.holder} for holder in holders
-            )
+            for name in names:
+                holder, _ = self._publisher.holders(name)
+                if holder not in {None, self._publisher.holder}:
+                    self._held = name
+                    return False
         except RetryError:
             return False
+        return bool(names)
 
     def _claim(self) -> dict[str, Lease]:
         """S3: the leases of all collections, or of none."""

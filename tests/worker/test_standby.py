@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import pytest
 
+from worker.alone import Alone
 from worker.errors import SettingsError
 from worker.service import Worker
 from worker.settings import load
@@ -20,7 +21,7 @@ class Running:
         self.parts = bench.parts(once=False, recluster_first_seconds=1e9, **settings)
         self.alive.append(self)
         self.worker = Worker(self.parts)
-        self.worker._begin()
+        self.parts.standby.begin(lambda: True)
         self.worker._recover()
         self.worker._open_source()
         self.rounds()
@@ -250,3 +251,30 @@ def test_no_use(settings):
     """Standing by has no use where everything is read once."""
     with pytest.raises(SettingsError, match="standby: True has no use"):
         load(settings | {"standby": True})
+
+
+def test_commands_are_refused(pair, axis):
+    """No command changes the directory of a standby, whatever its settings say."""
+    first, second = pair
+    first.send("a", axis(0))
+    serve(first)
+    follow(second).die()
+    first.clock.advance(60.0)
+    for settings in ({"standby": True}, {"standby": False}):
+        alone = Alone(second.parts(once=False, **settings))
+        with pytest.raises(SettingsError, match="follows another worker"):
+            alone.recluster("main")
+
+
+def test_a_held_run_is_forgotten(pair, axis):
+    """What a run had found over clusters of before is not published after standing by."""
+    first, second = pair
+    first.send("a", axis(0))
+    serving = serve(first)
+    held = serving.parts.collections.get("main").runs / "held"
+    held.mkdir(parents=True)
+    standing = follow(second)
+    serving.die()
+    standing.take_over()
+    follow(first)
+    assert not held.exists()
