@@ -148,15 +148,18 @@ class Collections:
         reach_fault("make")
         aside.rename(directory)
 
-    def take_over(self, name: str, lease: Lease) -> None:
+    def take_over(self, name: str, lease: Lease) -> Collection | None:
         """Serve a collection that was followed, under its `lease`; what readers see is kept.
 
+        None if there is no such collection yet; the lease is kept for it.
         Blocks for as long as it takes to read that. Raises `RetryError`; call it again then.
         """
         collection = self.find(name)
         if collection is None:
             self._reserved[name] = lease
-            return
+            return None
+        if lease.epoch <= collection.state.epoch:  # the store has lost what it had
+            lease = self._publisher.claim(name, collection.state.epoch)
         if collection.following:
             inherited = inherit(collection, self._publisher.shown(name), self._clock.time())
             collection.recover()
@@ -165,6 +168,7 @@ class Collections:
             if inherited.missing:
                 log.warning("shown and not here", collection=name, images=inherited.missing)
         self._publisher.attach(collection, lease)
+        return collection
 
     def reserve(self, name: str) -> None:
         """Claim a collection that need not exist yet. Raises `LeaseError` if another holds it."""

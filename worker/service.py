@@ -227,12 +227,13 @@ class Worker:
         if not self._parts.standby.due():
             return
         self._ingest.settle()
-        if self._parts.standby.take_over():
-            for name in self._collections.stored():
-                self._queue.note(self._collections.get(name))
-                self._collections.shrink(self._may_close)
+        if self._parts.standby.take_over(self._note_taken):
             self._source.close()
             self._open_source()
+
+    def _note_taken(self, collection: Collection) -> None:
+        self._queue.note(collection)
+        self._collections.shrink(self._may_close)
 
     def _batch(self) -> None:
         waits = 0.0 if self._ingest.under_way else self._poll_seconds()

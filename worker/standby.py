@@ -13,6 +13,7 @@ import structlog
 
 from index import reach_fault
 from worker.clock import Clock
+from worker.collection import Collection
 from worker.collections import Collections
 from worker.errors import LeaseError, RetryError
 from worker.metrics import Metrics
@@ -107,17 +108,20 @@ class Standby:
             return False
         return all(self._positions.next.get(p, 0) >= end for p, end in self._ends.items())
 
-    def take_over(self) -> bool:
+    def take_over(self, note: Callable[[Collection], object]) -> bool:
         """S3 to S5; False if the store or the source is away or another worker was faster.
 
-        No batch may be under way. Afterwards the source is to be opened again.
+        `note` hears of each collection once it is taken, and may close others. No batch may be
+        under way. Afterwards the source is to be opened again.
         """
         try:
             committed = self._source.committed()
             leases = self._claim()
             for name, lease in leases.items():
                 reach_fault("S4")
-                self._collections.take_over(name, lease)
+                taken = self._collections.take_over(name, lease)
+                if taken is not None:
+                    note(taken)
                 self._keep()
         except (LeaseError, RetryError) as error:
             log.warning("not taken over", error=str(error))
@@ -162,9 +166,7 @@ class Standby:
         leases: dict[str, Lease] = {}
         try:
             for name in self._names():
-                found = self._collections.find(name)
-                floor = 0 if found is None else found.state.epoch
-                leases[name] = self._publisher.claim(name, floor)
+                leases[name] = self._publisher.claim(name)
         except (LeaseError, RetryError):
             for lease in leases.values():
                 self._publisher.give_back(lease)

@@ -231,3 +231,22 @@ def test_right_taken_away(secure, acl, tools):
     acl.set_user(secure.valkey, without(secure.redis_line("worker"), "+evalsha"))
     assert worker.wait() == 2
     assert re.search(r"(?m)^shoal: redis_url: its user lacks a right.*'evalsha'", worker.text())
+
+
+def test_standby(secure, tools):
+    """A standby needs no more rights than the worker that it takes over from."""
+    secure.create_topic()
+    secure.grant()
+    stream = tools.groups(4, 10)
+    secure.send(stream)
+    settings = {"standby": "true", "lease_seconds": 3} | tools.NO_RUNS
+    first = secure.start(**settings, data_dir=secure.folder / "first").ready()
+    secure.published(stream)
+    second = secure.start(**settings, data_dir=secure.folder / "second").ready()
+    tools.eventually(lambda: second.metric("shoal_images") == 40)
+    before = secure.states(stream.images["main"])
+    first.kill()
+    tools.eventually(lambda: second.metric("shoal_standby") == 0, 60)
+    tools.eventually(lambda: "/second#" in secure.client.status("main")["holder"])
+    assert secure.states(stream.images["main"]) == before
+    assert second.stop() == 0

@@ -278,3 +278,22 @@ def test_a_held_run_is_forgotten(pair, axis):
     standing.take_over()
     follow(first)
     assert not held.exists()
+
+
+def test_many_collections(pair, axis):
+    """More collections than may be open are taken over one after the other."""
+    first, second = pair
+    names = [f"user:{n}" for n in range(6)]
+    for name in names:
+        first.send(f"{name}-a", axis(0), collection=name)
+    serving = serve(first)
+    before = [first.states(f"{name}-a", collection=name) for name in names]
+    standing = follow(second, open_collections=2)
+    serving.die()
+    standing.take_over()
+    assert [first.states(f"{name}-a", collection=name) for name in names] == before
+    assert len(list(standing.parts.collections)) == 2
+    first.send("user:0-b", axis(0), collection="user:0")
+    standing.rounds()
+    states = first.states("user:0-a", "user:0-b", collection="user:0")
+    assert states[0].cluster == states[1].cluster
