@@ -21,6 +21,9 @@ from worker.truth import score
 
 log = structlog.get_logger()
 
+# What a standby does: it has copies of its own to erase, and may have been told things before.
+_OF_A_STANDBY = {"erase", "corrections"}
+
 
 class Answering:
     """Reads the mailbox; a request whose answer takes a run is kept in mind until that ended."""
@@ -86,7 +89,7 @@ class Answering:
         if collection is None:
             self._mailbox.answer(request, "failed: no such collection")
             return False
-        if self._role.standing_by and request.verb != "erase":
+        if self._role.standing_by and request.verb not in _OF_A_STANDBY:
             self._mailbox.answer(request, "failed: this worker stands by; ask the one that serves")
             return False
         if request.verb == "recluster":

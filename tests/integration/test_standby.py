@@ -75,6 +75,7 @@ def test_takes_over(stage, pair, tools):
     refused = pair.say("second", "name", known, "Bob")
     assert refused.returncode != 0
     assert "this worker stands by" in refused.stdout + refused.stderr
+    assert pair.say("second", "corrections").returncode == 0
     before = pair.states(stream)
 
     first.kill()
