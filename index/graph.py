@@ -53,7 +53,7 @@ class NeighbourGraph:
         """Take the first rows from a snapshot."""
         self._neighbours.load(neighbours)
         self._similarity.load(similarity)
-        self._weakest.load(similarity[:, -1])
+        self._weakest.load(similarity[:, -1].copy())
 
     def put(self, rows: Rows, labels: Rows, similarity: Similarity) -> None:
         """Set the lists of `rows` [n] to the k best of their candidates [n, width], best first.
