@@ -13,6 +13,7 @@ from index.hnsw import Hnsw
 from index.rebuild import Rebuild
 from index.search import best, candidates, is_exact
 from index.settings import IndexSettings
+from index.stale import Stale
 
 # A row's own list takes k candidates; the lists of others need more. A row in a sparse place wants
 # a new one in a dense place although that has many nearer rows. So a search that ends nearer than
@@ -21,8 +22,6 @@ from index.settings import IndexSettings
 WIDENING = 4
 WANTED_BY = 0.6
 SAMPLE_ROWS = 1_000
-# A list is stale when so many times the rows it was searched among are there.
-STALE = 1.1
 SEARCHED_TOGETHER = 1_000
 
 Rows = NDArray[np.int64]
@@ -48,8 +47,8 @@ class LiveIndex:
         self.hnsw = Hnsw(dimension, settings)
         self.graph = NeighbourGraph(settings.k)
         self._present = GrowingArray(np.bool_, fill=False)
-        self._searched_at = GrowingArray(np.int32, 0)  # live rows at a row's last search
-        self._insertions: deque[Future[Found]] = deque()
+        self._stale = Stale()
+        self._insertions: deque[tuple[Rows, Future[Found]]] = deque()
         self._rebuild: Rebuild | None = None
         # HNSW finds these anyway; the more rows hear of a new one, the better the older lists are.
         self._width = max(settings.ef_search, settings.k + 1)
@@ -59,13 +58,20 @@ class LiveIndex:
         """Which rows are in HNSW and graph, bool [rows]."""
         return self._present.view
 
+    def linked(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of `rows` are in the graph: `present`, and of no batch that was only begun."""
+        linked = self.present[rows]
+        for begun, _ in self._insertions:
+            linked &= ~np.isin(rows, begun)
+        return linked
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What a snapshot holds beside HNSW; `load` takes them back."""
         return {
             "neighbours": self.graph.neighbours,
             "similarity": self.graph.similarity,
             "present": self.present,
-            "searched_at": self._searched_at.view,
+            "searched_at": self._stale.searched_at,
         }
 
     def load(
@@ -78,13 +84,13 @@ class LiveIndex:
         """Take the first rows from a snapshot; HNSW loads its own file."""
         self.graph.load(neighbours, similarity)
         self._present.load(present)
-        self._searched_at.load(searched_at)
+        self._stale.load(searched_at)
 
     def resize(self, rows: int) -> None:
         """Make room for the rows of the log."""
         self.graph.resize(rows)
         self._present.resize(rows)
-        self._searched_at.resize(rows)
+        self._stale.resize(rows)
 
     def insert(self, vectors: Vectors, rows: Rows) -> None:
         """Add rows, then let them and those near them know of each other."""
@@ -100,12 +106,11 @@ class LiveIndex:
         rows = rows[~self.present[rows]]
         self.present[rows] = True
         live = self.hnsw.live + len(rows)
-        self._searched_at.view[slice(None) if is_exact(live) else rows] = live
+        self._stale.searched(slice(None) if is_exact(live) else rows, live)
         reach = self._common_reach()
         # Copies: the log may wipe rows and the arrays may move while the search goes on.
-        self._insertions.append(
-            _BACKGROUND.submit(self._add, vectors, rows, self.present.copy(), reach)
-        )
+        adding = _BACKGROUND.submit(self._add, vectors, rows, self.present.copy(), reach)
+        self._insertions.append((rows, adding))
 
     def end_insert(self) -> None:
         """Take the batch that was begun first into the graph; blocks until HNSW is done with it.
@@ -114,7 +119,8 @@ class LiveIndex:
         """
         if not self._insertions:
             return
-        found = self._insertions.popleft().result()
+        _, adding = self._insertions.popleft()
+        found = adding.result()
         for part, labels, similarity in found:
             self.graph.put(part, *best(labels, similarity, self.graph.k + 1))
         for part, labels, similarity in found:
@@ -126,7 +132,7 @@ class LiveIndex:
             self.end_insert()
 
     def _wait(self) -> None:
-        wait(self._insertions)
+        wait([adding for _, adding in self._insertions])
 
     def close(self) -> None:
         """Leave HNSW alone from now on: wait for a batch that it takes in, and forget it."""
@@ -168,11 +174,7 @@ class LiveIndex:
         Rows that a search now would bring next to nothing are left alone.
         """
         self.end_inserts()
-        grown = self.hnsw.live > STALE * self._searched_at.view.astype(np.float64)
-        stale = np.flatnonzero(self.present & grown)
-        if len(stale) > limit:
-            oldest = np.argpartition(self._searched_at.view[stale], limit)[:limit]
-            stale = np.sort(stale[oldest])
+        stale = self._stale.take(self.present, self.hnsw.live, limit)
         self._search_again(vectors, stale)
         return len(stale)
 
@@ -182,7 +184,7 @@ class LiveIndex:
             found = candidates(self.hnsw, vectors, self.present, part, self._width)
             labels, similarity = best(*found, self.graph.k + 1)
             self.graph.offer(np.repeat(part, labels.shape[1]), labels.ravel(), similarity.ravel())
-            self._searched_at.view[part] = self.hnsw.live
+            self._stale.searched(part, self.hnsw.live)
 
     def _add(self, vectors: Vectors, rows: Rows, present: NDArray[np.bool_], reach: float) -> Found:
         """Add rows to HNSW; them, in up to two parts, with what is near: one is searched wider.
