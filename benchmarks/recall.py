@@ -150,11 +150,17 @@ def exact_up_to(rows: int) -> Iterator[None]:
         index.search.EXACT_ROWS = before
 
 
-def in_orders(directory: Path, vectors: Vectors, labels: Labels, seed: int) -> dict[str, Figures]:
+def in_orders(
+    directory: Path,
+    vectors: Vectors,
+    labels: Labels,
+    seed: int,
+    orders: Sequence[str] = ORDERS,
+) -> dict[str, Figures]:
     """The figures of each order of arrival."""
     found = {}
     batch = BATCH if len(vectors) > 20 * BATCH else SMALL_BATCH
-    for order in ORDERS:
+    for order in orders:
         kept = Kept(directory, vectors.shape[1])
         kept.feed(vectors[ordered(labels, order, seed)], order, batch)
         found[order] = kept.figures(len(vectors), seed)
@@ -256,6 +262,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=20_000)
     parser.add_argument("--photos", type=int, default=50)
     parser.add_argument("--edits", type=int, default=400)
+    parser.add_argument("--order", action="append", choices=ORDERS, help="repeatable")
     parser.add_argument("--only", action="append", choices=list(PARTS), help="repeatable")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -269,7 +276,7 @@ def main() -> None:
 
 def _generated(directory: Path, options: argparse.Namespace) -> object:
     vectors, labels = look_alikes(options.rows, options.dimension, options.seed)
-    return in_orders(directory, vectors, labels, options.seed)
+    return in_orders(directory, vectors, labels, options.seed, options.order or ORDERS)
 
 
 def _changes(directory: Path, options: argparse.Namespace) -> object:
@@ -284,7 +291,8 @@ def _copies(directory: Path, options: argparse.Namespace) -> object:
 
 def _edits(directory: Path, options: argparse.Namespace) -> object:
     photos, _ = look_alikes(options.photos, options.dimension, options.seed)
-    return in_orders(directory, *edited(photos, options.edits, options.seed), options.seed)
+    vectors, labels = edited(photos, options.edits, options.seed)
+    return in_orders(directory, vectors, labels, options.seed, options.order or ORDERS)
 
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], object]] = {

@@ -71,7 +71,7 @@ def test_a_collection_that_is_closed_meanwhile(bench, parts, monkeypatch):
 def test_it_is_told(bench, parts):
     """Recall and the number of rows are metrics, and in the status of each collection."""
     for _ in range(3):
-        bench.clock.advance(10.0)
+        bench.clock.advance(1.0)
         parts.recall.tick()
     families = {family.name: family.samples for family in bench.metrics.drift.collect()}
     [ratio] = families["shoal_graph_recall_ratio"]
