@@ -159,7 +159,7 @@ def in_orders(
 ) -> dict[str, Figures]:
     """The figures of each order of arrival."""
     found = {}
-    batch = BATCH if len(vectors) > 20 * BATCH else SMALL_BATCH
+    batch = BATCH if len(vectors) >= 20 * BATCH else SMALL_BATCH
     for order in orders:
         kept = Kept(directory, vectors.shape[1])
         kept.feed(vectors[ordered(labels, order, seed)], order, batch)
@@ -173,7 +173,7 @@ def changed(directory: Path, vectors: Vectors, seed: int) -> Figures:
     rng = np.random.default_rng(seed)
     vectors = rng.permutation(vectors)
     half = len(vectors) // 2
-    batch = BATCH if len(vectors) > 20 * BATCH else SMALL_BATCH
+    batch = BATCH if len(vectors) >= 20 * BATCH else SMALL_BATCH
     kept = Kept(directory, vectors.shape[1])
     kept.feed(vectors[:half], "half", batch)
     ids = [str(number) for number in range(half)]
