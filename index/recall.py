@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 SAMPLE_ROWS = 32
 # The last passes that `recall` is of: a thousand rows, whose share is right to some thousandths.
 PASSES = 32
-# Vectors that one slice reads: a few milliseconds, even when they come from the disk.
-SLICE_BYTES = 1 << 22
+# Vectors that one slice reads: a millisecond or two of one core, more where others want it.
+SLICE_BYTES = 1 << 20
+# Multiplications of one product: a larger one OpenBLAS spreads over threads, and they would wait
+# for the cores that HNSW has.
+PRODUCT_SIZE = 1 << 18
 # How many times k true neighbours are gathered, so that some may die before the pass ends.
 SPARE = 2
 # Places drawn for each row of the sample: some are dead, or in flight.
@@ -145,7 +148,7 @@ class _ExactSearch:
     def look_at(self, graph: Graph, limit: int) -> None:
         """Go on by up to `limit` rows."""
         part = slice(self.next_row, min(self.next_row + limit, len(graph.counts)))
-        values = self._queries @ graph.vectors[part].T
+        values = _products(self._queries, graph.vectors[part])
         values[:, graph.counts[part] == 0] = -np.inf
         own = np.flatnonzero((self.rows >= part.start) & (self.rows < part.stop))
         values[own, self.rows[own] - part.start] = -np.inf
@@ -162,6 +165,15 @@ class _ExactSearch:
         best = np.argpartition(-values, width - 1, axis=1)[:, :width]
         self.labels = np.take_along_axis(labels, best, axis=1)
         self.similarity = np.take_along_axis(values, best, axis=1)
+
+
+def _products(queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`queries` [n, d] times `vectors` [m, d], float32 [n, m], on the thread that calls."""
+    rows = max(1, PRODUCT_SIZE // max(1, queries.size))
+    products = np.empty((len(queries), len(vectors)), np.float32)
+    for start in range(0, len(vectors), rows):
+        products[:, start : start + rows] = queries @ vectors[start : start + rows].T
+    return products
 
 
 def _compared(search: _ExactSearch, graph: Graph) -> _Pass:
