@@ -87,6 +87,7 @@ class NeighbourGraph:
             self.similarity,
             self.weakest,
         )
+        self.changes += 1
 
     def offer(self, targets: Rows, sources: Rows, similarity: Similarity) -> None:
         """As `offer_to_each`, the edges `targets[i]` -> `sources[i]`."""

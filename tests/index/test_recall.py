@@ -84,7 +84,7 @@ def test_a_damaged_graph(reopen, tools):
     """Of lists that lost their first three neighbours seven tenths are left."""
     collection = reopen(16, k=K)
     tools.feed(collection, tools.clustered(190, 16)[0])
-    # Strangers in their places: no row of the other half is near.
+    # In their places stands the row itself, which is no neighbour.
     collection.neighbours[:, :3] = np.arange(190)[:, None]
     assert measured(RecallProbe(), collection) == Recall(pytest.approx(0.7), 190)
 
