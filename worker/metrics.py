@@ -132,7 +132,7 @@ DRIFT = (
         "graph_recall",
         "shoal_graph_recall_ratio",
         "Share of the true nearest neighbours that the k-NN graph lists, over rows sampled lately.",
-        "0 to 1; 0.97 or more, and 1 up to 4,096 rows",
+        "0 to 1; 1 up to 4,096 rows, beyond that 0.97 or more while the worker keeps up",
         "Low: runs do not see images that are near each other, and groups fall apart.",
     ),
     Figure(
