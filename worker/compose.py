@@ -26,6 +26,7 @@ from worker.publish import Publisher
 from worker.publishing import Publishing
 from worker.purge import Tools
 from worker.purging import Purging
+from worker.recall import RecallWatch
 from worker.recluster.schedule import ScheduleSettings
 from worker.recluster.supervisor import Runner, Supervisor
 from worker.reclustering import Reclustering
@@ -153,6 +154,7 @@ def make_parts(
         ),
         answering=Answering(mailbox, collections, queue, takeover, metrics, clock, role),
         purging=purging,
+        recall=RecallWatch(collections, metrics, clock),
         board=StatusBoard(source, collections, publisher, queue, takeover, purging, metrics, clock),
         standby=Standby(
             role,

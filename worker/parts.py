@@ -16,6 +16,7 @@ from worker.pause import Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
 from worker.purging import Purging
+from worker.recall import RecallWatch
 from worker.reclustering import Reclustering
 from worker.role import Role
 from worker.run_queue import RunQueue
@@ -43,6 +44,7 @@ class Parts:
     reclustering: Reclustering
     answering: Answering
     purging: Purging
+    recall: RecallWatch
     board: StatusBoard
     standby: Standby
     role: Role
