@@ -203,8 +203,11 @@ class Worker:
     def _round(self) -> None:
         self._beat = self._clock.monotonic()
         self._between_batches()
-        self._batch()
-        self._pause_or_resume()
+        if self._unready is not None:  # after a take-over, also one that the disk cut short
+            self._open_source()
+        if self._unready is None:
+            self._batch()
+            self._pause_or_resume()
 
     def _between_batches(self) -> None:
         self._parts.leases.keep()
@@ -232,7 +235,7 @@ class Worker:
         self._ingest.settle()
         if self._parts.standby.take_over(self._note_taken):
             self._source.close()
-            self._open_source()
+            self._unready = "connecting to the source"
 
     def _note_taken(self, collection: Collection) -> None:
         self._queue.note(collection)

@@ -98,7 +98,7 @@ def test_defects(secure, tmp_path):
     """An error that nobody thought of shows no password either: tracebacks have no values."""
     (tmp_path / "broken.py").write_text(
         "from worker import compose\n"
-        "def fail(settings, *rest):\n"
+        "def fail(settings, *rest, **more):\n"
         "    password = settings.kafka_password.get_secret_value()\n"
         "    raise RuntimeError(f'a defect of {len(password)}')\n"
         "compose.make_worker = fail\n"

@@ -297,3 +297,31 @@ def test_many_collections(pair, axis):
     standing.rounds()
     states = first.states("user:0-a", "user:0-b", collection="user:0")
     assert states[0].cluster == states[1].cluster
+
+
+def test_a_source_that_is_away_after_a_take_over(pair, axis):
+    """Stopped while it waits for the source that it opens again, it ends in order; started again it
+    serves.
+    """
+    first, second = pair
+    first.send("a", axis(0))
+    serving = serve(first)
+    standing = follow(second)
+    serving.die()
+    standing.parts.source.close = lambda: setattr(first.topic, "down", True)
+    sleep = first.clock.sleep
+
+    def stop_then(seconds):
+        if first.topic.down:
+            standing.worker.stop()
+        sleep(seconds)
+
+    first.clock.sleep = stop_then
+    standing.take_over()
+    assert standing.worker.ready() == "connecting to the source"
+    standing.worker._close()
+    Running.alive.remove(standing)
+    first.topic.down = False
+    first.send("b", axis(0))
+    Running(second, standby=True)
+    assert first.states("a")[0].cluster == first.states("b")[0].cluster

@@ -168,6 +168,7 @@ class KafkaSource:
                 self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS)
         self._consumer.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
         self._consumer = None
+        self._names = {}
 
     def _of_this_worker(self, positions: Mapping[str, int]) -> dict[str, int]:
         """The positions in partitions of the topic that are this worker's to read."""
