@@ -122,6 +122,11 @@ class Ingest:
         if self._flights:
             self._advance(None)
 
+    def rest(self) -> bool:
+        """As `settle`; False if a batch is on its way that is not logged as a whole."""
+        self.settle()
+        return self._taking is None and not self._flights
+
     def _poll(self, timeout_seconds: float) -> Flight | None:
         """Step 1; None if nothing comes."""
         with self._metrics.step("poll"):
@@ -191,7 +196,8 @@ class Ingest:
         collection.times.ingested = self._clock.time()
         self._metrics.last_ingest.set(collection.times.ingested)
         changed = (write.id for write in logged.writes if write.outcome is not Outcome.UNCHANGED)
-        self._publishing.expect(name, share.times, changed)
+        if collection.serves:
+            self._publishing.expect(name, share.times, changed)
         return collection, logged
 
     def _commit(self, following: dict[str, int]) -> None:

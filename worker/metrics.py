@@ -293,6 +293,16 @@ class Metrics:
         self.held_runs = self._gauge(
             "shoal_held_runs", "Open collections whose last run waits for a person."
         )
+        self.migrations = self._gauge(
+            "shoal_migrations", "Open collections that migrate to another embedding model."
+        )
+        self.migrations_held = self._gauge(
+            "shoal_migrations_held", "Of these, those whose switch waits for a person."
+        )
+        self.migration_missing = self._gauge(
+            "shoal_migration_missing_images",
+            "Their images that have no embedding of the new model yet.",
+        )
 
     def _corrections(self) -> None:
         self.corrections = self._counter(
