@@ -8,6 +8,7 @@ import structlog
 from index import is_disk_error, waits_for
 from worker.collection import Collection
 from worker.errors import BadStreamError, DataLossError
+from worker.migration import second_of
 from worker.opening import open_source
 from worker.parts import Parts
 from worker.pause import Cause
@@ -166,6 +167,7 @@ class Worker:
             if self._stopping.is_set():
                 return
             self._queue.note(self._collections.get(name))
+            self._collections.find(second_of(name))
             self._publishing.publish()
             self._collections.shrink(self._may_close)
             self._beat = self._clock.monotonic()
