@@ -134,6 +134,7 @@ class Collections:
             name, index, self._make_edges(), self._clock, self._settings.join_probability
         )
         if not collection.serves:
+            self._give_up_switch(collection)
             return collection
         if collection.migration is None and migration.second_of(name) not in self._open:
             # Left by one that was cancelled.
@@ -147,6 +148,13 @@ class Collections:
         except RetryError as error:
             log.warning("no lease yet", collection=name, error=str(error))
         return collection
+
+    def _give_up_switch(self, second: Collection) -> None:
+        """What a process that died before M6 made of a run is made anew."""
+        if second.state.adopting:
+            with second.index.transaction(durable=True) as connection:
+                second.set_state(connection, adopting=0)
+            shutil.rmtree(second.runs / adopt.ADOPTING, ignore_errors=True)
 
     def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
         """Make a new collection's folder: whole, or not there at all."""
