@@ -296,12 +296,9 @@ class Metrics:
         self.migrations = self._gauge(
             "shoal_migrations", "Open collections that migrate to another embedding model."
         )
-        self.migrations_held = self._gauge(
-            "shoal_migrations_held", "Of these, those whose switch waits for a person."
-        )
         self.migration_missing = self._gauge(
             "shoal_migration_missing_images",
-            "Their images that have no embedding of the new model yet.",
+            "Images of these that have no embedding of the new model yet.",
         )
 
     def _corrections(self) -> None:

@@ -125,10 +125,10 @@ class StatusBoard:
         metrics.clusters.set(sum(map(_clusters, collections)))
         metrics.provisional.set(sum(map(_provisional, collections)))
         metrics.unpublished.set(sum(len(c.outbox) for c in collections))
-        metrics.held_runs.set(sum(map(self._takeover.is_held, collections)))
         migrations = [m for m in map(self._migration, collections) if m is not None]
+        held = sum(bool(m["held"]) for m in migrations)
+        metrics.held_runs.set(sum(map(self._takeover.is_held, collections)) + held)
         metrics.migrations.set(len(migrations))
-        metrics.migrations_held.set(sum(bool(m["held"]) for m in migrations))
         metrics.migration_missing.set(sum(m["missing"] for m in migrations))
         metrics.rows_since_snapshot.set(
             max((c.index.rows_since_snapshot for c in collections), default=0)

@@ -6,6 +6,8 @@ import threading
 import numpy as np
 import pytest
 
+from worker.requests import Mailbox
+
 OLD, NEW = "clip-small", "clip-large"
 DIMENSION = 24
 GROUPS, SIZE = 6, 12
@@ -45,9 +47,9 @@ def migrate(stage, *words):
     return done.returncode, answers[0]["answer"]
 
 
-def say(stage, *words):
-    done, _ = stage.shoal(*words, "--json")
-    assert done.returncode == 0, done.stderr
+def request(stage, verb, *words):
+    """Leave a request for the next worker."""
+    return Mailbox(stage.data_dir).send(verb, "main", *words)
 
 
 def clusters(stage, images):
@@ -76,9 +78,10 @@ def photos(stage, tools):
     stage.send(stream)
     assert stage.run(**tools.NO_RUNS).exit_code == 0
     home = stage.states([NAMED])[NAMED].cluster
-    say(stage, "name", home, "harbour")
-    say(stage, "same", *UNITED)
-    say(stage, "apart", *PARTED)
+    request(stage, "name", home, "harbour")
+    request(stage, "same", *UNITED)
+    request(stage, "apart", *PARTED)
+    assert stage.run(**tools.NO_RUNS).exit_code == 0
     return stream
 
 
@@ -164,7 +167,7 @@ def test_while_it_serves(stage, photos, tools):
 def test_killed(stage, photos, tools, fault):
     """Killed at a step of a migration, the next start goes on, and one index is left."""
     before = clusters(stage, photos.images["main"])
-    assert migrate(stage, "--model", NEW)[0] == 0
+    request(stage, "migrate", "to", NEW, "")
     renewed = as_new(photos)
     stage.send(renewed)
     assert stage.run(fault=fault, batch_records=20, **tools.NO_RUNS).exit_code == -9
@@ -177,14 +180,12 @@ def test_killed(stage, photos, tools, fault):
 @pytest.mark.parametrize("fault", ["M1", "cancel"])
 def test_killed_when_it_is_asked(stage, photos, tools, fault):
     """A request that the worker dies of is in the catalog, or asked again on the next start."""
-    from worker.requests import Mailbox
-
     words = ("to", NEW, "") if fault == "M1" else ("cancel",)
     if fault == "cancel":
-        assert migrate(stage, "--model", NEW)[0] == 0
+        request(stage, "migrate", "to", NEW, "")
         stage.send(as_new(photos).head(10))
         assert stage.run(**tools.NO_RUNS).exit_code == 0
-    Mailbox(stage.data_dir).send("migrate", "main", *words)
+    request(stage, "migrate", *words)
     assert stage.run(fault=fault, **tools.NO_RUNS).exit_code == -9
     assert stage.run(**tools.NO_RUNS).exit_code == 0
     if fault == "M1":

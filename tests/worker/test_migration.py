@@ -540,7 +540,7 @@ class TestAsked:
         photos.run()
         assert (model(photos), clusters(photos)) == (OLD, before)
         assert "its largest cluster would hold 30 of 30 images" in told(photos)["held"]
-        assert photos.metrics.migrations_held._value.get() == 1
+        assert photos.metrics.held_runs._value.get() == 1
         assert migrate(photos, "finish").startswith("failed: the run was held: ")
         migrate(photos, "finish", "force")
         photos.run()
