@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from index.database import reading, uri
 from index.opening import CATALOG
 
-_SHARED = "FROM first.image AS a JOIN main.image AS b ON a.id = b.id"
+# Both in the order of their ids: through another index each lookup would be somewhere else.
+_SHARED = "FROM first.image AS a NOT INDEXED CROSS JOIN main.image AS b ON a.id = b.id"
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,30 @@ class Shared:
 
 
 def compare(first: Path, second: Path) -> Shared:
-    """Compare two collections' folders as they were last committed. Blocks: O(n log n)."""
+    """Compare two collections' folders as they were last committed. Blocks: some seconds for a
+    million images.
+    """
     with _both(first, second) as db:
         rows = np.array(db.execute(f"SELECT a.row, b.row {_SHARED}").fetchall(), np.int64)
-        return Shared(rows.reshape(-1, 2), _only(db, "first", "main"), _only(db, "main", "first"))
+        rows = rows.reshape(-1, 2)
+        return Shared(
+            rows,
+            _only(db, "first", "main") if _images(db, "first") > len(rows) else [],
+            _only(db, "main", "first") if _images(db, "main") > len(rows) else [],
+        )
 
 
 def count(first: Path, second: Path) -> tuple[int, int, int]:
-    """How many images the first has, the second, and both. Blocks: O(n log n)."""
-    sources = ("FROM first.image", "FROM main.image", _SHARED)
+    """How many images the first has, the second, and both. Blocks: a second or two for a million
+    images.
+    """
     with _both(first, second) as db:
-        ours, theirs, both = (
-            int(db.execute(f"SELECT count(*) {source}").fetchone()[0]) for source in sources
-        )
-    return ours, theirs, both
+        [shared] = db.execute(f"SELECT count(*) {_SHARED}").fetchone()
+        return _images(db, "first"), _images(db, "main"), int(shared)
+
+
+def _images(db: sqlite3.Connection, which: str) -> int:
+    return int(db.execute(f"SELECT count(*) FROM {which}.image").fetchone()[0])  # noqa: S608
 
 
 @contextmanager
@@ -54,7 +65,7 @@ def _both(first: Path, second: Path) -> Iterator[sqlite3.Connection]:
 
 def _only(db: sqlite3.Connection, here: str, there: str) -> list[str]:
     query = (
-        f"SELECT id FROM {here}.image AS a"  # noqa: S608
+        f"SELECT id FROM {here}.image AS a NOT INDEXED"  # noqa: S608
         f" WHERE NOT EXISTS (SELECT 1 FROM {there}.image AS b WHERE b.id = a.id)"
     )
     return [id_ for (id_,) in db.execute(query)]

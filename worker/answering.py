@@ -80,13 +80,18 @@ class Answering:
 
     def erase(self, collection: Collection, images: Sequence[str]) -> str:
         """Erase images; the answer: what it did to each, a JSON list, in their order."""
-        outcomes = erase(collection, images, self._metrics)
+        outcomes = self._erase(collection, images)
         second = self._collections.find(second_of(collection.name))
         if second is not None:
-            there = erase(second, images, self._metrics)
+            there = self._erase(second, images)
             outcomes = [min(pair, key=_WEIGHT.index) for pair in zip(outcomes, there, strict=True)]
         log.info("erased", collection=collection.name, images=outcomes.count(Outcome.ERASED))
         return json.dumps(outcomes)
+
+    def _erase(self, collection: Collection, images: Sequence[str]) -> list[Outcome]:
+        writes = erase(collection, images, self._metrics)
+        self._migrating.saw(collection, writes)
+        return [write.outcome for write in writes]
 
     def _begin(self, request: Request) -> bool:
         """Do what was asked; True if only the end of a run answers it."""

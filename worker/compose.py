@@ -131,6 +131,7 @@ def make_parts(
         settings.batch_records,
     )
     migrating = Migrating(collections, queue, takeover, ingest.rest, metrics, clock)
+    ingest.heard = migrating.saw
     collections.closing += [queue.note, purging.note, migrating.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
     return Parts(

@@ -3,13 +3,13 @@
 The steps are numbered in `worker.migration`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from index import count_shared, reach_fault
+from index import ImageWrite, Outcome, count_shared, reach_fault
 from worker.carry import carry
 from worker.clock import Clock
 from worker.collection import Collection
@@ -31,7 +31,7 @@ _REST_FACTOR = 20.0
 class Coverage:
     """How many images the first index has, how many the second, and how many both.
 
-    `mark` says what was counted: equal marks, equal images.
+    `mark` is how many were ever added to and erased from each: equal marks, equal images.
     """
 
     first: int
@@ -57,6 +57,18 @@ class Ready:
     result: RunResult
     generation: int
     mark: Mark
+
+
+def changes(writes: Iterable[ImageWrite]) -> tuple[set[str], set[str]]:
+    """The images that are in an index since these writes, and those that are not any more."""
+    before: dict[str, bool] = {}
+    after: dict[str, bool] = {}
+    for write in writes:
+        before.setdefault(write.id, write.outcome not in {Outcome.ADDED, Outcome.ABSENT})
+        after[write.id] = write.row is not None
+    gained = {image for image, there in after.items() if there and not before[image]}
+    lost = {image for image, there in after.items() if not there and before[image]}
+    return gained, lost
 
 
 def is_due(migration: Migration, coverage: Coverage | None) -> bool:
@@ -134,6 +146,28 @@ class Migrating:
             case ["cancel"]:
                 return self.cancel(first)
         return f"failed: {' '.join(words)!r}: not known"
+
+    def saw(self, collection: Collection, writes: Sequence[ImageWrite]) -> None:
+        """What `collection` logged just now: the images of both indexes are counted on."""
+        name = first_of(collection.name)
+        known = self._coverage.get(name)
+        first, second = self._collections.opened(name), self._collections.opened(second_of(name))
+        if known is None or first is None or second is None:
+            return
+        gained, lost = changes(writes)
+        other = second if collection is first else first
+        grown = len(gained) - len(lost)
+        outcomes = [write.outcome for write in writes]
+        more = (outcomes.count(Outcome.ADDED), outcomes.count(Outcome.ERASED))
+        marks = (*more, 0, 0) if collection is first else (0, 0, *more)
+        counted = Coverage(
+            known.first + (grown if collection is first else 0),
+            known.second + (grown if collection is second else 0),
+            known.shared + _there(other, gained) - _there(other, lost),
+            tuple(a + b for a, b in zip(known.mark, marks, strict=False)),
+        )
+        if counted.mark == _mark(first, second):
+            self._coverage[name] = counted
 
     def begin(self, first: Collection, model: str, dimension: int | None) -> str:
         """M1; the answer for the person. Begun again it is the same."""
@@ -218,17 +252,19 @@ class Migrating:
             del self._ready[first.name]  # the first one's clusters are others now
         elif ready is not None:
             if first.adoption is None and first.name != self._queue.running and self._rest():
-                self._switch(first, ready)
+                self._switch(first, migration, ready)
         elif not self._queue.knows(second_of(first.name)):
             second = self._collections.find(second_of(first.name))
             if second is not None:
                 self._queue.request(second)
 
-    def _switch(self, first: Collection, ready: Ready) -> None:
+    def _switch(self, first: Collection, migration: Migration, ready: Ready) -> None:
         """M5 to M8."""
         second = self._collections.get(second_of(first.name))
         self._forget(first.name)
         shared = carry(first, second)
+        if shared.first_only and not migration.forced:
+            return
         self._takeover.adopt(second, ready.path, ready.result)
         with second.index.transaction(durable=True) as connection:
             second.set_state(
@@ -250,18 +286,15 @@ class Migrating:
         )
 
     def _count(self, first: Collection, *, at_once: bool = False) -> Coverage | None:
-        """The coverage, counted anew where it changed, now and then or `at_once`.
-
-        None where it is not known of the images of now.
+        """The coverage; where it is not known of the images of now they are counted, now and then
+        or `at_once`. None where it is not known.
         """
         here = self._collections.path_of(first.name)
         there = self._collections.path_of(second_of(first.name))
         if not there.is_dir():
             self._coverage.pop(first.name, None)
             return None
-        second = self._collections.opened(there.name)
-        states = [first.state] if second is None else [first.state, second.state]
-        mark = tuple(n for state in states for n in (state.added, state.erased))
+        mark = _mark(first, self._collections.opened(there.name))
         known = self._coverage.get(first.name)
         if known is not None and known.mark == mark:
             return known
@@ -295,3 +328,13 @@ class Migrating:
         self._ready.pop(name, None)
         self._coverage.pop(name, None)
         self._count_at.pop(name, None)
+
+
+def _mark(first: Collection, second: Collection | None) -> tuple[int, ...]:
+    states = [first.state] if second is None else [first.state, second.state]
+    return tuple(number for state in states for number in (state.added, state.erased))
+
+
+def _there(collection: Collection, images: Iterable[str]) -> int:
+    """How many of the images a collection has."""
+    return sum(row is not None for row in collection.index.row_of(list(images)))

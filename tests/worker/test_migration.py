@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import CollectionIndex, IndexSettings
+from index import CollectionIndex, ImageWrite, IndexSettings, Outcome
 from worker import carry as carry_module
 from worker.carry import seeds
 from worker.errors import Reason
-from worker.migrating import Coverage, is_due
+from worker.migrating import Coverage, changes, is_due
 from worker.migration import Migration
 from worker.repair import repair
 from worker.requests import Mailbox
@@ -616,6 +616,47 @@ def ask(parts, *words):
 def test_due(forced, held, coverage, expected):
     """With every image, or where a person insists, but not where the gate held it."""
     assert is_due(Migration(NEW, None, forced, held), coverage) == expected
+
+
+@pytest.mark.parametrize(
+    ("writes", "gained", "lost"),
+    [
+        ([], "", ""),
+        ([("a", "added"), ("b", "erased"), ("c", "unchanged"), ("d", "replaced")], "a", "b"),
+        ([("a", "absent"), ("a", "added")], "a", ""),
+        ([("a", "added"), ("a", "erased")], "", ""),
+        ([("a", "erased"), ("a", "added")], "", ""),
+        ([("a", "replaced"), ("a", "erased"), ("a", "absent")], "", "a"),
+    ],
+)
+def test_changes(writes, gained, lost):
+    """What several writes of one image did in the end."""
+    gone = {"erased", "absent"}
+    made = [ImageWrite(i, Outcome(o), None if o in gone else 1, None) for i, o in writes]
+    assert changes(made) == (set(gained), set(lost))
+
+
+def test_counted_on(photos, axis):
+    """What is counted from batch to batch is what a count of everything finds."""
+    begin(photos)
+    worker = photos.parts(once=False, batch_records=7)
+    rng = np.random.default_rng(0)
+    for turn in range(6):
+        for letter, number in [names()[k] for k in rng.integers(30, size=12)]:
+            image = f"{letter}{number}"
+            match int(rng.integers(5)):
+                case 0:
+                    photos.erase(image)
+                case 1:
+                    photos.send(image, old(axis, letter, number + turn), model=OLD)
+                case _:
+                    photos.send(image, new(axis, letter, number + turn), model=NEW)
+        step(worker, 4)
+        first = worker.collections.find("main")
+        known = worker.migrating.coverage(first)
+        worker.migrating._coverage.clear()
+        assert known == worker.migrating._count(first, at_once=True)
+    worker.close()
 
 
 class TestSeeds:
