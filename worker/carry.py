@@ -57,7 +57,7 @@ def carry(first: Collection, second: Collection) -> Shared:
 
     Done again it replaces what it did. Both must have been through all steps, and no run be in the
     middle of its adoption by the first. What is not in the second index will be gone for readers,
-    who are to be told by its outbox. Blocks: some seconds for a million images.
+    who are to be told by its outbox. Blocks: about ten seconds for a million images.
     """
     first.settle()
     second.settle()

@@ -130,7 +130,7 @@ def make_parts(
         clock,
         settings.batch_records,
     )
-    migrating = Migrating(collections, queue, takeover, ingest.rest, metrics, clock)
+    migrating = Migrating(collections, queue, takeover, ingest.rest, leases.extend, metrics, clock)
     ingest.heard = migrating.saw
     collections.closing += [queue.note, purging.note, migrating.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)

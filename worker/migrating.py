@@ -82,6 +82,7 @@ class Migrating:
     """Follows every migration of the open collections; owned by the ingest thread.
 
     `rest` takes what ingestion has under way through its last steps; False if it cannot now.
+    `meanwhile` is called between two steps that block.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Migrating:
         queue: RunQueue,
         takeover: Takeover,
         rest: Callable[[], bool],
+        meanwhile: Callable[[], object],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -97,6 +99,7 @@ class Migrating:
         self._queue = queue
         self._takeover = takeover
         self._rest = rest
+        self._meanwhile = meanwhile
         self._metrics = metrics
         self._clock = clock
         self._coverage: dict[str, Coverage] = {}
@@ -223,7 +226,9 @@ class Migrating:
         first = self._collections.find(first_of(second.name))
         if first is None or first.migration is None or first.adoption is not None:
             return False
+        self._meanwhile()
         carry(first, second)
+        self._meanwhile()
         reach_fault("M3")
         return True
 
@@ -262,9 +267,11 @@ class Migrating:
         """M5 to M8."""
         second = self._collections.get(second_of(first.name))
         self._forget(first.name)
+        self._meanwhile()
         shared = carry(first, second)
         if shared.first_only and not migration.forced:
             return
+        self._meanwhile()
         self._takeover.adopt(second, ready.path, ready.result)
         with second.index.transaction(durable=True) as connection:
             second.set_state(
@@ -275,6 +282,7 @@ class Migrating:
                 clustered_erased=ready.mark.erasures,
             )
         reach_fault("M5")
+        self._meanwhile()
         collection = self._collections.switch(first, second)
         self._queue.note(collection)
         log.info(
