@@ -9,6 +9,7 @@ from index import Outcome
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.coverage import Coverages
 from worker.erasing import erase
 from worker.metrics import Metrics
 from worker.migrating import Migrating
@@ -36,6 +37,7 @@ class Answering:
         queue: RunQueue,
         takeover: Takeover,
         migrating: Migrating,
+        coverages: Coverages,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -44,6 +46,7 @@ class Answering:
         self._queue = queue
         self._takeover = takeover
         self._migrating = migrating
+        self._coverages = coverages
         self._metrics = metrics
         self._clock = clock
         self._waiting: list[Request] = []
@@ -90,7 +93,7 @@ class Answering:
 
     def _erase(self, collection: Collection, images: Sequence[str]) -> list[Outcome]:
         writes = erase(collection, images, self._metrics)
-        self._migrating.saw(collection, writes)
+        self._coverages.saw(collection, writes)
         return [write.outcome for write in writes]
 
     def _begin(self, request: Request) -> bool:

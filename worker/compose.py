@@ -9,6 +9,7 @@ from worker.answering import Answering
 from worker.clock import Clock, SystemClock
 from worker.collections import FOLDER, Collections
 from worker.connections import field_names, letters_path
+from worker.coverage import Coverages
 from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings
@@ -130,8 +131,11 @@ def make_parts(
         clock,
         settings.batch_records,
     )
-    migrating = Migrating(collections, queue, takeover, ingest.rest, leases.extend, metrics, clock)
-    ingest.heard = migrating.saw
+    coverages = Coverages(collections, clock)
+    migrating = Migrating(
+        collections, coverages, queue, takeover, ingest.rest, leases.extend, metrics, clock
+    )
+    ingest.heard = coverages.saw
     collections.closing += [queue.note, purging.note, migrating.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
     return Parts(
@@ -147,10 +151,12 @@ def make_parts(
         reclustering=Reclustering(
             settings, collections, queue, takeover, migrating, runner, metrics, clock
         ),
-        answering=Answering(mailbox, collections, queue, takeover, migrating, metrics, clock),
+        answering=Answering(
+            mailbox, collections, queue, takeover, migrating, coverages, metrics, clock
+        ),
         purging=purging,
         board=StatusBoard(
-            source, collections, publisher, queue, takeover, migrating, purging, metrics, clock
+            source, collections, publisher, queue, takeover, coverages, purging, metrics, clock
         ),
         positions=positions,
         pause=pause,
