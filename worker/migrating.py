@@ -161,7 +161,7 @@ class Migrating:
         self._cancelled.add(second_of(first.name))
         self._sweep()
         log.info("migration cancelled", collection=first.name, model=model)
-        return f"cancelled: it stays with {first.index.model or 'its model'!r}"
+        return f"cancelled: it stays with {first.index.model or 'the model that it has'}"
 
     def prepare(self, second: Collection) -> bool:
         """M3, before a run over a second index; False if it must wait."""

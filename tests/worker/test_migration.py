@@ -555,7 +555,7 @@ class TestAsked:
         send_new(photos, axis, names()[:5])
         photos.run()
         assert folders(photos) == [".second-main", "main"]
-        assert migrate(photos, "cancel") == f"cancelled: it stays with '{OLD}'"
+        assert migrate(photos, "cancel") == f"cancelled: it stays with {OLD}"
         assert folders(photos) == ["main"]
         photos.send("x", new(axis, "a", 0), model=NEW)
         photos.run()
