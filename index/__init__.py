@@ -18,6 +18,7 @@ from index.errors import (
 from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
 from index.forked import die_with
+from index.recall import Recall, RecallProbe
 from index.sealed import seal, unseal
 from index.settings import IndexSettings
 from index.shared import Shared
@@ -40,6 +41,8 @@ __all__ = [
     "ModelError",
     "NewImage",
     "Outcome",
+    "Recall",
+    "RecallProbe",
     "Shared",
     "SnapshotError",
     "SnapshotInfo",

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,8 @@ class Catalog(Database):
         Raises CorruptError when a row is missing.
         """
         rows = self.connection.execute("SELECT coalesce(max(row) + 1, 0) FROM row").fetchone()[0]
-        values = (
-            count for (count,) in self.connection.execute("SELECT count FROM row ORDER BY row")
-        )
-        counts = np.fromiter(values, np.int32)
+        values = self.connection.execute("SELECT count FROM row ORDER BY row")
+        counts = np.fromiter(chain.from_iterable(values), np.int32)
         if len(counts) != rows:
             raise CorruptError(f"{self.path}: {len(counts)} rows; the last one is {rows - 1}")
         return counts

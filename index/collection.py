@@ -146,6 +146,15 @@ class CollectionIndex:
         return self._live.graph.similarity
 
     @property
+    def graph_changes(self) -> int:
+        """Rises whenever `neighbours` or `similarity` change."""
+        return self._live.graph.changes
+
+    def linked(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of `rows` live and have been taken into the graph, bool as `rows`."""
+        return self._live.linked(rows) & (self.counts[rows] > 0)
+
+    @property
     def counts(self) -> NDArray[np.int32]:
         """int32 [rows]: images that share the row; 0 when it is dead."""
         return self._counts.view

@@ -24,6 +24,7 @@ class NeighbourGraph:
 
     def __init__(self, k: int) -> None:
         self.k = k
+        self.changes = 0  # rises with every change
         self._neighbours = GrowingArray(np.int32, NO_NEIGHBOUR, (k,))
         self._similarity = GrowingArray(np.float32, NO_SIMILARITY, (k,))
         self._weakest = GrowingArray(np.float32, NO_SIMILARITY)
@@ -53,7 +54,7 @@ class NeighbourGraph:
         """Take the first rows from a snapshot."""
         self._neighbours.load(neighbours)
         self._similarity.load(similarity)
-        self._weakest.load(similarity[:, -1])
+        self._weakest.load(similarity[:, -1].copy())
 
     def put(self, rows: Rows, labels: Rows, similarity: Similarity) -> None:
         """Set the lists of `rows` [n] to the k best of their candidates [n, width], best first.
@@ -68,6 +69,7 @@ class NeighbourGraph:
         self.neighbours[rows, :width] = np.take_along_axis(labels, order, axis=1)
         self.similarity[rows, :width] = np.take_along_axis(similarity, order, axis=1)
         self.weakest[rows] = self.similarity[rows, -1]
+        self.changes += 1
 
     def offer_to_each(self, targets: Rows, sources: Rows, similarity: Similarity) -> None:
         """Propose each of `sources` [n] to its own `targets` [n, width]; `similarity` likewise.
@@ -85,6 +87,7 @@ class NeighbourGraph:
             self.similarity,
             self.weakest,
         )
+        self.changes += 1
 
     def offer(self, targets: Rows, sources: Rows, similarity: Similarity) -> None:
         """As `offer_to_each`, the edges `targets[i]` -> `sources[i]`."""
@@ -116,3 +119,4 @@ class NeighbourGraph:
         self.neighbours[rows] = np.take_along_axis(labels, order, axis=1)
         self.similarity[rows] = np.take_along_axis(similarity, order, axis=1)
         self.weakest[rows] = self.similarity[rows, -1]
+        self.changes += 1

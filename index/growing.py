@@ -33,12 +33,17 @@ class GrowingArray(Generic[Scalar]):
         """Grow to `rows`, moving the data when it does not fit."""
         capacity = grown(len(self._data), rows)
         if capacity > len(self._data):
-            data = np.full((capacity, *self._data.shape[1:]), self._fill, self._data.dtype)
+            data = np.empty((capacity, *self._data.shape[1:]), self._data.dtype)
             data[: self.rows] = self.view
             self._data = data
+        # Not before: memory that nothing was written to takes no room.
+        self._data[self.rows : rows] = self._fill
         self.rows = rows
 
     def load(self, values: NDArray[Scalar]) -> None:
-        """Take `values` for the first rows."""
+        """Take `values` for the first rows; the array itself where there are none yet."""
+        if not self.rows and values.dtype == self._data.dtype:
+            self._data, self.rows = values, len(values)
+            return
         self.resize(max(self.rows, len(values)))
         self.view[: len(values)] = values

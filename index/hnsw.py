@@ -66,6 +66,13 @@ class Hnsw:
         self._index.add_items(self._checked(vectors), rows)
         self.live += len(rows)
 
+    def link_again(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        """Find new links for rows that are held, as hnswlib does where a vector changes.
+
+        Several times the cost of `add`.
+        """
+        self._index.add_items(self._checked(vectors), rows)
+
     def mark_deleted(self, rows: NDArray[np.int64]) -> None:
         """Leave rows out of every result from now on; each must be held and not yet deleted."""
         for row in rows.tolist():

@@ -1,6 +1,7 @@
 """The cluster of every row, in arrays for computing and in the catalog for good."""
 
 import sqlite3
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +24,19 @@ class Assignments:
         self._provisional = np.empty(0, np.bool_)
         self._generation = np.empty(0, np.int32)
         self.grow(rows)
-        stored = np.array(
-            connection.execute(
-                "SELECT row, cluster, confidence, provisional, generation FROM assignment"
-                " WHERE row < ?",
-                (rows,),
-            ).fetchall(),
-            np.float64,
-        ).reshape(-1, 5)
+        stored = connection.execute(
+            "SELECT row, cluster, confidence, provisional, generation FROM assignment"
+            " WHERE row < ?",
+            (rows,),
+        )
+        # Straight from SQLite: as objects they would take ten times the room of the arrays.
+        columns = np.fromiter(chain.from_iterable(stored), np.float64).reshape(-1, 5)
         self.set(
-            stored[:, 0].astype(np.int64),
-            stored[:, 1].astype(np.int32),
-            stored[:, 2].astype(np.float32),
-            stored[:, 3].astype(np.bool_),
-            stored[:, 4].astype(np.int32),
+            columns[:, 0].astype(np.int64),
+            columns[:, 1].astype(np.int32),
+            columns[:, 2].astype(np.float32),
+            columns[:, 3].astype(np.bool_),
+            columns[:, 4].astype(np.int32),
         )
 
     def __len__(self) -> int:

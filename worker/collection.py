@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index import CollectionIndex, Erasure, ImageWrite, Logged, NewImage, Outcome, reach_fault
+from index import (
+    CollectionIndex,
+    Erasure,
+    ImageWrite,
+    Logged,
+    NewImage,
+    Outcome,
+    RecallProbe,
+    reach_fault,
+)
 from worker import truth
 from worker.amend import hold
 from worker.assign import Plan, assign
@@ -78,6 +87,7 @@ class Collection:
         self.closed = False
         self.used_at = clock.monotonic()
         self.times = Times()
+        self.recall = RecallProbe()
         self._clock = clock
         self._join_probability = join_probability
         self._inserting: deque[Logged] = deque()

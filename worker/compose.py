@@ -29,6 +29,7 @@ from worker.publish import Publisher
 from worker.publishing import Publishing
 from worker.purge import Tools
 from worker.purging import Purging
+from worker.recall import RecallWatch
 from worker.recluster.schedule import ScheduleSettings
 from worker.recluster.supervisor import Runner, Supervisor
 from worker.reclustering import Reclustering
@@ -155,6 +156,7 @@ def make_parts(
             mailbox, collections, queue, takeover, migrating, coverages, metrics, clock
         ),
         purging=purging,
+        recall=RecallWatch(collections, metrics, clock),
         board=StatusBoard(
             source, collections, publisher, queue, takeover, coverages, purging, metrics, clock
         ),

@@ -129,6 +129,21 @@ DRIFT = (
         "High: the encoder changed, or images of a new kind come.",
     ),
     Figure(
+        "graph_recall",
+        "shoal_graph_recall_ratio",
+        "Share of the true nearest neighbours that the k-NN graph lists, over rows sampled lately.",
+        "0 to 1; 1 up to 4,096 rows, beyond that 0.97 or more while the worker keeps up",
+        "Low: runs do not see images that are near each other, and groups fall apart.",
+    ),
+    Figure(
+        "graph_recall_rows",
+        "shoal_graph_recall_rows",
+        "Rows that the recall of the graph was measured on.",
+        "0 to 1,024",
+        "Below some hundreds: the recall says little yet.",
+        Together.SUM,
+    ),
+    Figure(
         "contradicted",
         "shoal_contradicted_corrections",
         "Corrections that the last run left out because newer ones contradict them.",

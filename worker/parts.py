@@ -17,6 +17,7 @@ from worker.pause import Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
 from worker.purging import Purging
+from worker.recall import RecallWatch
 from worker.reclustering import Reclustering
 from worker.run_queue import RunQueue
 from worker.settings import Settings
@@ -43,6 +44,7 @@ class Parts:
     reclustering: Reclustering
     answering: Answering
     purging: Purging
+    recall: RecallWatch
     board: StatusBoard
     positions: Positions
     pause: Pause

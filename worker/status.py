@@ -84,6 +84,7 @@ class StatusBoard:
     def _status(self, collection: Collection, lag: int) -> dict[str, object]:
         """What is published beside the summary. Times are seconds since 1970, None for never."""
         state, times = collection.state, collection.times
+        recall = collection.recall.recall
         return {
             "rows": collection.index.rows,
             "provisional": _provisional(collection),
@@ -97,6 +98,8 @@ class StatusBoard:
             "last_publish": times.published,
             "last_recluster": state.clustered_at or None,
             "last_snapshot": times.snapshot,
+            "graph_recall": round(recall.ratio, 4) if recall else None,
+            "graph_recall_rows": recall.rows if recall else 0,
             "holder": collection.lease.holder if collection.lease else None,
         }
 

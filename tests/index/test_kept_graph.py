@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from index.graph import NeighbourGraph
+from index.widening import common_reach, wanted_by_tail
 
 K = 30
 
@@ -91,6 +92,59 @@ def test_refresh_finds_what_came_later(reopen, tools):
     tools.check(collection)
     collection.snapshot()
     assert reopen(k=K).refresh(500) == 0
+
+
+@pytest.mark.usefixtures("approximate")
+@pytest.mark.parametrize("order", ["shuffled", "sorted"])
+def test_a_flood_of_edits(reopen, tools, order):
+    """300 edits of each of 20 photos: most hear of a new one, and none is cut off for good."""
+    collection = reopen(64, k=K)
+    rng = np.random.default_rng(0)
+    vectors = edits(rng.standard_normal((20, 64)), 300, rng)
+    tools.feed(collection, vectors if order == "sorted" else rng.permutation(vectors), batch=250)
+    assert tools.recall(collection) >= 0.95
+    while collection.refresh(500):
+        pass
+    assert tools.recall(collection) >= 0.97
+    tools.check(collection)
+
+
+def edits(photos, number, rng):
+    """Unit vectors: each photo so many times, with a cosine of .98 to .999 to it."""
+    photos = np.repeat(photos / np.linalg.norm(photos, axis=1, keepdims=True), number, axis=0)
+    noise = rng.standard_normal(photos.shape)
+    noise -= np.einsum("nd,nd->n", noise, photos)[:, None] * photos
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    cosine = 1 - 10 ** rng.uniform(-3, np.log10(0.02), (len(photos), 1))
+    return (cosine * photos + np.sqrt(1 - cosine**2) * noise).astype(np.float32)
+
+
+@pytest.mark.usefixtures("approximate")
+def test_wider_searches_reach_all(reopen, tools):
+    """They end where all rows were found, though the usual width is already large."""
+    collection = reopen(32, k=K, ef_search=500)
+    tools.feed(collection, tools.clustered(1_500, 32, largest=np.inf)[0], batch=100)
+    while collection.refresh(500):
+        pass
+    assert tools.recall(collection) >= 0.999
+    tools.check(collection)
+
+
+def test_who_is_wanted_by_the_last_that_were_found():
+    """By a quarter of the last quarter; nothing is said of those found before."""
+    labels = np.tile(np.arange(16), (3, 1))
+    similarity = np.full((3, 16), 0.5, np.float32)
+    weakest = np.ones((3, 16), np.float32)
+    weakest[1, 15] = weakest[2, :12] = 0.4
+    wanted = [wanted_by_tail(labels[:1], similarity[:1], row)[0] for row in weakest]
+    assert wanted == [False, True, False]
+
+
+def test_common_reach():
+    """Six tenths of the rows whose lists are full reach no farther; infinite where none is."""
+    weakest = np.array([-2.0, *np.linspace(0, 1, 101), -2.0], np.float32)
+    assert common_reach(weakest) == pytest.approx(0.6)
+    assert common_reach(weakest[:1]) == np.inf
 
 
 def test_nothing_to_refresh_while_the_search_is_exact(reopen, tools):
