@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.answering import Answering
+from worker.backup.restore import check_restored
+from worker.backup.schedule import Backups
 from worker.clock import Clock, SystemClock
 from worker.collections import Collections
 from worker.connections import field_names, letters_path
@@ -85,6 +87,7 @@ def make_parts(
 ) -> Parts:
     """What `make_worker` makes a worker of."""
     clock = clock or SystemClock()
+    check_restored(settings.data_dir)
     lock = DirectoryLock(settings.data_dir)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
@@ -105,6 +108,7 @@ def make_parts(
     takeover = Takeover(queue, metrics, clock)
     leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds)
     mailbox = Mailbox(settings.data_dir)
+    backups = Backups(settings, mailbox, metrics, clock)
     purging = Purging(
         collections,
         Tools(
@@ -137,9 +141,12 @@ def make_parts(
         queue=queue,
         takeover=takeover,
         reclustering=Reclustering(settings, collections, queue, takeover, runner, metrics, clock),
-        answering=Answering(mailbox, collections, queue, takeover, metrics, clock),
+        answering=Answering(mailbox, collections, queue, takeover, backups, metrics, clock),
         purging=purging,
-        board=StatusBoard(source, collections, publisher, queue, takeover, purging, metrics, clock),
+        backups=backups,
+        board=StatusBoard(
+            source, collections, publisher, queue, takeover, purging, backups, metrics, clock
+        ),
         positions=positions,
         pause=pause,
         outage=Outage(collections, pause, lock, metrics),

@@ -205,6 +205,7 @@ class Worker:
         self._publishing.lay_out(rows)
         self._purge()
         self._snapshots()
+        self._parts.backups.tick()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
 

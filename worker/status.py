@@ -4,6 +4,7 @@ import numpy as np
 import structlog
 
 from worker.assignments import NONE
+from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -37,6 +38,7 @@ class StatusBoard:
         queue: RunQueue,
         takeover: Takeover,
         purging: Purging,
+        backups: Backups,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -46,6 +48,7 @@ class StatusBoard:
         self._queue = queue
         self._takeover = takeover
         self._purging = purging
+        self._backups = backups
         self._metrics = metrics
         self._clock = clock
         self._due = 0.0
@@ -78,6 +81,7 @@ class StatusBoard:
     def _status(self, collection: Collection, lag: int) -> dict[str, object]:
         """What is published beside the summary. Times are seconds since 1970, None for never."""
         state, times = collection.state, collection.times
+        backup = self._backups.last
         return {
             "rows": collection.index.rows,
             "provisional": _provisional(collection),
@@ -90,6 +94,8 @@ class StatusBoard:
             "last_publish": times.published,
             "last_recluster": state.clustered_at or None,
             "last_snapshot": times.snapshot,
+            "last_backup": backup.begun if backup else None,
+            "backup_failure": self._backups.failure,
             "holder": collection.lease.holder if collection.lease else None,
         }
 
