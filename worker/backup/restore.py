@@ -36,8 +36,8 @@ def check_restored(data_dir: Path) -> None:
     """Raise `DataDirectoryError` where a restore goes on, or did not end."""
     if (data_dir / RESTORING).is_dir():
         raise DataDirectoryError(
-            f"data_dir: {data_dir / RESTORING}: a restore goes on, or did not end: then run it again,"
-            " or remove this folder"
+            f"data_dir: {data_dir / RESTORING}: a restore goes on, or did not end; then run it"
+            " again, or remove this folder"
         )
 
 

@@ -9,6 +9,10 @@ from index import files
 from worker.errors import DependencyError, SettingsError
 
 
+# These have no folders; to make one would make the bucket.
+_OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss"})
+
+
 class Target(Protocol):
     """Files by names with slashes. Every method blocks, and raises `OSError` where it cannot."""
 
@@ -84,6 +88,8 @@ class UrlTarget:
         except ValueError as error:
             raise SettingsError(f"backup_url: {url!r}: {error}") from error
         self._fs, self._root = found
+        kinds = self._fs.protocol
+        self._folders = _OBJECT_STORES.isdisjoint([kinds] if isinstance(kinds, str) else kinds)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """As `Target.sizes`."""
@@ -102,7 +108,8 @@ class UrlTarget:
         """As `Target.write`."""
         path = f"{self._root}/{name}"
         with _as_os_error():
-            self._fs.makedirs(self._fs._parent(path), exist_ok=True)  # noqa: SLF001  its only name
+            if self._folders:
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._fs.pipe_file(path, content)
 
     def remove(self, name: str) -> None:
