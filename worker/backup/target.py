@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from index import files
 from worker.errors import DependencyError, SettingsError
 
-
 # These have no folders; to make one would make the bucket.
 _OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss"})
 
