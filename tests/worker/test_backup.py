@@ -13,10 +13,10 @@ from index import CollectionIndex, Erasure, IndexSettings, NewImage
 from index.findings import Harm
 from worker.backup import cut, manifest
 from worker.backup.kept import look
-from worker.backup.move import MOVING, move
+from worker.backup.move import move
 from worker.backup.pieces import Pieces
 from worker.backup.restore import RESTORING, restore, restore_collection
-from worker.backup.take import back_up
+from worker.backup.take import MOVING, back_up
 from worker.backup.target import FolderTarget, UrlTarget, open_target
 from worker.errors import CorruptError, DataDirectoryError, DependencyError, SettingsError
 from worker.positions import Positions
@@ -294,6 +294,27 @@ class TestSending:
         assert back_up(photos.path, target, keep=3).sent == 0
         assert len(look(target).whole) == 2
 
+    def test_folders_are_known_by_their_manifest(self, photos, target):
+        """Of a snapshot and a generation that are there nothing else is read again."""
+        read = []
+        put_file = Pieces.put_file
+
+        def counted(self, path):
+            read.append(path.name)
+            return put_file(self, path)
+
+        back_up(photos.path, target, keep=3)
+        with patch.object(Pieces, "put_file", counted):
+            back_up(photos.path, target, keep=3)
+        assert {name for name in read if ".sqlite" not in name} == {"manifest.json"}
+        assert verify(photos.path).harm is Harm.NONE
+
+    def test_closed_collections_get_no_companions(self, photos, target):
+        """SQLite leaves nothing beside a catalog that nobody has open."""
+        before = sorted(photos.path.rglob("*sqlite*"))
+        back_up(photos.path, target, keep=3)
+        assert sorted(photos.path.rglob("*sqlite*")) == before
+
     def test_vectors_are_neither_sent_nor_read_again(self, vectors, target, tmp_path):
         """Of a log that grew or lost a row only the pieces that changed are."""
         read = []
@@ -326,6 +347,23 @@ class TestSending:
         with small, patch.object(Pieces, "put", erasing):
             taken = back_up(tmp_path / "data", target, keep=3)
         assert taken.images == 2_997
+        restore(target, newest(target), tmp_path / "again")
+        assert verify(tmp_path / "again").harm is Harm.NONE
+
+    def test_a_catalog_that_is_folded_in_meanwhile(self, vectors, target, tmp_path):
+        """What was read of it as if it did not change does not count."""
+        assert vectors._catalog.checkpoint()
+        copy_held, done = cut._copy_held, []
+
+        def folded(db, copy):
+            copy_held(db, copy)
+            if not done and copy.name == "catalog.sqlite":
+                vectors.log([Erasure("5")], {"images/0": 3_001})
+                done.append(vectors._catalog.checkpoint())
+
+        with patch.object(cut, "_copy_held", folded):
+            taken = back_up(tmp_path / "data", target, keep=3)
+        assert (done, taken.images) == ([True], 2_999)
         restore(target, newest(target), tmp_path / "again")
         assert verify(tmp_path / "again").harm is Harm.NONE
 

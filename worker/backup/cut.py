@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index import pages
+from index import pages, wal
 from index.blocks import BLOCK_ROWS, wrong
 from index.checksums import text_checksum
 from index.database import FORMAT, commits_of, version_of
@@ -37,6 +37,9 @@ _ATTEMPTS = 20
 
 class _MovedError(Exception):
     """Something was changed or removed while it was copied."""
+
+
+_MOVED = (_MovedError, FileNotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def copy_collection(directory: Path, pieces: Pieces, scratch: Path) -> Stored:
     for _ in range(_ATTEMPTS):
         try:
             return _copy(directory, pieces, scratch)
-        except (_MovedError, FileNotFoundError):
+        except _MOVED:
             continue
     damaged = _damaged(directory)
     if damaged:
@@ -83,9 +86,18 @@ def copy_collection(directory: Path, pieces: Pieces, scratch: Path) -> Stored:
 
 
 def copy_database(path: Path, copy: Path) -> None:
-    """Copy an SQLite file that a worker may be writing to, with the checksums of its pages."""
-    with held(path) as db:
-        _copy_held(db, copy)
+    """Copy an SQLite file that a worker may be writing to, with the checksums of its pages.
+
+    Raises as `copy_collection`.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            with held(path) as db:
+                _copy_held(db, copy)
+        except _MOVED:
+            continue
+        return
+    raise RetryError(f"{path}: it changed while it was copied, {_ATTEMPTS} times")
 
 
 def _copy(directory: Path, pieces: Pieces, scratch: Path) -> Stored:
@@ -195,13 +207,16 @@ def _adopting(db: sqlite3.Connection) -> bool:
 
 def _damaged(directory: Path) -> str:
     """What is wrong with the vectors at this moment; empty where nothing is."""
-    with held(directory / CATALOG) as db:
-        rows = _rows(db)
-        bad = [
-            part.start
-            for part, sums in rows.parts()
-            if wrong(_read(directory / VECTORS, part, rows), sums)
-        ]
+    try:
+        with held(directory / CATALOG) as db:
+            rows = _rows(db)
+            bad = [
+                part.start
+                for part, sums in rows.parts()
+                if wrong(_read(directory / VECTORS, part, rows), sums)
+            ]
+    except _MovedError:
+        return ""
     return f"rows from {bad[0]} on are not what was written" if bad else ""
 
 
@@ -209,17 +224,33 @@ def _damaged(directory: Path) -> str:
 def held(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that reads `path` as it is now, whatever is written meanwhile.
 
-    Raises `FileNotFoundError`, FormatError of the index, `CorruptError` for an older format.
+    While nothing is in its write-ahead log, of a closed collection above all, SQLite is told that
+    the file does not change, and makes no companions of it; whether it did is found out afterwards.
+    Raises `FileNotFoundError`, `_MovedError` if it did, FormatError, `CorruptError` for an older
+    format.
     """
-    if not path.exists():
-        raise FileNotFoundError(path)
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
-        if version_of(path, db) < FORMAT:
-            raise CorruptError(f"{path}: of an older version; a start of the worker upgrades it")
-        db.execute("BEGIN")
-        db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        yield db
+    stamp = _stamp(path)
+    how = "immutable=1" if not wal.size(path) else "mode=ro"
+    uri = f"{path.absolute().as_uri()}?{how}"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
+            if version_of(path, db) < FORMAT:
+                raise CorruptError(f"{path}: of an older version; a start upgrades it")
+            db.execute("BEGIN")
+            db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            yield db
+    except sqlite3.DatabaseError as error:
+        if how == "immutable=1" and _stamp(path) != stamp:
+            raise _MovedError from error
+        raise
+    if how == "immutable=1" and _stamp(path) != stamp:
+        raise _MovedError
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes before the file does: its checksums are renewed first."""
+    found = pages.path_of(path).stat()
+    return found.st_ino, found.st_ctime_ns
 
 
 def _copy_held(db: sqlite3.Connection, copy: Path) -> None:

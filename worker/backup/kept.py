@@ -43,6 +43,8 @@ def look(target: Target) -> Kept:
         name = PurePosixPath(path).name.removesuffix(SUFFIX)
         try:
             found = manifest.read(name, target.read(path))
+        except FileNotFoundError:
+            continue  # it goes just now
         except CorruptError as error:
             damaged[name] = str(error)
             continue

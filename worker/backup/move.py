@@ -6,15 +6,12 @@ from pathlib import Path
 from index import reach_fault, sync_folder
 from worker.backup.kept import look
 from worker.backup.restore import Restored, restore_collection
-from worker.backup.take import back_up
+from worker.backup.take import MOVING, back_up
 from worker.backup.target import FolderTarget
 from worker.collections import FOLDER
 from worker.errors import DataDirectoryError
 from worker.lock import DirectoryLock
 from worker.recluster.folder import remove_folder
-
-# In the data directory that it moves to: the way there.
-MOVING = "moving"
 
 
 def move(name: str, source: Path, to: Path) -> Restored:

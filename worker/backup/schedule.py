@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from worker.backup.take import FOLDER, Taken, last_taken
+from worker.backup.take import FOLDER, Taken, clear_remains, last_taken
 from worker.clock import Clock
 from worker.metrics import Metrics
 from worker.requests import Mailbox, Request
@@ -40,9 +40,11 @@ class Backups:
         self._child: subprocess.Popen[bytes] | None = None
         self._asked: list[Request] = []
         self._served: list[Request] = []  # by the one under way
+        clear_remains(settings.data_dir)
         self.last = last_taken(settings.data_dir)
         self.failure: str | None = None
-        self._due = self.last.begun + settings.backup_seconds if self.last else 0.0
+        now = clock.time()  # it may have been set back
+        self._due = min(self.last.begun, now) + settings.backup_seconds if self.last else now
         if settings.backup_url is not None:
             metrics.backup_interval.set(settings.backup_seconds)
             metrics.last_backup.set(self.last.begun if self.last else 0.0)
@@ -72,6 +74,7 @@ class Backups:
             self._child.kill()
             self._child.wait()
             self._child = None
+            clear_remains(self._settings.data_dir)
 
     @property
     def _scheduled(self) -> bool:
@@ -106,6 +109,7 @@ class Backups:
         if status is None:
             return
         self._child = None
+        clear_remains(self._settings.data_dir)
         taken = last_taken(self._settings.data_dir) if status == 0 else None
         if taken is not None:
             self._taken(taken)

@@ -33,6 +33,9 @@ FOLDER = "backup"
 _LAST = "last.json"
 _SCRATCH = "scratch"
 
+# In the data directory that a collection moves to: the way there.
+MOVING = "moving"
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -71,11 +74,10 @@ def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) 
     begun, started = time.time(), time.monotonic()
     with DirectoryLock(data_dir / FOLDER):
         scratch = data_dir / FOLDER / _SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
+        clear_remains(data_dir)
         scratch.mkdir()
         before = look(target)
-        earlier = (piece for kept in before.whole.values() for piece in kept.pieces())
-        pieces = Pieces(target, before.pieces, earlier)
+        pieces = Pieces(target, before.pieces, before.whole.values())
         files = _copy_positions(data_dir / POSITIONS, pieces, scratch)
         collections = {
             name: copy_collection(data_dir / "collections" / name, pieces, scratch)
@@ -87,7 +89,7 @@ def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) 
         target.write(made.path, manifest.write(made))
         reach("backup-after-manifest")
         _clear(target, name, keep)
-        shutil.rmtree(scratch)
+        clear_remains(data_dir)
         taken = Taken(
             name,
             begun,
@@ -99,6 +101,14 @@ def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) 
         )
         replace(data_dir / FOLDER / _LAST, json.dumps(asdict(taken)).encode())
         return taken
+
+
+def clear_remains(data_dir: Path) -> None:
+    """Remove what a backup, or a move, that was killed left in a data directory: it may have copies
+    of what is erased. For who holds its lock.
+    """
+    for path in (data_dir / FOLDER / _SCRATCH, data_dir / MOVING):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def last_taken(data_dir: Path) -> Taken | None:
