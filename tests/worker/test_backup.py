@@ -601,6 +601,21 @@ class TestSchedule:
         assert parts.backups.failure is None
         assert value(parts.metrics.backups.labels("good")) == 1
 
+    def test_what_a_killed_one_left_goes(self, parts, photos):
+        """It may have copies of what is erased; a start, a stop and a failure clear it away."""
+        scratch = photos.path / "backup" / "scratch" / "catalog.sqlite"
+        parts.backups.tick()
+        for clear in (
+            parts.backups.cancel,
+            lambda: type(parts.backups)(
+                parts.settings, Mailbox(photos.path), parts.metrics, parts.clock
+            ),
+        ):
+            scratch.parent.mkdir(parents=True, exist_ok=True)
+            scratch.touch()
+            clear()
+            assert not scratch.parent.exists()
+
     def test_asked_for(self, parts):
         """Who asks is answered when it ended, and once."""
         mailbox = Mailbox(parts.settings.data_dir)

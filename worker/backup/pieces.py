@@ -8,8 +8,8 @@ from index.snapshot import MANIFEST
 from worker.backup.manifest import Files, Manifest, Piece, piece_name
 from worker.backup.target import Target
 
-# Small, so that little is sent again for one row; large, so that a store is not asked too often.
-PIECE_BYTES = 8 * 2**20
+# An erased row costs a piece that is sent again; a small one costs a store as much as a large one.
+PIECE_BYTES = 2**21
 
 
 class Pieces:
