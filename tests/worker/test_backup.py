@@ -576,10 +576,10 @@ class TestSchedule:
         metrics = parts.metrics
         assert len(look(open_target(str(tmp_path / "backups"), "worker-0")).whole) == 1
         assert value(metrics.backups.labels("good")) == 1
-        assert value(metrics.last_backup) == parts.backups.last.begun
         assert value(metrics.backup_interval) == 3_600
         parts.backups.tick()
         assert parts.backups._child is None
+        assert value(metrics.last_backup) == parts.backups.last.begun
         again = type(parts.backups)(parts.settings, Mailbox(photos.path), metrics, parts.clock)
         assert again.last == parts.backups.last
         photos.clock.advance(again.last.begun + 3_601 - photos.clock.time())

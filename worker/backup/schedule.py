@@ -45,9 +45,6 @@ class Backups:
         self.failure: str | None = None
         now = clock.time()  # it may have been set back
         self._due = min(self.last.begun, now) + settings.backup_seconds if self.last else now
-        if settings.backup_url is not None:
-            metrics.backup_interval.set(settings.backup_seconds)
-            metrics.last_backup.set(self.last.begun if self.last else 0.0)
 
     @property
     def asked(self) -> list[Request]:
@@ -62,7 +59,13 @@ class Backups:
             self._asked.append(request)
 
     def tick(self) -> None:
-        """Begin what is due or asked for, and end what has ended; waits for nothing."""
+        """Begin what is due or asked for, and end what has ended; waits for nothing.
+
+        For a worker that serves: from the first call on the metrics say that backups are taken.
+        """
+        if self._scheduled:
+            self._metrics.backup_interval.set(self._settings.backup_seconds)
+            self._metrics.last_backup.set(self.last.begun if self.last else 0.0)
         if self._child is not None:
             self._end()
         elif self._asked or (self._scheduled and self._clock.time() >= self._due):
@@ -120,7 +123,6 @@ class Backups:
         self.last, self.failure = taken, None
         metrics = self._metrics
         metrics.backups.labels("good").inc()
-        metrics.last_backup.set(taken.begun)
         metrics.backup_seconds.observe(taken.seconds)
         metrics.backup_sent.inc(taken.sent)
         log.info("backup taken", backup=taken.name, seconds=taken.seconds, sent_bytes=taken.sent)
