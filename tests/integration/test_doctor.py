@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import redis
 
 from worker.doctor.kafka import check_kafka
 from worker.doctor.store import check_store
@@ -87,6 +88,17 @@ def test_a_redis_that_evicts(make_stage, tmp_path):
         found = look(stage)
     assert (found["redis policy"].state, found["redis policy"].found) == ("mend", "allkeys-lru")
     assert found["redis"].state == "ok"
+
+
+def test_a_user_with_the_rights_of_a_worker(make_stage, own_valkey):
+    """What it may not ask is told, and is no failure."""
+    with redis.Redis.from_url(own_valkey.url) as admin:
+        admin.acl_setuser("shoal", True, passwords=["+pw"], keys=["*"], commands=["+get"])
+    stage = make_stage(valkey=own_valkey)
+    stage.create_topic()
+    found = look(stage, redis_url=own_valkey.url.replace("://", "://shoal:pw@"))
+    assert found["redis"].state == "warn", found
+    assert "permissions" in found["redis"].found
 
 
 def test_servers_that_are_away(stage):

@@ -14,6 +14,7 @@ HOUR = 3_600.0
     ("configuration", "url", "state"),
     [
         ({}, None, "ok"),
+        ({"retention.ms": "-1"}, "x", "ok"),
         ({"retention.ms": "-1", "retention.bytes": "-1"}, None, "ok"),
         ({"retention.ms": "1", "cleanup.policy": "compact"}, None, "ok"),
         ({"retention.ms": "600000", "cleanup.policy": "compact,delete"}, "x", "mend"),
@@ -25,7 +26,13 @@ HOUR = 3_600.0
 )
 def test_retention(configuration, url, state):
     """Records must outlive the time between backups; without any, only a topic for ever is good."""
-    assert kafka.retention(configuration, url, HOUR).state == state
+    default = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+    assert kafka.retention(default | configuration, url, HOUR).state == state
+
+
+def test_retention_that_may_not_be_seen():
+    """What is not known is not called good."""
+    assert kafka.retention({}, "x", HOUR).state == "warn"
 
 
 def test_partitions():

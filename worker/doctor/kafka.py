@@ -72,12 +72,18 @@ def partitions(topic: str, count: int, workers: int) -> Check:
 def retention(
     configuration: Mapping[str, str], backup_url: str | None, backup_seconds: float
 ) -> Check:
-    """Whether records stay for as long as the data directory is their only other copy."""
-    seconds = int(configuration.get("retention.ms", -1)) / 1_000
-    size = int(configuration.get("retention.bytes", -1))
+    """Whether records stay for as long as the data directory is their only other copy.
+
+    Of a user who may not see it the configuration is empty.
+    """
+    if not configuration:
+        advice = "grant DescribeConfigs on the topic, to have it looked at"
+        return warn("retention", "this user may not see it", advice)
+    seconds = int(configuration["retention.ms"]) / 1_000
+    size = int(configuration["retention.bytes"])
     limits = [_duration(seconds)] if seconds >= 0 else []
     limits += [f"{size} bytes a partition"] if size >= 0 else []
-    if "delete" not in configuration.get("cleanup.policy", "delete"):
+    if "delete" not in configuration["cleanup.policy"]:
         limits = []  # compacted: the last record of every image stays
     if not limits:
         return ok("retention", "records stay for ever")
@@ -88,6 +94,11 @@ def retention(
             f"{found}, and no backups are taken",
             "set SHOAL_BACKUP_URL: without the disk, what the topic dropped is lost",
         )
+    return _against(backup_seconds, found, seconds, size)
+
+
+def _against(backup_seconds: float, found: str, seconds: float, size: int) -> Check:
+    """Whether so many seconds, or bytes, outlive the time between backups; below 0: no limit."""
     found = f"{found}; a backup every {_duration(backup_seconds)}"
     if 0 <= seconds < backup_seconds:
         return mend(

@@ -20,18 +20,24 @@ def check_store(settings: Settings) -> Iterator[Check]:
     """All that can be found out; blocks for some seconds where it does not answer."""
     try:
         with closing(connect(settings.redis_url.get_secret_value())) as client, unavailability():
-            info: dict[str, Any] = client.info()
-            seconds, microseconds = client.time()
-            ahead = seconds + microseconds / 1e6 - time.time()
+            yield from _ask(client)
     except (StoreUnavailableError, SettingsError, redis.RedisError) as error:
         yield mend("redis", str(error), "SHOAL_REDIS_URL, and the user's rights (docs/redis.md)")
+
+
+def _ask(client: redis.Redis) -> Iterator[Check]:
+    try:
+        info: Any = client.info()
+        now: Any = client.time()
+    except redis.exceptions.NoPermissionError as error:
+        yield warn("redis", f"answers; {error}", "grant +info +time, to have it looked at")
         return
     yield version(info)
     yield role(info)
     yield memory(info)
     yield policy(info)
     yield persistence(info)
-    yield clock("clock of redis", ahead)
+    yield clock("clock of redis", now[0] + now[1] / 1e6 - time.time())
 
 
 def version(info: Mapping[str, Any]) -> Check:
