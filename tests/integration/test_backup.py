@@ -7,6 +7,12 @@ from contextlib import contextmanager
 import pytest
 import redis
 
+from index.findings import Harm
+from worker.backup.kept import look
+from worker.backup.restore import restore
+from worker.backup.take import worker_target
+from worker.verify import verify
+
 EXIT_DATA_LOSS = 5
 
 
@@ -191,3 +197,39 @@ def test_another_number_of_workers(stage, tools):
         n: {i: v for s in streams for i, v in s.images[n].items()} for n in ("main", "user:2")
     }
     stage.assert_consistent(tools.Stream([], images))
+
+
+def test_each_of_many_is_whole(stage, tools):
+    """One after the other while images come, change and go, runs are published, snapshots taken and
+    erasures purged: each can be restored, and nothing in it disagrees.
+    """
+    stage.create_topic()
+    stream = tools.eventful()
+    url = stage.folder / "backups"
+    worker = stage.start(
+        backup_url=url,
+        backup_seconds=0.05,
+        backup_keep=100,
+        batch_records=7,
+        snapshot_images=20,
+        erasure_seconds=2,
+        recluster_images=30,
+    ).ready()
+    parts = [tools.Stream(stream.records[n : n + 20]) for n in range(0, len(stream.records), 20)]
+    for number, part in enumerate(parts):
+        stage.send(part)
+        tools.eventually(
+            lambda least=number: (worker.metric("shoal_backups_total", result="good") or 0) > least
+        )
+    stage.published(stream)
+    tools.eventually(lambda: worker.metric("shoal_purges_total") > 0)
+    assert worker.metric("shoal_backups_total", result="failed") == 0
+    assert worker.stop() == 0
+    target = worker_target(str(url), 0)
+    whole = look(target).whole
+    assert len(whole) >= len(parts)
+    for name, backup in whole.items():
+        again = stage.folder / name
+        restore(target, backup, again)
+        assert [f for f in verify(again).findings if f.harm is not Harm.NONE] == []
+        shutil.rmtree(again)
