@@ -70,40 +70,25 @@ class NeighbourGraph:
         self.weakest[rows] = self.similarity[rows, -1]
 
     def offer_to_each(self, targets: Rows, sources: Rows, similarity: Similarity) -> None:
-        """Propose each of `sources` [n] to its own `targets` [n, width]; `similarity` likewise."""
-        source, place = np.nonzero(similarity > self.weakest[targets])
-        self.offer(targets[source, place], sources[source], similarity[source, place])
+        """Propose each of `sources` [n] to its own `targets` [n, width]; `similarity` likewise.
+
+        Each row keeps its k best. What it lists already is not taken twice, nor the row itself; on
+        a tie what was there first stays first. A pair may occur once in a call.
+        """
+        from index.offers import take_offers  # compiled on first use
+
+        take_offers(
+            np.ascontiguousarray(targets),
+            sources,
+            np.ascontiguousarray(similarity),
+            self.neighbours,
+            self.similarity,
+            self.weakest,
+        )
 
     def offer(self, targets: Rows, sources: Rows, similarity: Similarity) -> None:
-        """Propose edges `targets[i]` -> `sources[i]`; each row keeps its k best.
-
-        What a row lists already is not taken twice, nor the row itself. A pair may occur once in
-        a call.
-        """
-        useful = (similarity > self.weakest[targets]) & (targets != sources)
-        useful &= ~(self.neighbours[targets] == sources[:, None]).any(axis=1)
-        if not useful.any():
-            return
-        targets, sources, similarity = targets[useful], sources[useful], similarity[useful]
-        order = np.lexsort((-similarity, targets))
-        targets, sources, similarity = targets[order], sources[order], similarity[order]
-        starts = np.flatnonzero(np.r_[True, targets[1:] != targets[:-1]])
-        numbers = np.diff(np.r_[starts, len(targets)])
-        rank = np.arange(len(targets)) - np.repeat(starts, numbers)
-        kept = rank < self.k
-        cell = np.repeat(np.arange(len(starts)), numbers)[kept], rank[kept]
-        shape = len(starts), int(min(self.k, numbers.max()))
-        offered = np.full(shape, NO_NEIGHBOUR, np.int32)
-        values = np.full(shape, NO_SIMILARITY, np.float32)
-        offered[cell], values[cell] = sources[kept], similarity[kept]
-        self._merge(targets[starts], offered, values)
-
-    def _merge(self, rows: Rows, offered: Labels, offered_similarity: Similarity) -> None:
-        """Join two sorted lists of each row; on a tie what was there first stays first."""
-        labels = np.concatenate([self.neighbours[rows], offered], axis=1)
-        similarity = np.concatenate([self.similarity[rows], offered_similarity], axis=1)
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, : self.k]
-        self._set(rows, labels, similarity, order)
+        """As `offer_to_each`, the edges `targets[i]` -> `sources[i]`."""
+        self.offer_to_each(targets[:, None], sources, similarity[:, None])
 
     def drop(self, dead: Rows) -> Rows:
         """Empty the lists of dead rows, take them out of all others; the rows that lost one.

@@ -233,9 +233,9 @@ class Collection:
     def reassign(self, rows: Rows) -> dict[int, int]:
         """R6: let provisional `rows` choose again; returns where clusters lost images to.
 
-        A row that no edge speaks for stays where it is.
+        A row that no edge speaks for stays where it is. They have neighbours and a cluster already,
+        so that a batch under way goes on beside; its rows say nothing yet.
         """
-        self.settle()
         rows = rows[self.index.counts[rows] > 0]
         plan = self._plan(rows)
         current = self.assignments.labels[rows]

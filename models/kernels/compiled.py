@@ -1,9 +1,11 @@
 """How kernels are compiled, and where the machine code is kept between processes."""
 
 import hashlib
+import inspect
 import os
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,7 +24,7 @@ def compiled(function: Kernel) -> Kernel:
 
     It runs without the interpreter's lock, and neither checks bounds nor raises.
     """
-    folder = cache_folder()
+    folder = cache_folder(Path(inspect.getfile(function)).parent)
     config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = "" if folder is None else str(folder)
@@ -35,15 +37,15 @@ def compiled(function: Kernel) -> Kernel:
         config.CACHE_DIR = before
 
 
-def cache_folder() -> Path | None:
-    """Where machine code is kept; None where nothing can be written.
+def cache_folder(kernels: Path = Path(__file__).parent) -> Path | None:
+    """Where the machine code of the folder `kernels` is kept; None where nothing can be written.
 
     `NUMBA_CACHE_DIR` if that is set, else the user's cache folder. Below it each version of the
-    kernels has its own, since a kernel holds a copy of those that it calls.
+    folder has its own, since a kernel holds a copy of those that it calls.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(cache) / "shoal" / "kernels")
-    folder = base / _VERSION
+    folder = base / _version(kernels)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -52,11 +54,9 @@ def cache_folder() -> Path | None:
         return None
 
 
-def _version() -> str:
+@cache
+def _version(kernels: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(kernels.glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-_VERSION = _version()

@@ -134,6 +134,29 @@ def offer(graph, *edges):
     graph.offer(np.array(targets), np.array(sources), np.array(values, np.float32))
 
 
+def test_offers_are_the_best_of_all():
+    """Whatever comes in whatever order: a row lists the k best of what it had and was offered."""
+    rng = np.random.default_rng(0)
+    graph = NeighbourGraph(5)
+    graph.resize(30)
+    known = np.full((30, 30), -2.0, np.float32)
+    for _ in range(20):
+        sources = rng.permutation(30)[:8]
+        targets = np.array([rng.permutation(30)[:6] for _ in sources])
+        similarity = rng.random((8, 6)).astype(np.float32)
+        pairs = targets, np.broadcast_to(sources[:, None], targets.shape)
+        # An edge is offered with the same similarity each time.
+        similarity = np.where(known[pairs] > -2, known[pairs], similarity)
+        graph.offer_to_each(targets, sources, similarity)
+        known[pairs] = similarity
+        np.fill_diagonal(known, -2)
+        best = np.argsort(-known, axis=1, kind="stable")[:, :5]
+        values = np.take_along_axis(known, best, axis=1)
+        assert np.array_equal(graph.similarity, values)
+        assert np.array_equal(graph.neighbours, np.where(values > -2, best, -1))
+        assert np.array_equal(graph.weakest, values[:, -1])
+
+
 def test_offers_by_hand():
     """A row keeps its k best offers in order, refuses itself, copies and what is too weak."""
     graph = NeighbourGraph(2)
