@@ -250,11 +250,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not _size(path):
         raise CorruptError(f"{path}: missing or empty")
-    # Without a log there is nothing to share: SQLite need not even make its companion files.
-    how = "mode=ro" if wal.size(path) else "immutable=1"
     locked.hold(path)
     try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+        db = sqlite3.connect(uri(path), uri=True, isolation_level=None)
     except BaseException:
         locked.let_go(path)
         raise
@@ -268,6 +266,13 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     finally:
         db.close()
         locked.let_go(path)
+
+
+def uri(path: Path) -> str:
+    """How to open a file, or attach it, so that it can only be read."""
+    # Without a log there is nothing to share: SQLite need not even make its companion files.
+    how = "mode=ro" if wal.size(path) else "immutable=1"
+    return f"{path.absolute().as_uri()}?{how}"
 
 
 def version_of(path: Path, db: sqlite3.Connection) -> int:

@@ -12,6 +12,8 @@ from worker.collection import Collection
 from worker.collections import Collections
 from worker.erasing import erase
 from worker.metrics import Metrics
+from worker.migrating import Migrating
+from worker.migration import second_of
 from worker.requests import Mailbox, Request, Saying
 from worker.run_metrics import observe_truth
 from worker.run_queue import RunQueue
@@ -20,6 +22,9 @@ from worker.takeover import Takeover
 from worker.truth import score
 
 log = structlog.get_logger()
+
+# What an erasure did, where it did different things to two indexes: the first of these.
+_WEIGHT = (Outcome.ERASED, Outcome.ABSENT)
 
 
 class Answering:
@@ -32,6 +37,7 @@ class Answering:
         queue: RunQueue,
         takeover: Takeover,
         backups: Backups,
+        migrating: Migrating,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -40,6 +46,7 @@ class Answering:
         self._queue = queue
         self._takeover = takeover
         self._backups = backups
+        self._migrating = migrating
         self._metrics = metrics
         self._clock = clock
         self._waiting: list[Request] = []
@@ -76,9 +83,18 @@ class Answering:
 
     def erase(self, collection: Collection, images: Sequence[str]) -> str:
         """Erase images; the answer: what it did to each, a JSON list, in their order."""
-        outcomes = erase(collection, images, self._metrics)
+        outcomes = self._erase(collection, images)
+        second = self._collections.find(second_of(collection.name))
+        if second is not None:
+            there = self._erase(second, images)
+            outcomes = [min(pair, key=_WEIGHT.index) for pair in zip(outcomes, there, strict=True)]
         log.info("erased", collection=collection.name, images=outcomes.count(Outcome.ERASED))
         return json.dumps(outcomes)
+
+    def _erase(self, collection: Collection, images: Sequence[str]) -> list[Outcome]:
+        writes = erase(collection, images, self._metrics)
+        self._migrating.saw(collection, writes)
+        return [write.outcome for write in writes]
 
     def _begin(self, request: Request) -> bool:
         """Do what was asked; True if only the end of a run answers it."""
@@ -99,6 +115,8 @@ class Answering:
             self._mailbox.answer(request, "discarded" if discarded else "failed: no run is held")
         elif request.verb == "erase":
             self._mailbox.answer(request, self.erase(collection, request.words))
+        elif request.verb == "migrate":
+            self._mailbox.answer(request, self._migrating.ask(collection, request.words))
         elif collection.adoption is None:  # else it stays in the mailbox until that has ended
             self._mailbox.answer(request, self.say(collection, request.verb, request.words))
         return False

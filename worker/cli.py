@@ -26,6 +26,7 @@ COMMANDS = {
     "recluster": "Recluster a collection now.",
     "publish": "Publish a run that was held.",
     "discard": "Forget a run that was held.",
+    "migrate": "Move a collection to another embedding model.",
     "name": "Give a cluster a name that outlives every run.",
     "same": "Say that two images are of one cluster.",
     "apart": "Say that two images are not of one cluster.",

@@ -9,7 +9,7 @@ from worker.answering import Answering
 from worker.backup.restore import check_restored
 from worker.backup.schedule import Backups
 from worker.clock import Clock, SystemClock
-from worker.collections import Collections
+from worker.collections import FOLDER, Collections
 from worker.connections import field_names, letters_path
 from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
@@ -20,6 +20,8 @@ from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.migrating import Migrating
+from worker.migration import end_switch, switches
 from worker.outage import Outage
 from worker.parts import Parts
 from worker.pause import Pause
@@ -89,6 +91,8 @@ def make_parts(
     clock = clock or SystemClock()
     check_restored(settings.data_dir)
     lock = DirectoryLock(settings.data_dir)
+    for name in switches(settings.data_dir / FOLDER):
+        end_switch(settings.data_dir / FOLDER, name)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)
@@ -118,34 +122,51 @@ def make_parts(
         clock,
         settings.erasure_seconds,
     )
-    collections.closing += [queue.note, purging.note]
+    ingest = Ingest(
+        source,
+        sorter,
+        dead_letters,
+        collections,
+        publishing,
+        positions,
+        pause,
+        metrics,
+        clock,
+        settings.batch_records,
+    )
+    migrating = Migrating(collections, queue, takeover, ingest.rest, leases.extend, metrics, clock)
+    ingest.heard = migrating.saw
+    collections.closing += [queue.note, purging.note, migrating.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
     return Parts(
         settings=settings,
         source=source,
-        ingest=Ingest(
-            source,
-            sorter,
-            dead_letters,
-            collections,
-            publishing,
-            positions,
-            pause,
-            metrics,
-            clock,
-            settings.batch_records,
-        ),
+        ingest=ingest,
         publishing=publishing,
         collections=collections,
         leases=leases,
         queue=queue,
         takeover=takeover,
-        reclustering=Reclustering(settings, collections, queue, takeover, runner, metrics, clock),
-        answering=Answering(mailbox, collections, queue, takeover, backups, metrics, clock),
+        migrating=migrating,
+        reclustering=Reclustering(
+            settings, collections, queue, takeover, migrating, runner, metrics, clock
+        ),
+        answering=Answering(
+            mailbox, collections, queue, takeover, backups, migrating, metrics, clock
+        ),
         purging=purging,
         backups=backups,
         board=StatusBoard(
-            source, collections, publisher, queue, takeover, purging, backups, metrics, clock
+            source,
+            collections,
+            publisher,
+            queue,
+            takeover,
+            migrating,
+            purging,
+            backups,
+            metrics,
+            clock,
         ),
         positions=positions,
         pause=pause,

@@ -295,6 +295,13 @@ class Metrics:
         self.held_runs = self._gauge(
             "shoal_held_runs", "Open collections whose last run waits for a person."
         )
+        self.migrations = self._gauge(
+            "shoal_migrations", "Open collections that migrate to another embedding model."
+        )
+        self.migration_missing = self._gauge(
+            "shoal_migration_missing_images",
+            "Images of these that have no embedding of the new model yet.",
+        )
 
     def _corrections(self) -> None:
         self.corrections = self._counter(

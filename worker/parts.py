@@ -12,6 +12,7 @@ from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.migrating import Migrating
 from worker.outage import Outage
 from worker.pause import Pause
 from worker.positions import Positions
@@ -39,6 +40,7 @@ class Parts:
     leases: Leases
     queue: RunQueue
     takeover: Takeover
+    migrating: Migrating
     reclustering: Reclustering
     answering: Answering
     purging: Purging

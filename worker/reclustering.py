@@ -19,6 +19,8 @@ from worker.collection import Collection
 from worker.collections import Collections
 from worker.errors import CorruptError, RetryError
 from worker.metrics import Metrics
+from worker.migrating import Migrating
+from worker.migration import first_of
 from worker.recluster.result import RunResult, read_result
 from worker.recluster.schedule import Mark, Trigger
 from worker.recluster.supervisor import Failed, Finished, Runner
@@ -48,6 +50,7 @@ class Reclustering:
         collections: Collections,
         queue: RunQueue,
         takeover: Takeover,
+        migrating: Migrating,
         supervisor: Runner,
         metrics: Metrics,
         clock: Clock,
@@ -56,6 +59,7 @@ class Reclustering:
         self._collections = collections
         self._queue = queue
         self._takeover = takeover
+        self._migrating = migrating
         self._supervisor = supervisor
         self._metrics = metrics
         self._clock = clock
@@ -90,11 +94,16 @@ class Reclustering:
     def _start_next(self) -> None:
         for name, trigger in self._queue.due(self._collections):
             collection = self._collections.get(name)
-            if collection.adoption is None:
+            if self._may_start(collection):
                 self._queue.begin(name)
                 with self._failing_with_the_disk(name):
                     self._start(collection, trigger)
                 return
+
+    def _may_start(self, collection: Collection) -> bool:
+        if collection.serves:
+            return collection.adoption is None
+        return self._migrating.prepare(collection)
 
     def _start(self, collection: Collection, trigger: Trigger) -> None:
         """R1, and the child for R2 to R4."""
@@ -158,7 +167,7 @@ class Reclustering:
             return
         self._queue.end(name)
         scores = score(collection, result.cluster)
-        observe(self._metrics, name, result, scores)
+        observe(self._metrics, first_of(name), result, scores)
         if scores is not None:
             log.info(
                 "run scored",
@@ -176,6 +185,9 @@ class Reclustering:
                 applied=result.corrections,
                 contradicted=list(result.contradicted),
             )
+        if not collection.serves:
+            self._migrating.take(collection, path, result, self._mark)
+            return
         self._takeover.take(collection, path, result)
         # Last: a process that is killed before has the run again.
         with collection.index.transaction(durable=False) as connection:

@@ -1,5 +1,7 @@
 """What `shoal status` and the gauges say of the collections."""
 
+from typing import Any
+
 import numpy as np
 import structlog
 
@@ -11,6 +13,8 @@ from worker.collections import Collections
 from worker.encoder_shift import encoder_shift
 from worker.errors import RetryError
 from worker.metrics import Metrics
+from worker.migrating import Migrating
+from worker.migration import second_of
 from worker.publish import Publisher
 from worker.purging import Purging
 from worker.run_queue import RunQueue
@@ -37,6 +41,7 @@ class StatusBoard:
         publisher: Publisher,
         queue: RunQueue,
         takeover: Takeover,
+        migrating: Migrating,
         purging: Purging,
         backups: Backups,
         metrics: Metrics,
@@ -47,6 +52,7 @@ class StatusBoard:
         self._publisher = publisher
         self._queue = queue
         self._takeover = takeover
+        self._migrating = migrating
         self._purging = purging
         self._backups = backups
         self._metrics = metrics
@@ -65,7 +71,7 @@ class StatusBoard:
         lag = sum(self._source.lag().values())
         self._measure(lag)
         try:
-            for collection in self._collections:
+            for collection in self._collections.serving:
                 self._publish(collection, lag)
         except RetryError as error:
             log.debug("status not published", error=str(error))
@@ -90,6 +96,7 @@ class StatusBoard:
             "reclustering": self._queue.busy(collection),
             "erasures_waiting": collection.erasures.waiting,
             "held_run": self._takeover.is_held(collection),
+            "migration": self._migration(collection),
             "last_ingest": times.ingested,
             "last_publish": times.published,
             "last_recluster": state.clustered_at or None,
@@ -99,9 +106,24 @@ class StatusBoard:
             "holder": collection.lease.holder if collection.lease else None,
         }
 
+    def _migration(self, collection: Collection) -> dict[str, Any] | None:
+        """How a migration to another model stands; None where there is none."""
+        migration, coverage = collection.migration, self._migrating.coverage(collection)
+        if migration is None:
+            return None
+        shared = coverage.shared if coverage else 0
+        return {
+            "model": migration.model,
+            "shared": shared,
+            "missing": coverage.missing if coverage else collection.images,
+            "new": coverage.second - shared if coverage else 0,
+            "reclustering": self._queue.running == second_of(collection.name),
+            "held": migration.held,
+        }
+
     def _measure(self, lag: int) -> None:
         """Set the gauges over all open collections."""
-        metrics, collections = self._metrics, list(self._collections)
+        metrics, collections = self._metrics, list(self._collections.serving)
         lost = self._source.lost_records
         metrics.collections.set(len(collections))
         metrics.live_images.set(sum(c.images for c in collections))
@@ -109,12 +131,16 @@ class StatusBoard:
         metrics.clusters.set(sum(map(_clusters, collections)))
         metrics.provisional.set(sum(map(_provisional, collections)))
         metrics.unpublished.set(sum(len(c.outbox) for c in collections))
-        metrics.held_runs.set(sum(map(self._takeover.is_held, collections)))
+        migrations = [m for m in map(self._migration, collections) if m is not None]
+        held = sum(bool(m["held"]) for m in migrations)
+        metrics.held_runs.set(sum(map(self._takeover.is_held, collections)) + held)
+        metrics.migrations.set(len(migrations))
+        metrics.migration_missing.set(sum(m["missing"] for m in migrations))
         metrics.rows_since_snapshot.set(
             max((c.index.rows_since_snapshot for c in collections), default=0)
         )
         metrics.lag.set(lag)
-        self._measure_erasures(collections)
+        self._measure_erasures(list(self._collections))
         metrics.lost.inc(max(0, lost - metrics.lost_seen))
         metrics.lost_seen = lost
         self._measure_shifts(collections)

@@ -32,7 +32,7 @@ class Takeover:
         if result.verdict.held:
             self._hold(collection, path, result)
         else:
-            self._adopt(collection, path, result)
+            self.adopt(collection, path, result)
 
     def go_on(self, collections: Iterable[Collection], rows: int) -> None:
         """Put up to `rows` changed rows of each adoption into the outboxes (R8)."""
@@ -55,7 +55,7 @@ class Takeover:
             log.warning("the held run is damaged", collection=collection.name, error=str(error))
             return False
         self._queue.forget(collection.name)
-        self._adopt(collection, path, result)
+        self.adopt(collection, path, result)
         return True
 
     def discard_held(self, collection: Collection) -> bool:
@@ -67,15 +67,19 @@ class Takeover:
         return True
 
     def _hold(self, collection: Collection, path: Path, result: RunResult) -> None:
-        held = collection.runs / adopt.HELD
-        shutil.rmtree(held, ignore_errors=True)
-        path.rename(held)
+        self.keep(collection, path)
         reasons = "; ".join(result.verdict.reasons)
         self._queue.tell(collection.name, f"held: {reasons}")
         self._metrics.reclusterings.labels("held").inc()
         log.warning("run held", collection=collection.name, run=result.generation, why=reasons)
 
-    def _adopt(self, collection: Collection, path: Path, result: RunResult) -> None:
+    def keep(self, collection: Collection, path: Path) -> Path:
+        """Keep a result, of the folder `path`, where no other run writes; its folder then."""
+        held = collection.runs / adopt.HELD
+        shutil.rmtree(held, ignore_errors=True)
+        return path.rename(held)
+
+    def adopt(self, collection: Collection, path: Path, result: RunResult) -> None:
         """Begin to publish `result`, of the folder `path`; a held one is out of date then."""
         reach_fault("R7")
         collection.settle()

@@ -14,6 +14,7 @@ from typing import Any
 from index import seal, unseal
 from worker.errors import CorruptError
 from worker.message import COLLECTION_PATTERN
+from worker.migration import first_of, is_second
 
 FORMAT = 1
 PIECES = "pieces"
@@ -63,7 +64,7 @@ class Stored:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A backup: its name (the UTC time of its beginning), when it was begun (seconds since 1970),
-    the collections by name, and the files beside them.
+    the collections by name, second indexes among them, and the files beside them.
     """
 
     name: str
@@ -71,6 +72,12 @@ class Manifest:
     shoal: str
     collections: Mapping[str, Stored]
     files: Files
+
+    @property
+    def images(self) -> dict[str, int]:
+        """How many images each collection has, by name."""
+        found = self.collections.items()
+        return {name: stored.images for name, stored in found if not is_second(name)}
 
     def pieces(self) -> Iterator[Piece]:
         """Every piece of every file; one that is in several comes several times."""
@@ -110,9 +117,7 @@ def read(name: str, content: bytes) -> Manifest:
         if fields.pop("format") != FORMAT:
             raise ValueError(f"written by another version; this one reads format {FORMAT}")  # noqa: TRY301  one place says what is wrong
         collections = {
-            _checked(COLLECTION_PATTERN, name): Stored(
-                **{**stored, "files": _files(stored["files"])}
-            )
+            _checked(name): Stored(**{**stored, "files": _files(stored["files"])})
             for name, stored in fields["collections"].items()
         }
         read = Manifest(**{**fields, "collections": collections, "files": _files(fields["files"])})
@@ -132,7 +137,8 @@ def _files(fields: Mapping[str, Any]) -> Files:
     return {path: tuple(Piece(**piece) for piece in pieces) for path, pieces in fields.items()}
 
 
-def _checked(pattern: str, text: str) -> str:
-    if not re.fullmatch(pattern, text):
-        raise ValueError(f"{text!r} must match {pattern}")
-    return text
+def _checked(name: str) -> str:
+    """The name of a collection, or of its second index."""
+    if not re.fullmatch(COLLECTION_PATTERN, first_of(name)):
+        raise ValueError(f"{name!r} must match {COLLECTION_PATTERN}")
+    return name

@@ -11,6 +11,7 @@ from worker.backup.target import FolderTarget
 from worker.collections import FOLDER
 from worker.errors import DataDirectoryError
 from worker.lock import DirectoryLock
+from worker.migration import second_of
 from worker.recluster.folder import remove_folder
 
 
@@ -31,5 +32,6 @@ def move(name: str, source: Path, to: Path) -> Restored:
         reach_fault("move-copied")
         shutil.rmtree(to / MOVING)
         remove_folder(source / FOLDER / name)
+        remove_folder(source / FOLDER / second_of(name))
         sync_folder(source / FOLDER)
     return moved

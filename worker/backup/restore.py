@@ -16,6 +16,7 @@ from worker.backup.target import Target
 from worker.collections import FOLDER, MAKING
 from worker.errors import CorruptError, DataDirectoryError, SettingsError
 from worker.lock import DirectoryLock
+from worker.migration import second_of
 from worker.positions import Positions, Read
 from worker.verify import POSITIONS, stored
 
@@ -70,36 +71,37 @@ def restore(target: Target, backup: Manifest, data_dir: Path) -> Restored:
             path.rename(data_dir / path.name)
         aside.rmdir()
         sync_folder(data_dir)
-        return Restored(
-            backup.name,
-            {name: found.images for name, found in backup.collections.items()},
-            _next(data_dir),
-        )
+        return Restored(backup.name, backup.images, _next(data_dir))
 
 
 def restore_collection(target: Target, backup: Manifest, name: str, data_dir: Path) -> Restored:
-    """Restore one collection beside others; the worker reads on from where the collection is.
+    """Restore one collection beside others, with its second index if it has one; the worker reads
+    on from where they are.
 
     A kill leaves nothing of it, but for records that are read again and skipped. Raises as
     `restore`, and `SettingsError` where the backup has no such collection.
     """
-    collection = backup.collections.get(name)
-    if collection is None:
-        there = ", ".join(backup.collections) or "none"
-        raise SettingsError(f"collection: {name!r}: not in backup {backup.name}; there: {there}")
+    if name not in backup.images:
+        known = ", ".join(backup.images) or "none"
+        raise SettingsError(f"collection: {name!r}: not in backup {backup.name}; there: {known}")
     with DirectoryLock(data_dir):
         check_restored(data_dir)
         folder = data_dir / FOLDER
         if name in stored(data_dir, None):
             raise DataDirectoryError(f"data_dir: {folder / name} is there already")
-        aside = folder / f"{MAKING}{name}"
-        shutil.rmtree(aside, ignore_errors=True)
-        _write(target, collection.files, aside)
-        _read_on(data_dir, collection.positions, _positions_of(target, backup, data_dir))
+        there = _positions_of(target, backup, data_dir)
+        # The second index first: alone it is nothing.
+        indexes = [n for n in (second_of(name), name) if n in backup.collections]
+        for index in indexes:
+            for left in (folder / f"{MAKING}{index}", folder / index):
+                shutil.rmtree(left, ignore_errors=True)
+            _write(target, backup.collections[index].files, folder / f"{MAKING}{index}")
+            _read_on(data_dir, backup.collections[index].positions, there)
         reach_fault("restore-before-rename")
-        aside.rename(folder / name)
+        for index in indexes:
+            (folder / f"{MAKING}{index}").rename(folder / index)
         sync_folder(folder)
-        return Restored(backup.name, {name: collection.images}, _next(data_dir))
+        return Restored(backup.name, {name: backup.images[name]}, _next(data_dir))
 
 
 def _write(target: Target, files: Files, folder: Path) -> None:

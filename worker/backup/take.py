@@ -26,7 +26,7 @@ from worker.backup.pieces import Pieces
 from worker.backup.target import Target, open_target
 from worker.errors import CorruptError
 from worker.lock import DirectoryLock
-from worker.verify import POSITIONS, stored
+from worker.verify import POSITIONS, indexes
 
 # In the data directory: what is copied before it is sent, a lock, and when it last went well.
 FOLDER = "backup"
@@ -81,7 +81,7 @@ def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) 
         files = _copy_positions(data_dir / POSITIONS, pieces, scratch)
         collections = {
             name: copy_collection(data_dir / "collections" / name, pieces, scratch)
-            for name in stored(data_dir, only)
+            for name in indexes(data_dir, only)
         }
         name = _next_name(begun, max((*before.whole, *before.damaged), default=""))
         made = Manifest(name, begun, __version__, collections, files)
@@ -94,8 +94,8 @@ def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) 
             name,
             begun,
             time.monotonic() - started,
-            len(collections),
-            sum(stored.images for stored in collections.values()),
+            len(made.images),
+            sum(made.images.values()),
             pieces.sent,
             sum(piece.size for piece in made.pieces()),
         )

@@ -39,8 +39,8 @@ def _rows(kept: Kept) -> list[tuple[object, ...]]:
         (
             name,
             found.begun,
-            len(found.collections),
-            sum(stored.images for stored in found.collections.values()),
+            len(found.images),
+            sum(found.images.values()),
             sum(piece.size for piece in found.pieces()),
             "yes",
         )
