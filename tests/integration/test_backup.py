@@ -199,6 +199,45 @@ def test_another_number_of_workers(stage, tools):
     stage.assert_consistent(tools.Stream([], images))
 
 
+def test_on_another_machine(stage, tools):
+    """A copy of the data directory of a worker that was stopped serves elsewhere, and at once."""
+    stage.create_topic()
+    first, more = tools.groups(4, 10), tools.groups(4, 10, seed=1, prefix="m")
+    stage.send(first)
+    worker = stage.start().ready()
+    stage.published(first)
+    assert worker.stop() == 0
+    before = clusters(stage, first.images["main"])
+    other = stage.folder / "other"
+    shutil.copytree(stage.data_dir, other)
+    stage.send(more)
+    assert stage.start(data_dir=other, once="true", **tools.NO_RUNS).wait() == 0
+    assert clusters(stage, first.images["main"]) == before
+    stage.data_dir = other
+    stage.assert_consistent(first.with_(more))
+
+
+def test_one_collection_from_another_worker(stage, tools):
+    """By way of a backup, where the two data directories are not on one machine."""
+    stage.create_topic()
+    stream = tools.eventful()
+    stage.send(stream)
+    url, other = str(stage.folder / "backups"), stage.folder / "other"
+    numbered = {"worker_count": 2, "worker_ordinal": 1}
+    stage.run()
+    assert stage.shoal("backup", backup_url=url, **numbered)[0].returncode == 0
+    _, [nothing] = stage.shoal("backups", url, "--json")
+    assert nothing["backups"] == []
+    _, [listed] = stage.shoal("backups", url, "--from-worker", "1", "--json")
+    [name] = [row["backup"] for row in listed["backups"]]
+    words = ("restore", url, "--from-worker", "1", "--at", name, "--collection", "user:2")
+    done, _ = stage.shoal(*words, data_dir=other)
+    assert done.returncode == 0, done.stderr
+    assert "user:2: 23 images" in done.stdout
+    assert verify(other).harm is Harm.NONE
+    assert stage.shoal(*words, data_dir=other)[0].returncode == 3
+
+
 def test_each_of_many_is_whole(stage, tools):
     """One after the other while images come, change and go, runs are published, snapshots taken and
     erasures purged: each can be restored, and nothing in it disagrees.

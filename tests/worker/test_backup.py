@@ -211,9 +211,12 @@ class TestTorn:
 
     def test_nothing_is_left_of_what_was_torn(self, photos, target):
         """Pieces of a backup that has no manifest go with the next one."""
-        target.write("pieces/aa/aaaa", b"torn")
+        torn = ("pieces/aa/aaaa", "pieces/aa/.aaaa.new", "backups/.20261126T121500Z.json.new")
+        for name in torn:
+            target.write(name, b"torn")
+        assert look(target).damaged == {}
         back_up(photos.path, target, keep=1)
-        assert "pieces/aa/aaaa" not in target.sizes("pieces")
+        assert not {*target.sizes("pieces"), *target.sizes("backups")} & set(torn)
 
     def test_a_piece_that_is_too_short_is_sent_again(self, photos, target):
         """A file of the right name and another size is no piece."""

@@ -16,7 +16,9 @@ class Target(Protocol):
     """Files by names with slashes. Every method blocks, and raises `OSError` where it cannot."""
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """The names of all whole files below `folder`, itself included, and their bytes."""
+        """The names of all files below `folder`, itself included, and their bytes; of one that was
+        not written to its end another name than that which it was to have.
+        """
 
     def read(self, name: str) -> bytes:
         """The content of a file. Raises `FileNotFoundError`."""
@@ -47,11 +49,7 @@ class FolderTarget:
     def sizes(self, folder: str) -> dict[str, int]:
         """As `Target.sizes`."""
         found = (path for path in (self._folder / folder).rglob("*") if path.is_file())
-        return {
-            path.relative_to(self._folder).as_posix(): path.stat().st_size
-            for path in found
-            if not path.name.startswith(".")
-        }
+        return {path.relative_to(self._folder).as_posix(): path.stat().st_size for path in found}
 
     def read(self, name: str) -> bytes:
         """As `Target.read`."""
