@@ -20,6 +20,7 @@ class RunQueue:
         self._clock = clock
         self._waiting: dict[str, ScheduleState] = {}
         self._answers: dict[str, str] = {}
+        self._began = 0.0
         self.running: str | None = None
 
     def note(self, collection: Collection) -> None:
@@ -103,6 +104,12 @@ class RunQueue:
         self._waiting[name] = replace(self._waiting.pop(name), requested=False)
         self.forget(name)
         self.running = name
+        self._began = self._clock.monotonic()
+
+    @property
+    def running_seconds(self) -> float | None:
+        """How long the run that goes on has been going on; None if there is none."""
+        return None if self.running is None else self._clock.monotonic() - self._began
 
     def end(self, name: str) -> None:
         """The run of `name` ended well; what becomes of its result is told by `tell`."""

@@ -32,8 +32,10 @@ _REBUILT_ROWS_BESIDE = 200
 # Least time between the beginnings of two snapshots, also after one that the disk did not take.
 _SNAPSHOT_SECONDS = 10.0
 
-# While there is other work, a batch is not waited for.
+# While there is other work, a batch is not waited for; nor while a run goes on that may end soon, as
+# those of small collections do.
 _BUSY_POLL_SECONDS = 0.02
+_SHORT_RUN_SECONDS = 5.0
 
 # Nothing comes if so long a wait brought nothing, in one poll or several. Brokers gather records
 # for a part of it, so that one short poll says little.
@@ -260,7 +262,8 @@ class Worker:
 
     def _poll_seconds(self) -> float:
         busy = self._publishing.backlog() or self._adopts() or self._parts.purging.hurries
-        running = self._queue.running is not None and self._settings.once
+        seconds = self._queue.running_seconds
+        running = seconds is not None and (self._settings.once or seconds < _SHORT_RUN_SECONDS)
         return _BUSY_POLL_SECONDS if busy or running else self._settings.poll_seconds
 
     def _pause_or_resume(self) -> None:

@@ -35,6 +35,7 @@ def test_four_groups(tmp_path, make_view):
     supervisor.start(tmp_path / "view", tmp_path / "result")
     while isinstance(state := supervisor.poll(), Running):
         time.sleep(0.05)
+    supervisor.cancel()
     assert state == Finished(tmp_path / "result")
     result = read_result(tmp_path / "result")
     assert result.cluster.tolist() == labels.tolist()

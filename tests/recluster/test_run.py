@@ -14,6 +14,7 @@ import pytest
 from worker.recluster.result import read_result
 from worker.recluster.supervisor import Failed, Finished, Running, Supervisor
 from worker.recluster.view import write_view
+from worker.testing import ManualClock
 
 
 @pytest.fixture
@@ -167,6 +168,53 @@ def test_one_run_after_another(supervisor, tmp_path, make_view):
     for _ in range(2):
         start(supervisor, tmp_path, make_view())
         assert until(supervisor, ended) == Finished(tmp_path / "result")
+
+
+def test_one_process_for_small_collections(supervisor, tmp_path, make_view):
+    """It takes one run after another, tells of each in the view's own files, and ends if killed."""
+    start(supervisor, tmp_path, make_view())
+    pid = pid_of(supervisor)
+    assert until(supervisor, ended) == Finished(tmp_path / "result")
+    assert not supervisor.running
+    start(supervisor, tmp_path, make_view(collection="talks"))
+    assert pid_of(supervisor) == pid
+    assert until(supervisor, ended) == Finished(tmp_path / "result")
+    os.kill(pid, signal.SIGKILL)
+    supervisor._idle.process.wait()
+    start(supervisor, tmp_path, make_view(collection="fails"))
+    second = pid_of(supervisor)
+    assert until(supervisor, ended) == Failed("ValueError: no such luck")
+    assert is_gone(pid)
+    assert is_gone(second)
+    start(supervisor, tmp_path, make_view())
+    until(supervisor, ended)
+    third = supervisor._idle.process.pid
+    supervisor.cancel()
+    assert is_gone(third)
+
+
+def test_a_process_that_had_a_large_collection_ends(supervisor, tmp_path, make_view, monkeypatch):
+    """It gives its memory back."""
+    monkeypatch.setenv("TOY_LINGERING_ROWS", "10")
+    start(supervisor, tmp_path, make_view())
+    pid = pid_of(supervisor)
+    assert until(supervisor, ended) == Finished(tmp_path / "result")
+    assert is_gone(pid)
+
+
+def test_nobody_asks_a_process_that_waited_for_long(toy_module, tmp_path, make_view):
+    """It may be about to end."""
+    clock = ManualClock()
+    supervisor = Supervisor(600, module=toy_module, clock=clock)
+    start(supervisor, tmp_path, make_view())
+    pid = pid_of(supervisor)
+    until(supervisor, ended)
+    clock.advance(50)
+    start(supervisor, tmp_path, make_view())
+    assert pid_of(supervisor) != pid
+    assert is_gone(pid)
+    assert until(supervisor, ended) == Finished(tmp_path / "result")
+    supervisor.cancel()
 
 
 def test_the_child_dies_with_its_parent(tmp_path, make_view, toy_module):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.recluster.child import main
+from worker.recluster import child
+
+child.LINGERING_ROWS = int(os.environ.get("TOY_LINGERING_ROWS", child.LINGERING_ROWS))
 
 
 class Context:
@@ -56,4 +58,4 @@ def toy(view, progress):
 
 
 if __name__ == "__main__":
-    sys.exit(main(toy, sys.argv[1:]))
+    sys.exit(child.main(toy, sys.argv[1:]))

@@ -18,6 +18,9 @@ FORMAT = 2
 # Of this format the manifest carries no checksum of its own, and a view none of its files.
 UNSEALED_FORMAT = 1
 ASIDE = ".aside-"
+# Beside a view: what the process that reads it prints.
+OUTPUT = "stdout"
+ERRORS = "stderr"
 
 Attachment = Callable[[Path], object]
 """Called with a path; writes one file there."""

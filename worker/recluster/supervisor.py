@@ -1,4 +1,7 @@
-"""Starts a run as a child process and watches it without ever blocking."""
+"""Starts a run as a child process and watches it without ever blocking.
+
+A process that had a small collection lingers, and takes the next run if one comes soon.
+"""
 
 import json
 import os
@@ -12,9 +15,12 @@ from typing import BinaryIO, Protocol
 import structlog
 
 from worker.clock import Clock, SystemClock
+from worker.recluster.folder import ERRORS, OUTPUT
 
-_OUTPUT = "stdout"
-_ERRORS = "stderr"
+# How long a process waits for the next run, and how long it is still asked for one: it must not be
+# about to end then.
+_LINGER_SECONDS = 60.0
+_ASKED_SECONDS = 45.0
 _TAIL_BYTES = 2_000
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -55,6 +61,7 @@ class _Run:
     line: bytes = b""
     state: Running = field(default=Running("start", 0.0))
     error: str | None = None
+    done: bool = False
 
     def read(self) -> None:
         """Take in the lines that were completed since the last time."""
@@ -71,8 +78,30 @@ class _Run:
             return
         if "error" in said:
             self.error = str(said["error"])
+        elif "done" in said:
+            self.done = True
         elif "stage" in said:
             self.state = Running(str(said["stage"]), float(said.get("progress", 0.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """A child that waits for another run, since when."""
+
+    process: subprocess.Popen[bytes]
+    since: float
+
+    def take(self, view: Path, result: Path) -> bool:
+        """Give it a run; False where it has ended."""
+        pipe = self.process.stdin
+        if pipe is None or self.process.poll() is not None:
+            return False
+        try:
+            pipe.write(json.dumps([str(view), str(result)]).encode() + b"\n")
+            pipe.flush()
+        except OSError:
+            return False
+        return True
 
 
 class Runner(Protocol):
@@ -104,6 +133,7 @@ class Supervisor:
         self._command = (python, "-m", module)
         self._clock = clock or SystemClock()
         self._run: _Run | None = None
+        self._idle: _Idle | None = None
         self._refused: Failed | None = None
 
     @property
@@ -120,33 +150,48 @@ class Supervisor:
         if self.running:
             raise RuntimeError("a run is in progress")
         try:
-            with (view / _OUTPUT).open("wb") as out, (view / _ERRORS).open("wb") as err:
-                process = subprocess.Popen(
-                    [*self._command, str(view), str(result), "--parent", str(os.getpid())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env=_environment(),
-                    # A group, so that an interrupt typed at the terminal is the parent's; no new
-                    # session, beyond which Linux does not compare how nice processes are.
-                    process_group=0,
-                )
+            process = self._process(view, result)
         except OSError as error:
             self._refused = Failed(f"cannot start: {error}")
             return
-        output = (view / _OUTPUT).open("rb")
+        output = (view / OUTPUT).open("rb")
         self._run = _Run(process, view, result, output, self._clock.monotonic())
+
+    def _process(self, view: Path, result: Path) -> subprocess.Popen[bytes]:
+        """The one that lingers, or a new one, with the run."""
+        idle, self._idle = self._idle, None
+        with (view / OUTPUT).open("wb") as out, (view / ERRORS).open("wb") as err:
+            if idle is not None:
+                recent = self._clock.monotonic() - idle.since < _ASKED_SECONDS
+                if recent and idle.take(view, result):
+                    return idle.process
+                _end(idle.process)
+            options = ["--parent", str(os.getpid()), "--linger", str(_LINGER_SECONDS)]
+            return subprocess.Popen(
+                [*self._command, str(view), str(result), *options],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                env=_environment(),
+                # A group, so that an interrupt typed at the terminal is the parent's; no new
+                # session, beyond which Linux does not compare how nice processes are.
+                process_group=0,
+            )
 
     def poll(self) -> Running | Finished | Failed | None:
         """How the run stands; never blocks. Its end is told once, then None until the next."""
         if self._refused is not None:
             refused, self._refused = self._refused, None
             return self._told(refused)
-        run = self._run
-        if run is None:
-            return None
+        return None if self._run is None else self._look_at(self._run)
+
+    def _look_at(self, run: _Run) -> Running | Finished | Failed:
         status = run.process.poll()
         run.read()
+        if run.done:
+            self._idle = _Idle(run.process, self._clock.monotonic())
+            self._forget(run)
+            return Finished(run.result)
         if status is None and self._clock.monotonic() - run.started <= self._limit:
             return run.state
         if status is None:
@@ -154,17 +199,23 @@ class Supervisor:
             return self._told(
                 Failed(f"stopped in stage {run.state.stage}: over {self._limit:g} s"), run
             )
+        _end(run.process)
         self._forget(run)
         if status == 0:
             return Finished(run.result)
         return self._told(Failed(run.error or _cause(status, run.state.stage)), run)
 
     def cancel(self) -> None:
-        """End the run, if there is one, at once; what it had is lost. Waits for its death."""
+        """End the run, if there is one, at once; what it had is lost. Waits for its death.
+
+        A process that lingers ends as well.
+        """
         if self._run is not None:
-            self._run.process.kill()
-            self._run.process.wait()
+            _end(self._run.process)
             self._forget(self._run)
+        if self._idle is not None:
+            _end(self._idle.process)
+            self._idle = None
         self._refused = None
 
     def _forget(self, run: _Run) -> None:
@@ -172,9 +223,17 @@ class Supervisor:
         self._run = None
 
     def _told(self, failed: Failed, run: _Run | None = None) -> Failed:
-        tail = _tail(run.view / _ERRORS) if run else ""
+        tail = _tail(run.view / ERRORS) if run else ""
         _log.error("reclustering failed", reason=failed.reason, stderr=tail)
         return failed
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it if it lives, and leave nothing of it."""
+    process.kill()
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _environment() -> dict[str, str]:
