@@ -10,6 +10,7 @@ from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.coverage import Coverages
 from worker.erasing import erase
 from worker.metrics import Metrics
 from worker.migrating import Migrating
@@ -38,6 +39,7 @@ class Answering:
         takeover: Takeover,
         backups: Backups,
         migrating: Migrating,
+        coverages: Coverages,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -47,6 +49,7 @@ class Answering:
         self._takeover = takeover
         self._backups = backups
         self._migrating = migrating
+        self._coverages = coverages
         self._metrics = metrics
         self._clock = clock
         self._waiting: list[Request] = []
@@ -93,7 +96,7 @@ class Answering:
 
     def _erase(self, collection: Collection, images: Sequence[str]) -> list[Outcome]:
         writes = erase(collection, images, self._metrics)
-        self._migrating.saw(collection, writes)
+        self._coverages.saw(collection, writes)
         return [write.outcome for write in writes]
 
     def _begin(self, request: Request) -> bool:

@@ -11,6 +11,7 @@ from worker.backup.schedule import Backups
 from worker.clock import Clock, SystemClock
 from worker.collections import FOLDER, Collections
 from worker.connections import field_names, letters_path
+from worker.coverage import Coverages
 from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings
@@ -134,8 +135,11 @@ def make_parts(
         clock,
         settings.batch_records,
     )
-    migrating = Migrating(collections, queue, takeover, ingest.rest, leases.extend, metrics, clock)
-    ingest.heard = migrating.saw
+    coverages = Coverages(collections, clock)
+    migrating = Migrating(
+        collections, coverages, queue, takeover, ingest.rest, leases.extend, metrics, clock
+    )
+    ingest.heard = coverages.saw
     collections.closing += [queue.note, purging.note, migrating.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
     return Parts(
@@ -152,7 +156,15 @@ def make_parts(
             settings, collections, queue, takeover, migrating, runner, metrics, clock
         ),
         answering=Answering(
-            mailbox, collections, queue, takeover, backups, migrating, metrics, clock
+            mailbox,
+            collections,
+            queue,
+            takeover,
+            backups,
+            migrating,
+            coverages,
+            metrics,
+            clock,
         ),
         purging=purging,
         backups=backups,
@@ -162,7 +174,7 @@ def make_parts(
             publisher,
             queue,
             takeover,
-            migrating,
+            coverages,
             purging,
             backups,
             metrics,

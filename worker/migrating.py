@@ -3,17 +3,18 @@
 The steps are numbered in `worker.migration`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from index import ImageWrite, Outcome, count_shared, reach_fault
+from index import reach_fault
 from worker.carry import carry
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.coverage import Coverage, Coverages
 from worker.metrics import Metrics
 from worker.migration import Migration, first_of, second_of
 from worker.recluster.result import RunResult
@@ -22,27 +23,6 @@ from worker.run_queue import RunQueue
 from worker.takeover import Takeover
 
 log = structlog.get_logger()
-
-# Images are counted again when as much time has passed as this many counts take.
-_REST_FACTOR = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How many images the first index has, how many the second, and how many both.
-
-    `mark` is how many were ever added to and erased from each: equal marks, equal images.
-    """
-
-    first: int
-    second: int
-    shared: int
-    mark: tuple[int, ...]
-
-    @property
-    def missing(self) -> int:
-        """Images that the second index lacks."""
-        return self.first - self.shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +37,6 @@ class Ready:
     result: RunResult
     generation: int
     mark: Mark
-
-
-def changes(writes: Iterable[ImageWrite]) -> tuple[set[str], set[str]]:
-    """The images that are in an index since these writes, and those that are not any more."""
-    before: dict[str, bool] = {}
-    after: dict[str, bool] = {}
-    for write in writes:
-        before.setdefault(write.id, write.outcome not in {Outcome.ADDED, Outcome.ABSENT})
-        after[write.id] = write.row is not None
-    gained = {image for image, there in after.items() if there and not before[image]}
-    lost = {image for image, there in after.items() if not there and before[image]}
-    return gained, lost
 
 
 def is_due(migration: Migration, coverage: Coverage | None) -> bool:
@@ -88,6 +56,7 @@ class Migrating:
     def __init__(
         self,
         collections: Collections,
+        coverages: Coverages,
         queue: RunQueue,
         takeover: Takeover,
         rest: Callable[[], bool],
@@ -102,8 +71,7 @@ class Migrating:
         self._meanwhile = meanwhile
         self._metrics = metrics
         self._clock = clock
-        self._coverage: dict[str, Coverage] = {}
-        self._count_at: dict[str, float] = {}
+        self._coverages = coverages
         self._ready: dict[str, Ready] = {}
         self._closed: dict[str, Migration] = {}
         self._cancelled: set[str] = set()
@@ -130,14 +98,10 @@ class Migrating:
         """Whether a switch is to come that waits for no images, and no run before it failed."""
         return any(
             first.migration is not None
-            and is_due(first.migration, self._count(first, at_once=True))
+            and is_due(first.migration, self._coverages.of(first, at_once=True))
             and not self._queue.failing(second_of(first.name))
             for first in self._collections.serving
         )
-
-    def coverage(self, first: Collection) -> Coverage | None:
-        """What its second index has, as it was last counted; None while there is none."""
-        return self._coverage.get(first.name)
 
     def ask(self, first: Collection, words: Sequence[str]) -> str:
         """What a person asks for; the answer."""
@@ -149,28 +113,6 @@ class Migrating:
             case ["cancel"]:
                 return self.cancel(first)
         return f"failed: {' '.join(words)!r}: not known"
-
-    def saw(self, collection: Collection, writes: Sequence[ImageWrite]) -> None:
-        """What `collection` logged just now: the images of both indexes are counted on."""
-        name = first_of(collection.name)
-        known = self._coverage.get(name)
-        first, second = self._collections.opened(name), self._collections.opened(second_of(name))
-        if known is None or first is None or second is None:
-            return
-        gained, lost = changes(writes)
-        other = second if collection is first else first
-        grown = len(gained) - len(lost)
-        outcomes = [write.outcome for write in writes]
-        more = (outcomes.count(Outcome.ADDED), outcomes.count(Outcome.ERASED))
-        marks = (*more, 0, 0) if collection is first else (0, 0, *more)
-        counted = Coverage(
-            known.first + (grown if collection is first else 0),
-            known.second + (grown if collection is second else 0),
-            known.shared + _there(other, gained) - _there(other, lost),
-            tuple(a + b for a, b in zip(known.mark, marks, strict=False)),
-        )
-        if counted.mark == _mark(first, second):
-            self._coverage[name] = counted
 
     def begin(self, first: Collection, model: str, dimension: int | None) -> str:
         """M1; the answer for the person. Begun again it is the same."""
@@ -193,7 +135,7 @@ class Migrating:
         """Make the switch with what there is; the answer, which says what would be lost."""
         if first.migration is None:
             return "failed: no migration is under way"
-        coverage = self._count(first, at_once=True)
+        coverage = self._coverages.of(first, at_once=True)
         if coverage is None or not coverage.second:
             return f"failed: no image of {first.migration.model!r} has come"
         if not force:
@@ -249,7 +191,7 @@ class Migrating:
         self._ready[first.name] = Ready(kept, result, second.state.generation, mark)
 
     def _go_on(self, first: Collection, migration: Migration) -> None:
-        coverage = self._count(first)
+        coverage = self._coverages.of(first)
         if not is_due(migration, coverage):
             return
         ready = self._ready.get(first.name)
@@ -293,36 +235,14 @@ class Migrating:
             without_embedding=len(shared.first_only),
         )
 
-    def _count(self, first: Collection, *, at_once: bool = False) -> Coverage | None:
-        """The coverage; where it is not known of the images of now they are counted, now and then
-        or `at_once`. None where it is not known.
-        """
-        here = self._collections.path_of(first.name)
-        there = self._collections.path_of(second_of(first.name))
-        if not there.is_dir():
-            self._coverage.pop(first.name, None)
-            return None
-        mark = _mark(first, self._collections.opened(there.name))
-        known = self._coverage.get(first.name)
-        if known is not None and known.mark == mark:
-            return known
-        began = self._clock.monotonic()
-        if not at_once and began < self._count_at.get(first.name, began):
-            return None
-        known = self._coverage[first.name] = Coverage(*count_shared(here, there), mark)
-        ended = self._clock.monotonic()
-        self._count_at[first.name] = ended + _REST_FACTOR * (ended - began)
-        return known
-
     def _open_due(self) -> None:
         """Open one of the closed collections that wait for nothing but their switch."""
         if not self._closed or self._queue.running is not None or self._queue.wanted():
             return
         name, migration = self._closed.popitem()
-        here, there = (self._collections.path_of(n) for n in (name, second_of(name)))
-        if self._queue.knows(there.name) or not (here.is_dir() and there.is_dir()):
+        if self._queue.knows(second_of(name)):
             return
-        if is_due(migration, Coverage(*count_shared(here, there), ())):
+        if is_due(migration, self._coverages.on_disk(name)):
             self._collections.find(name)
 
     def _sweep(self) -> None:
@@ -334,15 +254,4 @@ class Migrating:
 
     def _forget(self, name: str) -> None:
         self._ready.pop(name, None)
-        self._coverage.pop(name, None)
-        self._count_at.pop(name, None)
-
-
-def _mark(first: Collection, second: Collection | None) -> tuple[int, ...]:
-    states = [first.state] if second is None else [first.state, second.state]
-    return tuple(number for state in states for number in (state.added, state.erased))
-
-
-def _there(collection: Collection, images: Iterable[str]) -> int:
-    """How many of the images a collection has."""
-    return sum(row is not None for row in collection.index.row_of(list(images)))
+        self._coverages.forget(name)

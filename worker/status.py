@@ -10,10 +10,10 @@ from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.coverage import Coverages
 from worker.encoder_shift import encoder_shift
 from worker.errors import RetryError
 from worker.metrics import Metrics
-from worker.migrating import Migrating
 from worker.migration import second_of
 from worker.publish import Publisher
 from worker.purging import Purging
@@ -41,7 +41,7 @@ class StatusBoard:
         publisher: Publisher,
         queue: RunQueue,
         takeover: Takeover,
-        migrating: Migrating,
+        coverages: Coverages,
         purging: Purging,
         backups: Backups,
         metrics: Metrics,
@@ -52,7 +52,7 @@ class StatusBoard:
         self._publisher = publisher
         self._queue = queue
         self._takeover = takeover
-        self._migrating = migrating
+        self._coverages = coverages
         self._purging = purging
         self._backups = backups
         self._metrics = metrics
@@ -108,7 +108,7 @@ class StatusBoard:
 
     def _migration(self, collection: Collection) -> dict[str, Any] | None:
         """How a migration to another model stands; None where there is none."""
-        migration, coverage = collection.migration, self._migrating.coverage(collection)
+        migration, coverage = collection.migration, self._coverages.shown(collection)
         if migration is None:
             return None
         shared = coverage.shared if coverage else 0

@@ -233,6 +233,33 @@ def nothing_left(stage, image, vectors):
     return True
 
 
+def test_all(stage, tools):
+    """Every collection of the worker migrates when all are asked to; one that cannot says so."""
+    stage.create_topic(partitions=2)
+    for name, held in [("main", OLD), ("user:2", OLD), ("user:3", NEW)]:
+        made = tools.groups(0, 0)
+        for image, vector in tools.groups(2, 8).images["main"].items():
+            made.add(image, vector, name, model=held)
+        stage.send(made)
+    worker = stage.start(**tools.NO_RUNS).ready()
+    tools.eventually(lambda: len(stage.client.collections()) == 3)
+    done, answers = stage.shoal("migrate", "--model", NEW, "--all", "--json")
+    assert done.returncode == 1
+    assert {a["collection"]: a["done"] for a in answers} == {
+        "main": True,
+        "user:2": True,
+        "user:3": False,
+    }
+    for name in ("main", "user:2"):
+        made = tools.groups(0, 0)
+        for image, vector in as_new(tools.groups(2, 8)).images["main"].items():
+            made.add(image, vector, name, model=NEW)
+        stage.send(made)
+    for name in ("main", "user:2"):
+        tools.eventually(lambda name=name: stage.client.summary(name).model == NEW, 60)
+    assert worker.stop() == 0
+
+
 def test_cancelled(stage, photos, tools):
     """A migration that is cancelled leaves everything as it was."""
     before = clusters(stage, photos.images["main"])

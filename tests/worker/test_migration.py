@@ -10,8 +10,9 @@ import pytest
 from index import CollectionIndex, ImageWrite, IndexSettings, Outcome
 from worker import carry as carry_module
 from worker.carry import seeds
+from worker.coverage import Coverage, changes
 from worker.errors import Reason
-from worker.migrating import Coverage, changes, is_due
+from worker.migrating import is_due
 from worker.migration import Migration
 from worker.repair import repair
 from worker.requests import Mailbox
@@ -653,9 +654,10 @@ def test_counted_on(photos, axis):
                     photos.send(image, new(axis, letter, number + turn), model=NEW)
         step(worker, 4)
         first = worker.collections.find("main")
-        known = worker.migrating.coverage(first)
-        worker.migrating._coverage.clear()
-        assert known == worker.migrating._count(first, at_once=True)
+        counted = worker.migrating._coverages
+        known = counted.shown(first)
+        counted.forget("main")
+        assert known == counted.of(first, at_once=True)
     worker.close()
 
 

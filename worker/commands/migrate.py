@@ -1,16 +1,19 @@
 """`shoal migrate`: move a collection to another embedding model while it serves."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from worker.commands.asking import AsJson, Timeout, alone, answered, tell
+from worker.commands.asking import NO_ANSWER, AsJson, Timeout, alone, answered, tell
 from worker.commands.saying import OMITTED
 from worker.errors import SettingsError
 from worker.lock import is_locked
 from worker.message import MAX_DIMENSION, MIN_DIMENSION
 from worker.options import with_settings
+from worker.requests import Mailbox
 from worker.settings import Settings
+from worker.verify import stored
 
 _MAX_MODEL_CHARACTERS = 256
 
@@ -39,6 +42,9 @@ def migrate(
         ),
     ] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Forget the new index.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every collection of the running worker.")
+    ] = False,
     timeout: Timeout = 600.0,
     as_json: AsJson = False,
 ) -> None:
@@ -48,11 +54,30 @@ def migrate(
     it is reclustered, and takes the first one's place by itself.
     """
     words = _words(model, dimension, finish=finish, force=force, cancel=cancel)
-    if is_locked(settings.data_dir):
-        answer = answered(settings, "migrate", timeout, *words)
+    running = is_locked(settings.data_dir)
+    if every and not running:
+        raise SettingsError(f"all: {settings.data_dir}: no worker runs on it, and --all asks one")
+    if every:
+        _ask_all(settings.data_dir, words, timeout, as_json)
+    elif running:
+        tell(settings.collection, answered(settings, "migrate", timeout, *words), as_json)
     else:
-        answer = alone(settings).migrate(settings.collection, words)
-    tell(settings.collection, answer, as_json)
+        tell(settings.collection, alone(settings).migrate(settings.collection, words), as_json)
+
+
+def _ask_all(data_dir: Path, words: list[str], timeout_seconds: float, as_json: bool) -> None:
+    """Ask of every collection, and print each answer; exit 1 if one of them failed."""
+    mailbox = Mailbox(data_dir)
+    asked = {name: mailbox.send("migrate", name, *words) for name in stored(data_dir, None)}
+    failed = False
+    for name, id_ in asked.items():
+        answer = mailbox.wait(id_, timeout_seconds)
+        try:
+            tell(name, answer or NO_ANSWER.format(timeout_seconds), as_json)
+        except typer.Exit:
+            failed = True
+    if failed:
+        raise typer.Exit(1)
 
 
 def _words(
