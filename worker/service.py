@@ -32,8 +32,8 @@ _REBUILT_ROWS_BESIDE = 200
 # Least time between the beginnings of two snapshots, also after one that the disk did not take.
 _SNAPSHOT_SECONDS = 10.0
 
-# While there is other work, a batch is not waited for; nor while a run goes on that may end soon, as
-# those of small collections do.
+# While there is other work, a batch is not waited for; nor while a run goes on that may end soon,
+# as those of small collections do.
 _BUSY_POLL_SECONDS = 0.02
 _SHORT_RUN_SECONDS = 5.0
 
