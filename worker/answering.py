@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from index import Outcome
+from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -36,6 +37,7 @@ class Answering:
         collections: Collections,
         queue: RunQueue,
         takeover: Takeover,
+        backups: Backups,
         migrating: Migrating,
         coverages: Coverages,
         metrics: Metrics,
@@ -45,6 +47,7 @@ class Answering:
         self._collections = collections
         self._queue = queue
         self._takeover = takeover
+        self._backups = backups
         self._migrating = migrating
         self._coverages = coverages
         self._metrics = metrics
@@ -53,7 +56,7 @@ class Answering:
 
     def answer(self) -> None:
         """Begin what is newly asked, and answer what has ended; waits for nothing."""
-        known = {request.id for request in self._waiting}
+        known = {request.id for request in (*self._waiting, *self._backups.asked)}
         for request in self._mailbox.pending():
             if request.id not in known and self._begin(request):
                 self._waiting.append(request)
@@ -64,8 +67,8 @@ class Answering:
                 self._waiting.remove(request)
 
     def waits(self) -> bool:
-        """Whether an answer depends on a run that has not ended."""
-        return bool(self._waiting)
+        """Whether an answer depends on a run, or a backup, that has not ended."""
+        return bool(self._waiting or self._backups.asked)
 
     def say(self, collection: Collection, saying: Saying, words: Sequence[str]) -> str:
         """What a person says of the collection; the answer. No run may be being adopted."""
@@ -98,6 +101,9 @@ class Answering:
 
     def _begin(self, request: Request) -> bool:
         """Do what was asked; True if only the end of a run answers it."""
+        if request.verb == "backup":
+            self._backups.ask(request)
+            return False
         collection = self._collections.find(request.collection)
         if collection is None:
             self._mailbox.answer(request, "failed: no such collection")

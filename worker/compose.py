@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.answering import Answering
+from worker.backup.restore import check_restored
+from worker.backup.schedule import Backups
 from worker.clock import Clock, SystemClock
 from worker.collections import FOLDER, Collections
 from worker.connections import field_names, letters_path
@@ -89,6 +91,7 @@ def make_parts(
 ) -> Parts:
     """What `make_worker` makes a worker of."""
     clock = clock or SystemClock()
+    check_restored(settings.data_dir)
     lock = DirectoryLock(settings.data_dir)
     for name in switches(settings.data_dir / FOLDER):
         end_switch(settings.data_dir / FOLDER, name)
@@ -111,6 +114,7 @@ def make_parts(
     takeover = Takeover(queue, metrics, clock)
     leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds)
     mailbox = Mailbox(settings.data_dir)
+    backups = Backups(settings, mailbox, metrics, clock)
     purging = Purging(
         collections,
         Tools(
@@ -153,12 +157,30 @@ def make_parts(
             settings, collections, queue, takeover, migrating, runner, metrics, clock
         ),
         answering=Answering(
-            mailbox, collections, queue, takeover, migrating, coverages, metrics, clock
+            mailbox,
+            collections,
+            queue,
+            takeover,
+            backups,
+            migrating,
+            coverages,
+            metrics,
+            clock,
         ),
         purging=purging,
         recall=RecallWatch(collections, metrics, clock),
+        backups=backups,
         board=StatusBoard(
-            source, collections, publisher, queue, takeover, coverages, purging, metrics, clock
+            source,
+            collections,
+            publisher,
+            queue,
+            takeover,
+            coverages,
+            purging,
+            backups,
+            metrics,
+            clock,
         ),
         positions=positions,
         pause=pause,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import structlog
 
 from worker.answering import Answering
+from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collections import Collections
 from worker.ingest import Ingest
@@ -45,6 +46,7 @@ class Parts:
     answering: Answering
     purging: Purging
     recall: RecallWatch
+    backups: Backups
     board: StatusBoard
     positions: Positions
     pause: Pause
@@ -55,6 +57,7 @@ class Parts:
 
     def close(self) -> None:
         """Publish what waits, take snapshots, give up the leases, and close everything."""
+        self.backups.cancel()
         self.reclustering.cancel()
         self.ingest.settle()
         self.publishing.publish_all()
@@ -65,6 +68,7 @@ class Parts:
 
     def abandon(self) -> None:
         """Close everything after an error: what is in memory is not trusted, and not kept."""
+        self.backups.cancel()
         self.reclustering.cancel()
         for collection in self.collections:
             self.collections.abandon(collection)

@@ -211,6 +211,7 @@ class Worker:
         self._purge()
         self._snapshots()
         self._parts.recall.tick()
+        self._parts.backups.tick()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
 

@@ -6,6 +6,7 @@ import numpy as np
 import structlog
 
 from worker.assignments import NONE
+from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -42,6 +43,7 @@ class StatusBoard:
         takeover: Takeover,
         coverages: Coverages,
         purging: Purging,
+        backups: Backups,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -52,6 +54,7 @@ class StatusBoard:
         self._takeover = takeover
         self._coverages = coverages
         self._purging = purging
+        self._backups = backups
         self._metrics = metrics
         self._clock = clock
         self._due = 0.0
@@ -85,6 +88,7 @@ class StatusBoard:
         """What is published beside the summary. Times are seconds since 1970, None for never."""
         state, times = collection.state, collection.times
         recall = collection.recall.recall
+        backup = self._backups.last
         return {
             "rows": collection.index.rows,
             "provisional": _provisional(collection),
@@ -100,6 +104,8 @@ class StatusBoard:
             "last_snapshot": times.snapshot,
             "graph_recall": round(recall.ratio, 4) if recall else None,
             "graph_recall_rows": recall.rows if recall else 0,
+            "last_backup": backup.begun if backup else None,
+            "backup_failure": self._backups.failure,
             "holder": collection.lease.holder if collection.lease else None,
         }
 
