@@ -54,17 +54,19 @@ def look_alikes(images: int, dimension: int, seed: int) -> tuple[Vectors, NDArra
 
 
 class Bare:
-    """What hnswlib does without anything around it."""
+    """What hnswlib does without anything around it, with its own defaults and a beam of `BEAM`."""
 
-    def __init__(self, images: int, dimension: int, settings: IndexSettings) -> None:
+    BEAM = 96
+
+    def __init__(self, images: int, dimension: int, threads: int = 0) -> None:
         self.index = hnswlib.Index("ip", dimension)
-        self.index.init_index(images, M=settings.m, ef_construction=settings.ef_construction)
-        self.index.set_num_threads(settings.threads_used())
-        self.index.set_ef(settings.ef_search)
-        self.k = settings.k + 1
+        self.index.init_index(images, M=16, ef_construction=200)
+        self.index.set_num_threads(IndexSettings(threads=threads).threads_used())
+        self.index.set_ef(self.BEAM)
+        self.k = IndexSettings().k + 1
 
     def take(self, vectors: Vectors, first: int) -> None:
-        """Add a batch, then search for its k + 1 nearest with the same beam."""
+        """Add a batch, then search for its k + 1 nearest."""
         self.index.add_items(vectors, np.arange(first, first + len(vectors)))
         self.index.knn_query(vectors, k=min(self.k, first + len(vectors)))
 
@@ -120,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "collection"
         collection = CollectionIndex.open(path, settings=settings, dimension=options.dimension)
-        bare = Bare(options.images, options.dimension, settings)
+        bare = Bare(options.images, options.dimension, options.threads)
         bare_seconds, log_seconds, insert_seconds = feed(collection, bare, vectors, options.batch)
         share = recall(collection, options.seed)
         snapshot = collection.snapshot()

@@ -2,8 +2,8 @@
 
     python benchmarks/ingest.py --images 100000 --dimension 128
 
-1. hnswlib alone adds and queries the vectors, in equal batches with the same beam and threads,
-   before and after the rest.
+1. hnswlib alone, with its own defaults, adds and queries the vectors, in equal batches with the
+   same threads, before and after the rest.
 2. A real worker takes the same vectors from a real Kafka (the topic is filled before it starts) to
    a real Valkey; no reclustering runs. The clock runs from its first image in Redis to its last.
 3. More images come at half of the rate that the worker had at the end: without a reclustering,
@@ -29,7 +29,6 @@ from indexing import Bare, Vectors, look_alikes
 from kafka import KafkaProducer
 from rich.console import Console
 
-from index import IndexSettings
 from worker.client import Client
 from worker.embedded.kafka import EmbeddedKafka
 from worker.embedded.tied_process import TiedProcess
@@ -61,7 +60,7 @@ console = Console(stderr=True)
 
 def bare_rate(vectors: Vectors, batch: int = 1_000) -> float:
     """Images a second that hnswlib alone adds and queries."""
-    index = Bare(*vectors.shape, IndexSettings())
+    index = Bare(*vectors.shape)
     started = time.perf_counter()
     for first in range(0, len(vectors), batch):
         index.take(vectors[first : first + batch], first)

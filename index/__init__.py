@@ -21,6 +21,9 @@ from index.forked import die_with
 from index.recall import Recall, RecallProbe
 from index.sealed import seal, unseal
 from index.settings import IndexSettings
+from index.shared import Shared
+from index.shared import compare as compare_images
+from index.shared import count as count_shared
 from index.snapshot import SnapshotInfo
 from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
 
@@ -40,11 +43,14 @@ __all__ = [
     "Outcome",
     "Recall",
     "RecallProbe",
+    "Shared",
     "SnapshotError",
     "SnapshotInfo",
     "StorageError",
     "VectorError",
     "agrees",
+    "compare_images",
+    "count_shared",
     "die_with",
     "error_text",
     "file_checksum",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from index import pages, wal
+from index import locked, pages, wal
 from index.disk import is_disk_error, is_want_of_room, naming, waiting_for
 from index.errors import CorruptError, FormatError, StorageError
 from index.faults import reach
@@ -53,9 +53,15 @@ class Database:
                 written = version_of(path, db)
                 if pages.path_of(path).exists() or written >= FORMAT:
                     check(path, db)
-        self.connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
+        self._held = True
+        locked.hold(path)
+        try:
+            self.connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+        except BaseException:
+            self._let_go()
+            raise
         try:
             with naming(path):
                 self._take_over(written, schema, upgrade)
@@ -216,6 +222,7 @@ class Database:
         """
         if not self.failed and wal.size(self.path) and self._try_checkpoint():
             self.connection.close()
+            self._let_go()
         else:
             self._close_unfolded()
 
@@ -227,6 +234,12 @@ class Database:
                     reader = readers.enter_context(reading(self.path))
                     reader.execute("PRAGMA schema_version").fetchone()
             self.connection.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._held = False
+            locked.let_go(self.path)
 
 
 @contextmanager
@@ -237,9 +250,12 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not _size(path):
         raise CorruptError(f"{path}: missing or empty")
-    # Without a log there is nothing to share: SQLite need not even make its companion files.
-    how = "mode=ro" if wal.size(path) else "immutable=1"
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    locked.hold(path)
+    try:
+        db = sqlite3.connect(uri(path), uri=True, isolation_level=None)
+    except BaseException:
+        locked.let_go(path)
+        raise
     try:
         with naming(path):
             yield db
@@ -249,6 +265,14 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise CorruptError(f"{path}: {error}") from error
     finally:
         db.close()
+        locked.let_go(path)
+
+
+def uri(path: Path) -> str:
+    """How to open a file, or attach it, so that it can only be read."""
+    # Without a log there is nothing to share: SQLite need not even make its companion files.
+    how = "mode=ro" if wal.size(path) else "immutable=1"
+    return f"{path.absolute().as_uri()}?{how}"
 
 
 def version_of(path: Path, db: sqlite3.Connection) -> int:

@@ -10,20 +10,21 @@ that was cut short or damaged ends before it, which SQLite alone would not notic
 
 import os
 import struct
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import files
+from index import files, locked
 from index.checksums import checksum
 from index.errors import CorruptError
 from index.faults import reach
 
 SUFFIX = ".sums"
 MAGIC = b"shoalsum"
+_PAGES_AT_ONCE = 256
 FORMAT = 1
 
 _COMMITTED = struct.Struct("<QQ")  # number, checksum of it
@@ -75,14 +76,16 @@ def path_of(database: Path) -> Path:
 
 def measure(database: Path, page_bytes: int) -> Sums:
     """The checksums of all pages as they are on the disk, uint64 [pages]."""
-    size = database.stat().st_size
-    if size == 0:
-        return np.empty(0, np.uint64)
-    content = memoryview(np.memmap(database, np.uint8, "r"))  # type: ignore[arg-type]
-    parts: Iterable[int] = (
-        checksum(content[start : start + page_bytes]) for start in range(0, size, page_bytes)
-    )
-    return np.fromiter(parts, np.uint64)
+    with locked.reading(database, database) as file:
+        return np.fromiter(map(checksum, _pages_of(file, page_bytes)), np.uint64)
+
+
+def _pages_of(file: int, page_bytes: int) -> Iterator[memoryview]:
+    start = 0
+    while content := os.pread(file, page_bytes * _PAGES_AT_ONCE, start):
+        whole = memoryview(content)
+        yield from (whole[at : at + page_bytes] for at in range(0, len(whole), page_bytes))
+        start += len(content)
 
 
 def read(database: Path) -> tuple[PageSums, int]:

@@ -3,12 +3,15 @@
 The formats are those of https://sqlite.org/walformat.html, which SQLite keeps for good.
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from index import locked
 
 _HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
@@ -63,6 +66,5 @@ def frames(database: Path) -> Frames:
 def _committed(database: Path) -> int:
     if size(database) <= _HEADER_BYTES:
         return 0
-    with database.with_name(database.name + "-shm").open("rb") as index:
-        index.seek(_FRAMES_AT)
-        return int.from_bytes(index.read(4), sys.byteorder)
+    with locked.reading(database, database.with_name(database.name + "-shm")) as index:
+        return int.from_bytes(os.pread(index, 4, _FRAMES_AT), sys.byteorder)

@@ -40,6 +40,10 @@ class Alone:
         """Erase images of one collection, which is published; the answer."""
         return self._and_close(lambda: self._parts.answering.erase(self._existing(name), images))
 
+    def migrate(self, name: str, words: Sequence[str]) -> str:
+        """What a person asks of a collection's migration; the answer."""
+        return self._and_close(lambda: self._parts.migrating.ask(self._existing(name), words))
+
     def preview(self, name: str) -> RunResult:
         """What reclustering one collection would do; changes nothing.
 

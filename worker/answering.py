@@ -6,11 +6,15 @@ from collections.abc import Sequence
 import structlog
 
 from index import Outcome
+from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.coverage import Coverages
 from worker.erasing import erase
 from worker.metrics import Metrics
+from worker.migrating import Migrating
+from worker.migration import second_of
 from worker.requests import Mailbox, Request, Saying
 from worker.role import Role
 from worker.run_metrics import observe_truth
@@ -24,6 +28,9 @@ log = structlog.get_logger()
 # What a standby does: it has copies of its own to erase, and may have been told things before.
 _OF_A_STANDBY = {"erase", "corrections"}
 
+# What an erasure did, where it did different things to two indexes: the first of these.
+_WEIGHT = (Outcome.ERASED, Outcome.ABSENT)
+
 
 class Answering:
     """Reads the mailbox; a request whose answer takes a run is kept in mind until that ended."""
@@ -34,6 +41,9 @@ class Answering:
         collections: Collections,
         queue: RunQueue,
         takeover: Takeover,
+        backups: Backups,
+        migrating: Migrating,
+        coverages: Coverages,
         metrics: Metrics,
         clock: Clock,
         role: Role,
@@ -43,13 +53,16 @@ class Answering:
         self._collections = collections
         self._queue = queue
         self._takeover = takeover
+        self._backups = backups
+        self._migrating = migrating
+        self._coverages = coverages
         self._metrics = metrics
         self._clock = clock
         self._waiting: list[Request] = []
 
     def answer(self) -> None:
         """Begin what is newly asked, and answer what has ended; waits for nothing."""
-        known = {request.id for request in self._waiting}
+        known = {request.id for request in (*self._waiting, *self._backups.asked)}
         for request in self._mailbox.pending():
             if request.id not in known and self._begin(request):
                 self._waiting.append(request)
@@ -60,8 +73,8 @@ class Answering:
                 self._waiting.remove(request)
 
     def waits(self) -> bool:
-        """Whether an answer depends on a run that has not ended."""
-        return bool(self._waiting)
+        """Whether an answer depends on a run, or a backup, that has not ended."""
+        return bool(self._waiting or self._backups.asked)
 
     def say(self, collection: Collection, saying: Saying, words: Sequence[str]) -> str:
         """What a person says of the collection; the answer. No run may be being adopted."""
@@ -79,12 +92,24 @@ class Answering:
 
     def erase(self, collection: Collection, images: Sequence[str]) -> str:
         """Erase images; the answer: what it did to each, a JSON list, in their order."""
-        outcomes = erase(collection, images, self._metrics)
+        outcomes = self._erase(collection, images)
+        second = self._collections.find(second_of(collection.name))
+        if second is not None:
+            there = self._erase(second, images)
+            outcomes = [min(pair, key=_WEIGHT.index) for pair in zip(outcomes, there, strict=True)]
         log.info("erased", collection=collection.name, images=outcomes.count(Outcome.ERASED))
         return json.dumps(outcomes)
 
+    def _erase(self, collection: Collection, images: Sequence[str]) -> list[Outcome]:
+        writes = erase(collection, images, self._metrics)
+        self._coverages.saw(collection, writes)
+        return [write.outcome for write in writes]
+
     def _begin(self, request: Request) -> bool:
         """Do what was asked; True if only the end of a run answers it."""
+        if request.verb == "backup":
+            self._backups.ask(request)
+            return False
         collection = self._collections.find(request.collection)
         if collection is None:
             self._mailbox.answer(request, "failed: no such collection")
@@ -102,6 +127,8 @@ class Answering:
             self._mailbox.answer(request, "discarded" if discarded else "failed: no run is held")
         elif request.verb == "erase":
             self._mailbox.answer(request, self.erase(collection, request.words))
+        elif request.verb == "migrate":
+            self._mailbox.answer(request, self._migrating.ask(collection, request.words))
         elif collection.adoption is None:  # else it stays in the mailbox until that has ended
             self._mailbox.answer(request, self.say(collection, request.verb, request.words))
         return False

@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from worker.cluster_table import ClusterTable
 from worker.corrections import Correction, Corrections
 from worker.edges import Edges
 from worker.erasures import Entry, Erasures, erasures_of
+from worker.migration import Migration, is_second, read_migration, write_migration
 from worker.outbox import Outbox
 from worker.records import Record, Upsert
 from worker.schema import SCHEMA
@@ -68,6 +69,9 @@ class _Noted:
 class Collection:
     """One collection, owned by the ingest thread. `recover` must run before anything else.
 
+    The second index of one that migrates is one as well, but nobody reads it: it does not `serve`.
+    Its rows get no clusters of their own, and nothing of it waits for readers (`worker.carry`).
+
     Everything but step 3 changes memory within the transaction that stores it: one that fails
     leaves the index `doubtful`, and the collection is to be opened again from the disk.
     """
@@ -76,6 +80,7 @@ class Collection:
         self, name: str, index: CollectionIndex, edges: Edges, clock: Clock, join_probability: float
     ) -> None:
         self.name = name
+        self.serves = not is_second(name)
         self.index = index
         self.edges = edges
         self.lease: Lease | None = None
@@ -91,11 +96,12 @@ class Collection:
         self._inserted: deque[Logged] = deque()
         index.ensure_schema(SCHEMA)
         with index.transaction(durable=False) as connection:
-            self._read(connection)
+            self.load(connection)
 
-    def _read(self, connection: sqlite3.Connection) -> None:
-        """Have in memory what the catalog has."""
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Take everything from the catalog, within the caller's transaction."""
         self.state: State = read_state(connection)
+        self.migration = read_migration(connection)
         self.clusters = ClusterTable(connection, self._clock)
         self.assignments = Assignments(connection, self.index.rows)
         self.outbox = Outbox(connection)
@@ -110,14 +116,22 @@ class Collection:
                 self.set_state(connection, followed=1, adopting=0)
         shutil.rmtree(self.runs, ignore_errors=True)  # results over clusters that are no more
 
-    def serve(self) -> None:
+    def lead(self) -> None:
         """Give clusters again, from what the catalog holds now; `recover` is to follow."""
         with self.index.transaction(durable=False) as connection:
-            self._read(connection)
+            self.load(connection)
         self.following = False
+
+    def migrate(self, migration: Migration | None) -> None:
+        """Begin a migration, change it, or end it (None); durable when this returns."""
+        with self.index.transaction(durable=True) as connection:
+            write_migration(connection, migration)
+        self.migration = migration
 
     def recover(self) -> None:
         """Assign what was logged but not assigned when the process ended (steps 4 and 5)."""
+        if not self.serves:
+            return
         dead = np.flatnonzero((self.assignments.labels != NONE) & (self.index.counts == 0))
         with self.index.transaction(durable=False) as connection:
             self.assignments.forget(connection, dead)
@@ -175,6 +189,8 @@ class Collection:
         while self._inserted:
             reach_fault("5")
             logged = self._inserted.popleft()
+            if not self.serves:
+                continue
             self._assign(logged.new_rows, logged.dead_rows)
             # A corrected image with a new embedding is where people said, and not where it points.
             if self.corrections.images.intersection(write.id for write in logged.writes):
@@ -248,8 +264,8 @@ class Collection:
         replaced = sum(w.outcome is Outcome.REPLACED and w.old_row in dead for w in changed)
         outcomes = [write.outcome for write in changed]
         noted = _Noted(
-            self.outbox.fresh((write.id, self.visible(write.old_row)) for write in changed),
-            self.clusters.shown_by(_left(changed)),
+            self.outbox.fresh(self._seen(changed)),
+            self.clusters.shown_by(_left(changed)) if self.serves else (),
             self.corrections.of(set(erased)),
             erasures_of(erased, replaced, self._clock.time()),
             replace(
@@ -265,6 +281,11 @@ class Collection:
         self.erasures.write(connection, noted.erasures)
         write_state(connection, self.state, noted.state)
         return noted
+
+    def _seen(self, writes: Sequence[ImageWrite]) -> Iterator[tuple[str, int | None]]:
+        """The images of writes, and where readers see them, if they do of this collection."""
+        if self.serves:
+            yield from ((write.id, self.visible(write.old_row)) for write in writes)
 
     def _take(self, noted: _Noted) -> None:
         """Follow in memory what step 3 committed."""

@@ -15,7 +15,7 @@ from index import (
     reach_fault,
     sync_folder,
 )
-from worker import adopt
+from worker import adopt, migration
 from worker.amend import hold
 from worker.clock import Clock
 from worker.collection import Collection
@@ -80,13 +80,28 @@ class Collections:
         return sorted(
             path.name
             for path in self._folder.iterdir()
-            if path.is_dir() and not path.name.startswith(MAKING)
+            if path.is_dir() and not path.name.startswith(".")
         )
+
+    @property
+    def serving(self) -> Iterator[Collection]:
+        """The open collections that readers see: all but the second indexes."""
+        return (collection for collection in self if collection.serves)
+
+    def opened(self, name: str) -> Collection | None:
+        """The collection if it is open."""
+        return self._open.get(name)
+
+    def path_of(self, name: str) -> Path:
+        """The folder of a collection, there or not."""
+        return self._folder / name
 
     def find(self, name: str) -> Collection | None:
         """The collection, opened if it is on disk; None if it never was."""
-        if name not in self._open and not (self._folder / name).is_dir():
-            return None
+        if name not in self._open:
+            migration.end_switch(self._folder, name)
+            if not (self._folder / name).is_dir():
+                return None
         return self.get(name)
 
     def get(self, name: str, dimension: int | None = None, model: str | None = None) -> Collection:
@@ -103,8 +118,10 @@ class Collections:
 
     def _load(self, name: str, dimension: int | None, model: str | None) -> Collection:
         directory = self._folder / name
+        migration.end_switch(self._folder, name)
         if not directory.is_dir():
-            self.reserve(name)
+            if not migration.is_second(name):
+                self.reserve(name)
             self._make(directory, dimension, model)
         sync_folder(self._folder)  # also where that failed when it was made
         index = CollectionIndex.open(directory, settings=index_settings(self._settings))
@@ -120,6 +137,9 @@ class Collections:
         collection = Collection(
             name, index, self._make_edges(), self._clock, self._settings.join_probability
         )
+        if not collection.serves:
+            self._give_up_switch(collection)
+            return collection
         if self._role.standing_by:
             collection.follow()
             collection.recover()
@@ -129,6 +149,9 @@ class Collections:
                 f"standby: False: {str(index.directory)!r} follows another worker and has not taken"
                 " over; start it with standby"
             )
+        if collection.migration is None and migration.second_of(name) not in self._open:
+            # Left by one that was cancelled.
+            shutil.rmtree(self._folder / migration.second_of(name), ignore_errors=True)
         # First, so that what recovery assigns joins the clusters of that run.
         adopt.resume(collection, collection.runs / adopt.ADOPTING)
         collection.recover()
@@ -138,6 +161,13 @@ class Collections:
         except RetryError as error:
             log.warning("no lease yet", collection=name, error=str(error))
         return collection
+
+    def _give_up_switch(self, second: Collection) -> None:
+        """What a process that died before M6 made of a run is made anew."""
+        if second.state.adopting:
+            with second.index.transaction(durable=True) as connection:
+                second.set_state(connection, adopting=0)
+            shutil.rmtree(second.runs / adopt.ADOPTING, ignore_errors=True)
 
     def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
         """Make a new collection's folder: whole, or not there at all."""
@@ -255,6 +285,32 @@ class Collections:
         """Give up the lease and close the files; the next opening recovers from the log."""
         self._publisher.release(collection)
         self._forget(collection)
+
+    def remove(self, name: str) -> None:
+        """Close a second index and remove it from the disk."""
+        collection = self._open.get(name)
+        if collection is not None:
+            self._forget(collection)
+        if (self._folder / name).is_dir():
+            shutil.rmtree(self._folder / name)
+
+    def switch(self, first: Collection, second: Collection) -> Collection:
+        """M6 to M8: `second` takes the place of `first`, whose lease is kept; opened anew.
+
+        Blocks for as long as it takes to open it.
+        """
+        if second.index.rows_since_snapshot:
+            self.snapshot(second)
+        lease = self._publisher.suspend(first)
+        if lease is not None:
+            self._reserved[first.name] = lease
+        self._forget(first)
+        self._forget(second)
+        self._suspended.add(first.name)  # should the disk fail now
+        migration.switch(self._folder, first.name)
+        collection = self.get(first.name)
+        self._suspended.discard(first.name)
+        return collection
 
     def suspend_doubtful(self) -> None:
         """Close what may differ from the disk and keep the leases; `reopen` is to follow."""

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from worker.answering import Answering
+from worker.backup.restore import check_restored
+from worker.backup.schedule import Backups
 from worker.clock import Clock, SystemClock
-from worker.collections import Collections
+from worker.collections import FOLDER, Collections
 from worker.connections import field_names, letters_path
+from worker.coverage import Coverages
 from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings
@@ -18,6 +21,8 @@ from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.migrating import Migrating
+from worker.migration import end_switch, switches
 from worker.outage import Outage
 from worker.parts import Parts
 from worker.pause import Pause
@@ -95,8 +100,11 @@ def make_parts(
     """What `make_worker` makes a worker of."""
     clock = clock or SystemClock()
     tracing = tracing or NoTracing()
+    check_restored(settings.data_dir)
     lock = DirectoryLock(settings.data_dir)
     role = Role(standing_by=settings.standby)
+    for name in switches(settings.data_dir / FOLDER):
+        end_switch(settings.data_dir / FOLDER, name)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)
@@ -116,6 +124,7 @@ def make_parts(
     takeover = Takeover(queue, metrics, clock, tracing)
     leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds, role)
     mailbox = Mailbox(settings.data_dir)
+    backups = Backups(settings, mailbox, metrics, clock)
     purging = Purging(
         collections,
         Tools(
@@ -125,37 +134,67 @@ def make_parts(
         clock,
         settings.erasure_seconds,
     )
-    collections.closing += [queue.note, purging.note]
+    ingest = Ingest(
+        source,
+        sorter,
+        dead_letters,
+        collections,
+        publishing,
+        positions,
+        pause,
+        metrics,
+        clock,
+        settings.batch_records,
+        role,
+        tracing,
+    )
+    coverages = Coverages(collections, clock)
+    migrating = Migrating(
+        collections, coverages, queue, takeover, ingest.rest, leases.extend, metrics, clock
+    )
+    ingest.heard = coverages.saw
+    collections.closing += [queue.note, purging.note, migrating.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
     return Parts(
         settings=settings,
         source=source,
-        ingest=Ingest(
-            source,
-            sorter,
-            dead_letters,
-            collections,
-            publishing,
-            positions,
-            pause,
-            metrics,
-            clock,
-            settings.batch_records,
-            role,
-            tracing,
-        ),
+        ingest=ingest,
         publishing=publishing,
         collections=collections,
         leases=leases,
         queue=queue,
         takeover=takeover,
+        migrating=migrating,
         reclustering=Reclustering(
-            settings, collections, queue, takeover, runner, metrics, clock, tracing
+            settings, collections, queue, takeover, migrating, runner, metrics, clock, tracing
         ),
-        answering=Answering(mailbox, collections, queue, takeover, metrics, clock, role),
+        answering=Answering(
+            mailbox,
+            collections,
+            queue,
+            takeover,
+            backups,
+            migrating,
+            coverages,
+            metrics,
+            clock,
+            role,
+        ),
         purging=purging,
         recall=RecallWatch(collections, metrics, clock),
-        board=StatusBoard(source, collections, publisher, queue, takeover, purging, metrics, clock),
+        backups=backups,
+        board=StatusBoard(
+            source,
+            collections,
+            publisher,
+            queue,
+            takeover,
+            coverages,
+            purging,
+            backups,
+            metrics,
+            clock,
+        ),
         standby=Standby(
             role,
             collections,

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from index import Outcome
+from index import ImageWrite
 from worker.collection import Collection
 from worker.metrics import Metrics
 from worker.records import Erase
 
 
-def erase(collection: Collection, images: Sequence[str], metrics: Metrics) -> list[Outcome]:
+def erase(collection: Collection, images: Sequence[str], metrics: Metrics) -> list[ImageWrite]:
     """Steps 3 to 5 for the erasure of `images`; ERASED or ABSENT for each, in their order.
 
     Durable when this returns; readers see it with the next update. Blocks for as long as it takes
@@ -19,4 +19,4 @@ def erase(collection: Collection, images: Sequence[str], metrics: Metrics) -> li
     collection.settle()
     for write in logged.writes:
         metrics.images.labels(write.outcome).inc()
-    return [write.outcome for write in logged.writes]
+    return logged.writes

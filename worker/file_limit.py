@@ -4,8 +4,9 @@ import resource
 
 from worker.errors import SettingsError
 
-# Of an open collection: the catalog with its two companions, the vectors, and their mapping.
-_FILES_PER_COLLECTION = 5
+# Of an open collection: the catalog and its two companions, two of them once more for the sake of
+# their locks, the vectors, and their mapping.
+_FILES_PER_COLLECTION = 7
 _OTHER_FILES = 100
 
 

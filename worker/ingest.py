@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from index import Logged, Outcome, reach_fault
+from index import ImageWrite, Logged, Outcome, reach_fault
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -70,7 +70,8 @@ class Ingest:
     """Takes batches through the seven steps; owned by one thread.
 
     `meanwhile` is called again and again while a batch cannot be finished; when it returns False
-    the batch is given up, and no later one is committed: the next start reads both again.
+    the batch is given up, and no later one is committed: the next start reads both again. `heard`
+    is told what each collection logged.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Ingest:
         self._flights: deque[Flight] = deque()
         self._given_up = False
         self.meanwhile: Callable[[], bool] = lambda: True
+        self.heard: Callable[[Collection, Sequence[ImageWrite]], object] = lambda *_: None
 
     def batch(self, timeout_seconds: float) -> int:
         """Poll a batch and take it, or the one before, through all steps; how many were polled.
@@ -136,6 +138,11 @@ class Ingest:
         number = STEPS.index(name) + 1
         with self._metrics.step(name), flight.steps.step(f"{number} {name}"):
             yield
+
+    def rest(self) -> bool:
+        """As `settle`; False if a batch is on its way that is not logged as a whole."""
+        self.settle()
+        return self._taking is None and not self._flights
 
     def _poll(self, timeout_seconds: float) -> Flight | None:
         """Step 1; None if nothing comes."""
@@ -216,7 +223,9 @@ class Ingest:
         collection.times.ingested = self._clock.time()
         self._metrics.last_ingest.set(collection.times.ingested)
         changed = (write.id for write in logged.writes if write.outcome is not Outcome.UNCHANGED)
-        self._publishing.expect(name, share.times, changed)
+        self.heard(collection, logged.writes)
+        if collection.serves:
+            self._publishing.expect(name, share.times, changed)
         return collection, logged
 
     def _commit(self, flight: Flight) -> None:

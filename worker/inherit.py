@@ -99,7 +99,7 @@ def inherit(collection: Collection, shown: Shown | None, now: float) -> Inherite
             generation=shown.generation,
             runs=max(collection.state.runs, shown.generation),
         )
-    collection.serve()
+    collection.lead()
     if shown.generation:
         generations.save(
             collection.index.directory,

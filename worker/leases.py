@@ -46,7 +46,7 @@ class Leases:
         self._renew_at = now + self._seconds * _RENEW_RATIO
         try:
             self._collections.renew_reserved()
-            for collection in self._collections:
+            for collection in self._collections.serving:
                 self._publisher.renew(collection)
         except RetryError as error:
             self._metrics.store_errors.inc()
@@ -61,5 +61,5 @@ class Leases:
             return
         self._extend_at = now + self._seconds * _RENEW_RATIO
         with suppress(RetryError):
-            for collection in self._collections:
+            for collection in self._collections.serving:
                 self._publisher.extend(collection)

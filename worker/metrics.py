@@ -20,6 +20,7 @@ STEPS = ("poll", "decode", "log", "index", "assign", "publish", "commit")
 STAGES = ("view", "graph", "features", "edges", "levels", "cut", "match", "correct", "total")
 TRIGGERS = ("first", "images", "period", "demand")
 OUTCOMES = ("added", "unchanged", "replaced", "erased", "absent")
+BACKUP_RESULTS = ("good", "failed")
 CORRECTION_KINDS = ("same", "apart", "belongs", "name", "uncorrect")
 RECLUSTER_RESULTS = ("published", "held", "failed", "discarded")
 
@@ -191,6 +192,7 @@ class Metrics:
         self._recluster()
         self._corrections()
         self._erasures()
+        self._backups()
         self._publish()
         self._drift(named)
 
@@ -311,6 +313,13 @@ class Metrics:
         self.held_runs = self._gauge(
             "shoal_held_runs", "Open collections whose last run waits for a person."
         )
+        self.migrations = self._gauge(
+            "shoal_migrations", "Open collections that migrate to another embedding model."
+        )
+        self.migration_missing = self._gauge(
+            "shoal_migration_missing_images",
+            "Images of these that have no embedding of the new model yet.",
+        )
 
     def _corrections(self) -> None:
         self.corrections = self._counter(
@@ -338,6 +347,24 @@ class Metrics:
         self.dead_ratio = self._gauge(
             "shoal_dead_rows_ratio",
             "Share of the rows that have no image any more: holes or zeros in the vector logs.",
+        )
+
+    def _backups(self) -> None:
+        self.backups = self._counter("shoal_backups_total", "Backups, by how they ended.", "result")
+        for result in BACKUP_RESULTS:
+            self.backups.labels(result)
+        self.backup_seconds = self._histogram(
+            "shoal_backup_seconds", "Time of a backup that went well.", _LONG_SECONDS
+        )
+        self.backup_sent = self._counter(
+            "shoal_backup_sent_bytes_total", "Bytes of backups that were not at the target before."
+        )
+        self.backup_interval = self._gauge(
+            "shoal_backup_interval_seconds", "Time between backups; 0: none are configured."
+        )
+        self.last_backup = self._gauge(
+            "shoal_last_backup_timestamp_seconds",
+            "When the last good backup was begun; 0: there is none.",
         )
 
     def _publish(self) -> None:

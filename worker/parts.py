@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import structlog
 
 from worker.answering import Answering
+from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collections import Collections
 from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
+from worker.migrating import Migrating
 from worker.outage import Outage
 from worker.pause import Pause
 from worker.positions import Positions
@@ -41,10 +43,12 @@ class Parts:
     leases: Leases
     queue: RunQueue
     takeover: Takeover
+    migrating: Migrating
     reclustering: Reclustering
     answering: Answering
     purging: Purging
     recall: RecallWatch
+    backups: Backups
     board: StatusBoard
     standby: Standby
     role: Role
@@ -57,6 +61,7 @@ class Parts:
 
     def close(self) -> None:
         """Publish what waits, take snapshots, give up the leases, and close everything."""
+        self.backups.cancel()
         self.reclustering.cancel()
         self.ingest.settle()
         self.publishing.publish_all()
@@ -67,6 +72,7 @@ class Parts:
 
     def abandon(self) -> None:
         """Close everything after an error: what is in memory is not trusted, and not kept."""
+        self.backups.cancel()
         self.reclustering.cancel()
         for collection in self.collections:
             self.collections.abandon(collection)

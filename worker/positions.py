@@ -9,15 +9,28 @@ another key, so that no collection takes its new records for old ones.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from index import Database
+from worker.errors import DataDirectoryError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS position (
   partition TEXT PRIMARY KEY, next INTEGER NOT NULL, rewinds INTEGER NOT NULL, origin TEXT NOT NULL
 ) WITHOUT ROWID
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """How far one partition was read: the offset to read next, in what (`Source.origin`), and how
+    often its offsets began anew.
+    """
+
+    next: int
+    rewinds: int
+    origin: str
 
 
 class Positions:
@@ -40,6 +53,14 @@ class Positions:
     def next(self) -> Mapping[str, int]:
         """The offset to read next of each partition read so far."""
         return self._next
+
+    @property
+    def read(self) -> Mapping[str, Read]:
+        """How far each partition was read."""
+        return {
+            partition: Read(offset, self._rewinds.get(partition, 0), self.origin(partition))
+            for partition, offset in self._next.items()
+        }
 
     def origin(self, partition: str) -> str:
         """What the position is an offset in (`Source.origin`); empty if nothing was read of it."""
@@ -87,6 +108,31 @@ class Positions:
             key = f"{partition}~{rewinds}" if rewinds else partition
             back = min(offset, following.get(key, 0 if others else offset))
             self.advance({partition: back}, self._origins.get(partition, ""))
+
+    def join(self, key: str, offset: int, there: Read | None) -> None:
+        """A collection comes from another data directory, where it has taken the partition that it
+        remembers as `key` up to `offset`, and the worker read it as `there` says: read it on from
+        there, or from where this worker is, whichever is earlier.
+
+        Raises `DataDirectoryError` where the offsets did not begin anew as often as there.
+        """
+        partition, _, number = key.partition("~")
+        rewinds = int(number or 0)
+        here = self.read.get(partition)
+        known = max(rewinds, there.rewinds if there else 0) if here is None else here.rewinds
+        if here is not None and there is not None and here.rewinds != there.rewinds:
+            raise DataDirectoryError(
+                f"{self._database.path}: the offsets of {partition} began anew {here.rewinds} times"
+                f" here, and {there.rewinds} times where the collection comes from"
+            )
+        if rewinds != known:
+            return  # of offsets that are no more
+        origin = here.origin if here else there.origin if there else ""
+        self._store(
+            {partition: min(offset, here.next) if here else offset},
+            origin,
+            {**self._rewinds, partition: known},
+        )
 
     def forget(self, rewinds: Mapping[str, int]) -> None:
         """Read every partition from its start; `rewinds` says how often each began anew before."""

@@ -55,7 +55,7 @@ class Publishing:
         if self._rests:
             return
         with self._metrics.step("publish"):
-            for collection in self._collections:
+            for collection in self._collections.serving:
                 if collection.outbox and not self._publish(collection):
                     return
 
@@ -68,7 +68,7 @@ class Publishing:
     def relieve(self) -> None:
         """Begin to give one collection that grew more room in the store; `lay_out` goes on."""
         name = self._grown.pop() if self._grown else None
-        for collection in self._collections:
+        for collection in self._collections.serving:
             if collection.name == name:
                 try:
                     self._publisher.relieve(collection)
@@ -77,16 +77,18 @@ class Publishing:
 
     def lay_out(self, rows: int) -> None:
         """Go on with the collections that are given more room, by up to `rows` images each."""
-        for collection in self._collections:
+        for collection in self._collections.serving:
             self._publisher.lay_out(collection, rows)
 
     def unpublished(self) -> int:
         """Images that wait for the store."""
-        return sum(len(collection.outbox) for collection in self._collections)
+        return sum(len(collection.outbox) for collection in self._collections.serving)
 
     def backlog(self) -> bool:
         """Whether anything waits for the store that does not rest."""
-        return not self._rests and any(collection.outbox for collection in self._collections)
+        return not self._rests and any(
+            collection.outbox for collection in self._collections.serving
+        )
 
     @property
     def _rests(self) -> bool:

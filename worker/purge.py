@@ -78,7 +78,9 @@ class Purge:
         self._newest: str | None = None
         self._after: str | None = None
         copies = [self._rebuild, self._snapshot, self._clear]
-        names = [self._events, self._forget, self._rewrite]
+        # Of a second index nobody was told.
+        told = [self._events] if collection.serves else []
+        names = [*told, self._forget, self._rewrite]
         self._stages = [*copies, *names] if extent is Extent.ALL else names
 
     def step(self, rows: int) -> bool:

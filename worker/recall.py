@@ -55,7 +55,7 @@ class RecallWatch:
 
     def _next(self) -> Collection | None:
         """The one after the last by name, from the first again after the last of all."""
-        waiting = [c for c in self._collections if not c.recall.settled(c.index)]
+        waiting = [c for c in self._collections.serving if not c.recall.settled(c.index)]
         later = [c for c in waiting if c.name > self._last]
         return min(later or waiting, key=lambda c: c.name, default=None)
 

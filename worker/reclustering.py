@@ -19,6 +19,8 @@ from worker.collection import Collection
 from worker.collections import Collections
 from worker.errors import CorruptError, RetryError
 from worker.metrics import Metrics
+from worker.migrating import Migrating
+from worker.migration import first_of
 from worker.recluster.result import RunResult, read_result
 from worker.recluster.schedule import Mark, Trigger
 from worker.recluster.supervisor import Failed, Finished, Runner
@@ -52,6 +54,7 @@ class Reclustering:
         collections: Collections,
         queue: RunQueue,
         takeover: Takeover,
+        migrating: Migrating,
         supervisor: Runner,
         metrics: Metrics,
         clock: Clock,
@@ -64,6 +67,7 @@ class Reclustering:
         self._collections = collections
         self._queue = queue
         self._takeover = takeover
+        self._migrating = migrating
         self._supervisor = supervisor
         self._metrics = metrics
         self._clock = clock
@@ -99,11 +103,16 @@ class Reclustering:
     def _start_next(self) -> None:
         for name, trigger in self._queue.due(self._collections):
             collection = self._collections.get(name)
-            if collection.adoption is None:
+            if self._may_start(collection):
                 self._queue.begin(name)
                 with self._failing_with_the_disk(name):
                     self._start(collection, trigger)
                 return
+
+    def _may_start(self, collection: Collection) -> bool:
+        if collection.serves:
+            return collection.adoption is None
+        return self._migrating.prepare(collection)
 
     def _start(self, collection: Collection, trigger: Trigger) -> None:
         """R1, and the child for R2 to R4."""
@@ -172,7 +181,7 @@ class Reclustering:
         self._trace_child(result)
         self._queue.end(name)
         scores = score(collection, result.cluster)
-        observe(self._metrics, name, result, scores)
+        observe(self._metrics, first_of(name), result, scores)
         if scores is not None:
             log.info(
                 "run scored",
@@ -190,6 +199,10 @@ class Reclustering:
                 applied=result.corrections,
                 contradicted=list(result.contradicted),
             )
+        if not collection.serves:
+            self._steps.end(outcome="migrating")
+            self._migrating.take(collection, path, result, self._mark)
+            return
         self._takeover.take(collection, path, result, self._steps)
         self._steps = NO_STEPS  # what is adopted ends them
         # Last: a process that is killed before has the run again.

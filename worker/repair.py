@@ -15,11 +15,19 @@ from index.repair_catalog import repair_database
 from worker import adopt
 from worker.collections import FOLDER
 from worker.errors import CorruptError
+from worker.migration import end_switch, switches
 from worker.positions import SCHEMA, Positions
 from worker.recluster import generations
 from worker.recluster.folder import remove_folder
 from worker.reconcile import give_up_adoption, reconcile
-from worker.verify import POSITIONS, adopting, references, stored, verify_positions, verify_runs
+from worker.verify import (
+    POSITIONS,
+    adopting,
+    indexes,
+    references,
+    verify_positions,
+    verify_runs,
+)
 
 
 @dataclass
@@ -41,7 +49,9 @@ def repair(
     Raises `SettingsError` if there is no such collection, FormatError, OSError.
     """
     repaired = RepairedDirectory()
-    for name in stored(data_dir, only):
+    for name in switches(data_dir / FOLDER):
+        end_switch(data_dir / FOLDER, name)
+    for name in indexes(data_dir, only):
         directory = data_dir / FOLDER / name
 
         def told(what: str, done: int, total: int, name: str = name) -> None:
@@ -114,7 +124,7 @@ def _repair_positions(data_dir: Path) -> list[str]:
 def _rewinds(data_dir: Path) -> dict[str, int]:
     """How often each partition began anew, as far as the collections remember."""
     rewinds: dict[str, int] = {}
-    for name in stored(data_dir, None):
+    for name in indexes(data_dir, None):
         try:
             catalog = Catalog(data_dir / FOLDER / name / "catalog.sqlite")
         except IndexCorruptError:

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from worker.message import COLLECTION_PATTERN
 
 Saying = Literal["name", "same", "apart", "belongs", "uncorrect", "corrections", "truth"]
-Verb = Literal["recluster", "publish", "discard", "erase", Saying]
+Verb = Literal["recluster", "publish", "discard", "erase", "backup", "migrate", Saying]
 
 _FOLDER = "requests"
 _POLL_SECONDS = 0.1

@@ -11,7 +11,8 @@ from worker.recluster.schedule import Mark, ScheduleSettings, ScheduleState, Tri
 class RunQueue:
     """Knows every collection that was noted, open or not; one runs at a time, `running`.
 
-    Owned by the ingest thread.
+    A second index has a run when it is requested, and is to be dropped then. Owned by the ingest
+    thread.
     """
 
     def __init__(self, settings: ScheduleSettings, clock: Clock) -> None:
@@ -24,6 +25,10 @@ class RunQueue:
 
     def note(self, collection: Collection) -> None:
         """Remember how the collection stands, also for when it is closed."""
+        if collection.serves:
+            self._note(collection)
+
+    def _note(self, collection: Collection) -> None:
         now = self._clock.time()
         known = self._waiting.get(collection.name)
         if known is None:
@@ -41,7 +46,7 @@ class RunQueue:
 
     def request(self, collection: Collection) -> None:
         """Recluster the collection as soon as no other run goes on."""
-        self.note(collection)
+        self._note(collection)
         self._request(collection.name)
 
     def request_changed(self, collections: Iterable[Collection]) -> None:
@@ -79,6 +84,19 @@ class RunQueue:
             trigger = due(state, self._settings, now)
             if trigger is not None:
                 yield name, trigger
+
+    def knows(self, name: str) -> bool:
+        """Whether a collection was noted, and not dropped since."""
+        return name in self._waiting
+
+    def failing(self, name: str) -> bool:
+        """Whether the last run of a collection failed."""
+        return name in self._waiting and self._waiting[name].failures > 0
+
+    def drop(self, name: str) -> None:
+        """Know nothing more of a collection: no run of it comes by itself."""
+        self._waiting.pop(name, None)
+        self.forget(name)
 
     def begin(self, name: str) -> None:
         """The run of `name` begins; a request is met."""

@@ -9,7 +9,7 @@
 * `correction`: what people said of images, see `worker.corrections`.
 * `truth`: the labelled sample, see `worker.truth`.
 * `erasure`: erased and replaced images of which traces may be left, see `worker.erasures`.
-* `state`: single values, by name.
+* `state`: single values, by name; one of them is the migration under way (`worker.migration`).
 """
 
 SCHEMA = """

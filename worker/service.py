@@ -8,6 +8,7 @@ import structlog
 from index import is_disk_error, waits_for
 from worker.collection import Collection
 from worker.errors import BadStreamError, DataLossError
+from worker.migration import second_of
 from worker.opening import open_source
 from worker.parts import Parts
 from worker.pause import Cause
@@ -174,6 +175,7 @@ class Worker:
             if self._stopping.is_set():
                 return
             self._queue.note(self._collections.get(name))
+            self._collections.find(second_of(name))
             self._publishing.publish()
             self._collections.shrink(self._may_close)
             self._beat = self._clock.monotonic()
@@ -219,12 +221,14 @@ class Worker:
         self._purge()
         self._snapshots()
         self._parts.recall.tick()
+        self._parts.backups.tick()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
 
     def _recluster(self) -> None:
         rows = _ADOPTED_ROWS if self._idle else _ADOPTED_ROWS_BESIDE
         self._parts.reclustering.tick()
+        self._parts.migrating.tick()
         self._parts.takeover.go_on(self._collections, rows)
         self._publishing.lay_out(rows)
 
@@ -284,7 +288,8 @@ class Worker:
 
     def _may_close(self, collection: Collection) -> bool:
         needed = self._queue.needs(collection) or self._parts.purging.needs(collection)
-        return not collection.outbox and not needed
+        needed = needed or self._parts.migrating.needs(collection)
+        return not (collection.serves and collection.outbox) and not needed
 
     def _poll_seconds(self) -> float:
         busy = self._publishing.backlog() or self._adopts() or self._parts.purging.hurries
@@ -311,9 +316,9 @@ class Worker:
             return False
         if self._parts.answering.waits() or self._queue.running is not None:
             return False
-        if self._parts.purging.goes_on:
+        if self._parts.purging.goes_on or self._parts.migrating.goes_on:
             return False
-        if any(collection.outbox for collection in self._collections) or self._adopts():
+        if any(collection.outbox for collection in self._collections.serving) or self._adopts():
             return False
         if not self._finishing:
             self._finishing = True

@@ -41,10 +41,17 @@ def _not_empty(value: object) -> object:
     return value
 
 
+def _without_password(value: object) -> object:
+    if isinstance(value, str) and "@" in value.partition("://")[2].partition("/")[0]:
+        raise ValueError("must hold no user or password: drivers read theirs from the environment")
+    return value
+
+
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
 Names = Annotated[
     tuple[Annotated[str, Field(pattern=COLLECTION_PATTERN)], ...], NoDecode, BeforeValidator(_split)
 ]
+Place = Annotated[str, BeforeValidator(_without_password)]
 Folder = Annotated[Path, BeforeValidator(_not_empty)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -153,8 +160,8 @@ class Settings(BaseSettings):
 
     neighbours: int = Field(30, ge=2, le=255, description="Neighbours an image has in the graph.")
     hnsw_m: int = Field(16, ge=4, le=96, description="Links a node has in HNSW.")
-    hnsw_ef_construction: int = Field(200, ge=8, description="Beam of an HNSW insert.")
-    hnsw_ef_search: int = Field(96, ge=8, description="Beam of an HNSW query.")
+    hnsw_ef_construction: int = Field(100, ge=8, description="Beam of an HNSW insert.")
+    hnsw_ef_search: int = Field(160, ge=8, description="Beam of an HNSW query.")
     threads: int = Field(0, ge=0, description="Threads of index work; 0: all cores.")
     snapshot_images: Positive = Field(
         100_000, description="New images after which a snapshot is taken."
@@ -163,6 +170,16 @@ class Settings(BaseSettings):
     erasure_seconds: Seconds = Field(
         86_400.0,
         description="Time within which no copy of what was erased or replaced is left.",
+    )
+
+    backup_url: Place | None = Field(
+        None,
+        description="Where backups go: a folder, or a URL that fsspec has a driver for (s3://...);"
+        " default: none are taken.",
+    )
+    backup_seconds: Seconds = Field(3_600.0, description="Time between the beginnings of backups.")
+    backup_keep: Positive = Field(
+        24, description="Backups that are kept; an older one goes when a new one is whole."
     )
 
     granularity: Literal["shot", "thing", "kind"] = Field(

@@ -12,6 +12,7 @@ from worker.dead_letters.limits import DeadLetterLimits
 from worker.decode import Decoder
 from worker.errors import Reason, RejectedError
 from worker.metrics import Metrics
+from worker.migration import second_of
 from worker.positions import Positions
 from worker.records import Erase, RawRecord, Record
 
@@ -60,22 +61,21 @@ class Sorter:
             key = self._positions.key(raw.partition, raw.offset)
             try:
                 record = self._decoder.decode(raw)
-                collection = self._admit(record)
+                collections = self._admit(record)
             except RejectedError as error:
                 letters.append(DeadLetter(raw, error.reason, error.detail))
                 outcomes.append(error.reason)
                 continue
             outcomes.append(None)
-            if collection is None:
-                continue
-            if raw.offset < collection.index.positions.get(key, 0):
-                skipped += 1
-                continue
-            share = shares[record.collection]
-            share.records.append(record)
-            share.positions[key] = raw.offset + 1
-            if raw.time is not None:
-                share.times.setdefault(record.id, raw.time)
+            for collection in collections:
+                if raw.offset < collection.index.positions.get(key, 0):
+                    skipped += collection.serves or len(collections) == 1
+                    continue
+                share = shares[collection.name]
+                share.records.append(record)
+                share.positions[key] = raw.offset + 1
+                if raw.time is not None:
+                    share.times.setdefault(record.id, raw.time)
         if not again:
             self._count(outcomes, skipped)
         return shares, letters
@@ -89,14 +89,24 @@ class Sorter:
             else:
                 self._limits.bad(reason)
 
-    def _admit(self, record: Record) -> Collection | None:
-        """The record's collection; None where there is nothing to erase from."""
+    def _admit(self, record: Record) -> list[Collection]:
+        """What takes the record: its collection, or the second index where that migrates to the
+        record's model; both where it erases; none where there is nothing to erase from.
+        """
         if isinstance(record, Erase):
-            return self._collections.find(record.collection)
+            names = (record.collection, second_of(record.collection))
+            return [found for name in names if (found := self._collections.find(name)) is not None]
+        dimension = len(record.embedding)
         collection = self._collections.get(
-            record.collection, dimension=len(record.embedding), model=record.model
+            record.collection, dimension=dimension, model=record.model
         )
+        migration = collection.migration
+        if migration is not None and record.model == migration.model:
+            if migration.dimension is not None:
+                admission.check(record, migration.dimension, migration.model)
+            name = second_of(record.collection)
+            collection = self._collections.get(name, dimension=dimension, model=record.model)
         admission.check(record, collection.index.dimension, collection.index.model)
         if collection.index.model is None and record.model is not None:
             collection.index.name_model(record.model)
-        return collection
+        return [collection]

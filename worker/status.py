@@ -1,15 +1,20 @@
 """What `shoal status` and the gauges say of the collections."""
 
+from typing import Any
+
 import numpy as np
 import structlog
 
 from worker.assignments import NONE
+from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.coverage import Coverages
 from worker.encoder_shift import encoder_shift
 from worker.errors import RetryError
 from worker.metrics import Metrics
+from worker.migration import second_of
 from worker.publish import Publisher
 from worker.purging import Purging
 from worker.run_queue import RunQueue
@@ -36,7 +41,9 @@ class StatusBoard:
         publisher: Publisher,
         queue: RunQueue,
         takeover: Takeover,
+        coverages: Coverages,
         purging: Purging,
+        backups: Backups,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -45,7 +52,9 @@ class StatusBoard:
         self._publisher = publisher
         self._queue = queue
         self._takeover = takeover
+        self._coverages = coverages
         self._purging = purging
+        self._backups = backups
         self._metrics = metrics
         self._clock = clock
         self._due = 0.0
@@ -62,7 +71,7 @@ class StatusBoard:
         lag = sum(self._source.lag().values())
         self._measure(lag)
         try:
-            for collection in self._collections:
+            for collection in self._collections.serving:
                 self._publish(collection, lag)
         except RetryError as error:
             log.debug("status not published", error=str(error))
@@ -79,6 +88,7 @@ class StatusBoard:
         """What is published beside the summary. Times are seconds since 1970, None for never."""
         state, times = collection.state, collection.times
         recall = collection.recall.recall
+        backup = self._backups.last
         return {
             "rows": collection.index.rows,
             "provisional": _provisional(collection),
@@ -87,18 +97,36 @@ class StatusBoard:
             "reclustering": self._queue.busy(collection),
             "erasures_waiting": collection.erasures.waiting,
             "held_run": self._takeover.is_held(collection),
+            "migration": self._migration(collection),
             "last_ingest": times.ingested,
             "last_publish": times.published,
             "last_recluster": state.clustered_at or None,
             "last_snapshot": times.snapshot,
             "graph_recall": round(recall.ratio, 4) if recall else None,
             "graph_recall_rows": recall.rows if recall else 0,
+            "last_backup": backup.begun if backup else None,
+            "backup_failure": self._backups.failure,
             "holder": collection.lease.holder if collection.lease else None,
+        }
+
+    def _migration(self, collection: Collection) -> dict[str, Any] | None:
+        """How a migration to another model stands; None where there is none."""
+        migration, coverage = collection.migration, self._coverages.shown(collection)
+        if migration is None:
+            return None
+        shared = coverage.shared if coverage else 0
+        return {
+            "model": migration.model,
+            "shared": shared,
+            "missing": coverage.missing if coverage else collection.images,
+            "new": coverage.second - shared if coverage else 0,
+            "reclustering": self._queue.running == second_of(collection.name),
+            "held": migration.held,
         }
 
     def _measure(self, lag: int) -> None:
         """Set the gauges over all open collections."""
-        metrics, collections = self._metrics, list(self._collections)
+        metrics, collections = self._metrics, list(self._collections.serving)
         lost = self._source.lost_records
         metrics.collections.set(len(collections))
         metrics.live_images.set(sum(c.images for c in collections))
@@ -106,12 +134,16 @@ class StatusBoard:
         metrics.clusters.set(sum(map(_clusters, collections)))
         metrics.provisional.set(sum(map(_provisional, collections)))
         metrics.unpublished.set(sum(len(c.outbox) for c in collections))
-        metrics.held_runs.set(sum(map(self._takeover.is_held, collections)))
+        migrations = [m for m in map(self._migration, collections) if m is not None]
+        held = sum(bool(m["held"]) for m in migrations)
+        metrics.held_runs.set(sum(map(self._takeover.is_held, collections)) + held)
+        metrics.migrations.set(len(migrations))
+        metrics.migration_missing.set(sum(m["missing"] for m in migrations))
         metrics.rows_since_snapshot.set(
             max((c.index.rows_since_snapshot for c in collections), default=0)
         )
         metrics.lag.set(lag)
-        self._measure_erasures(collections)
+        self._measure_erasures(list(self._collections))
         metrics.lost.inc(max(0, lost - metrics.lost_seen))
         metrics.lost_seen = lost
         self._measure_shifts(collections)

@@ -44,7 +44,7 @@ class Takeover:
                 self._hold(collection, path, result)
             steps.end(outcome="held")
         else:
-            self._adopt(collection, path, result, steps)
+            self.adopt(collection, path, result, steps)
 
     def go_on(self, collections: Iterable[Collection], rows: int) -> None:
         """Put up to `rows` changed rows of each adoption into the outboxes (R8)."""
@@ -68,7 +68,7 @@ class Takeover:
             return False
         self._queue.forget(collection.name)
         steps = self._tracing.run(collection.name, result.generation, "held")
-        self._adopt(collection, path, result, steps)
+        self.adopt(collection, path, result, steps)
         return True
 
     def discard_held(self, collection: Collection) -> bool:
@@ -80,15 +80,21 @@ class Takeover:
         return True
 
     def _hold(self, collection: Collection, path: Path, result: RunResult) -> None:
-        held = collection.runs / adopt.HELD
-        shutil.rmtree(held, ignore_errors=True)
-        path.rename(held)
+        self.keep(collection, path)
         reasons = "; ".join(result.verdict.reasons)
         self._queue.tell(collection.name, f"held: {reasons}")
         self._metrics.reclusterings.labels("held").inc()
         log.warning("run held", collection=collection.name, run=result.generation, why=reasons)
 
-    def _adopt(self, collection: Collection, path: Path, result: RunResult, steps: Steps) -> None:
+    def keep(self, collection: Collection, path: Path) -> Path:
+        """Keep a result, of the folder `path`, where no other run writes; its folder then."""
+        held = collection.runs / adopt.HELD
+        shutil.rmtree(held, ignore_errors=True)
+        return path.rename(held)
+
+    def adopt(
+        self, collection: Collection, path: Path, result: RunResult, steps: Steps = NO_STEPS
+    ) -> None:
         """Begin to publish `result`, of the folder `path`; a held one is out of date then."""
         with steps.step("R7 gate"):
             reach_fault("R7")

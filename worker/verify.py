@@ -16,6 +16,7 @@ from index.verify import verify as verify_index
 from worker import adopt
 from worker.collections import FOLDER, MAKING
 from worker.errors import CorruptError, SettingsError
+from worker.migration import FORMER, second_of
 from worker.recluster import generations
 from worker.recluster.folder import ASIDE, read_folder
 from worker.state import read_state
@@ -88,7 +89,7 @@ def verify(data_dir: Path, only: str | None = None, progress: Progress = silent)
     Raises `SettingsError` if there is no such collection, FormatError, OSError.
     """
     verified = Verified()
-    for name in stored(data_dir, only):
+    for name in indexes(data_dir, only):
         directory = data_dir / FOLDER / name
 
         def told(what: str, done: int, total: int, name: str = name) -> None:
@@ -101,7 +102,24 @@ def verify(data_dir: Path, only: str | None = None, progress: Progress = silent)
         for path in sorted((data_dir / FOLDER).glob(f"{MAKING}*")):
             what = "a collection that was not made to its end"
             verified.directory.append(Finding(Part.CATALOG, Harm.NONE, path, what))
+        for path in sorted((data_dir / FOLDER).glob(f"{FORMER}*")):
+            what = "the index of a former embedding model; the next start removes it"
+            verified.directory.append(Finding(Part.CATALOG, Harm.NONE, path, what))
     return verified
+
+
+def indexes(data_dir: Path, only: str | None) -> list[str]:
+    """The collection `only`, or all there are, each followed by its second index if it has one.
+
+    Raises as `stored`.
+    """
+    folder = data_dir / FOLDER
+    names = [n for name in stored(data_dir, only) for n in (name, second_of(name))]
+    names = [name for name in names if (folder / name).is_dir()]
+    if only is not None:
+        return names
+    # In a switch that was not ended the second index stands alone.
+    return names + sorted(p.name for p in folder.glob(second_of("*")) if p.name not in names)
 
 
 def stored(data_dir: Path, only: str | None) -> list[str]:
@@ -110,7 +128,7 @@ def stored(data_dir: Path, only: str | None) -> list[str]:
     names = sorted(
         path.name
         for path in (folder.iterdir() if folder.is_dir() else ())
-        if path.is_dir() and not path.name.startswith(MAKING)
+        if path.is_dir() and not path.name.startswith(".")
     )
     if only is None:
         return names

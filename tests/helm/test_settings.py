@@ -89,7 +89,7 @@ def test_the_readme_shows_what_works(helm):
     examples = [
         yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
     ]
-    assert len(examples) == 2
+    assert len(examples) == 3
     rendered = [helm.template(values) for values in examples]
     mounts = {m["name"]: m["mountPath"] for m in rendered[1].worker["volumeMounts"]}
     [url] = re.findall(r"url='(rediss://\S+)'", readme)

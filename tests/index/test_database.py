@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from index import CorruptError, Database, StorageError, pages, wal
+from index.database import check, reading
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = "CREATE TABLE IF NOT EXISTS kept (number INTEGER PRIMARY KEY, text TEXT)"
@@ -244,3 +245,53 @@ def test_killed_while_the_log_is_folded_in(tmp_path, fault):
     found = Database(tmp_path / "a.sqlite", schema=SCHEMA)
     assert numbers(found) == list(range(60))
     found.close()
+
+
+_HEADER = "print(open(sys.argv[1] + '-shm', 'rb').read(96).hex())"
+_READ = """
+db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+print(db.execute("SELECT count(*) FROM kept").fetchone()[0])
+"""
+
+
+def beside(database, script):
+    """What another process prints."""
+    command = [sys.executable, "-c", f"import sqlite3, sys\n{script}", str(database.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_another_process_may_read_at_any_time(database):
+    """It finds the index of the log in use, and does not begin it anew under the writer."""
+    write(database, range(50))
+    assert wal.frames(database.path).pages
+    pages.measure(database.path, 4_096)
+    before = beside(database, _HEADER)
+    assert beside(database, _READ) == "50"
+    assert beside(database, _HEADER) == before
+    write(database, range(50, 60))
+    assert beside(database, _READ) == "60"
+    with reading(database.path) as db:
+        assert db.execute("SELECT count(*) FROM kept").fetchone() == (60,)
+    before = beside(database, _HEADER)
+    assert beside(database, _READ) == "60"
+    assert beside(database, _HEADER) == before
+
+
+def test_descriptors_are_let_go(tmp_path):
+    """What is kept open for the locks is closed with the database."""
+
+    def descriptors():
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    for _ in range(3):
+        made = Database(tmp_path / "a.sqlite", schema=SCHEMA)
+        with made.transaction(durable=True) as db:
+            db.execute("INSERT INTO kept (text) VALUES ('a')")
+        assert made.checkpoint()
+        made.close()
+        made.close()
+        with reading(made.path) as db:
+            check(made.path, db)
+    assert descriptors() == before

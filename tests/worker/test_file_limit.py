@@ -32,16 +32,16 @@ def test_the_soft_limit_is_raised():
 
 def test_too_many_open_collections(tmp_path):
     """The worker ends at once with one line that names the setting, its value and what fits."""
-    command = ("-m", "worker", "worker", "--data-dir", str(tmp_path), "--open-collections", "181")
+    command = ("-m", "worker", "worker", "--data-dir", str(tmp_path), "--open-collections", "129")
     ended = run((600, 1_000), *command)
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("shoal: open_collections: 181: must be at most 180")
+    assert line.startswith("shoal: open_collections: 129: must be at most 128")
 
 
 def test_what_fits_is_taken():
-    """Five files a collection and a hundred others are reckoned with."""
-    check_open_collections(180, 1_000)
+    """Seven files a collection and a hundred others are reckoned with."""
+    check_open_collections(128, 1_000)
     check_open_collections(10**6, resource.RLIM_INFINITY)
     with pytest.raises(SettingsError, match="must be at most 0"):
         check_open_collections(1, 50)

@@ -18,6 +18,8 @@ from worker.settings import Settings
 from worker.sources.no_source import NoSource
 
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for the worker.")]
+NO_ANSWER = "failed: no answer within {:g} s; the request stands"
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -34,7 +36,7 @@ def answered(settings: Settings, verb: Verb, timeout_seconds: float, *words: str
     """Ask the running worker and wait for its answer."""
     mailbox = Mailbox(settings.data_dir)
     answer = mailbox.wait(mailbox.send(verb, settings.collection, *words), timeout_seconds)
-    return answer or f"failed: no answer within {timeout_seconds:g} s; the request stands"
+    return answer or NO_ANSWER.format(timeout_seconds)
 
 
 def alone(settings: Settings) -> Alone:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.collections import FOLDER
+from worker.migration import FORMER, second_of
 from worker.traces.in_catalog import in_catalog
 from worker.traces.scan import places
 from worker.traces.sought import SURE_BYTES, Sought, Trace, times
@@ -28,13 +29,14 @@ class Searched:
 def in_files(
     data_dir: Path, collection: str, sought: Sought, searched: Searched
 ) -> Iterator[Trace]:
-    """Traces in the folder of the collection, and in the files that all collections share.
+    """Traces in the folders of the collection, and in the files that all collections share.
 
     A file that goes away meanwhile is passed over.
     """
+    own = {collection, second_of(collection), f"{FORMER}{collection}"}
     for path in sorted(data_dir.rglob("*")):
         inside = path.relative_to(data_dir).parts
-        if (inside[0] == FOLDER and inside[1:2] != (collection,)) or not path.is_file():
+        if (inside[0] == FOLDER and own.isdisjoint(inside[1:2])) or not path.is_file():
             continue
         try:
             searched.bytes += path.stat().st_size

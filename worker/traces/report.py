@@ -1,7 +1,8 @@
 """What is left of an image: everything that was found, and what was searched."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 from index.opening import CATALOG
 from worker.collections import FOLDER
 from worker.errors import SettingsError
+from worker.migration import second_of
 from worker.settings import Settings
 from worker.traces.in_catalog import Known, images_with, known, vector_of
 from worker.traces.in_files import Searched, in_files
 from worker.traces.in_redis import in_redis
-from worker.traces.sought import Trace, sought
+from worker.traces.sought import Sought, Trace, sought
 from worker.vectors import unit_vector
 
 
@@ -40,18 +42,29 @@ def report(settings: Settings, id_: str, given: NDArray[np.floating] | None) -> 
     catalog = folder / CATALOG
     if not catalog.exists():
         raise SettingsError(f"collection: {settings.collection!r}: not in {settings.data_dir}")
-    image = known(catalog, id_)
-    if given is not None and given.shape != (image.dimension,):
-        raise SettingsError(f"vector: shape {given.shape}; it must be ({image.dimension},)")
-    vector, sent = vector_of(folder, image), b""
+    folders = [folder, *filter(Path.is_dir, [folder.with_name(second_of(folder.name))])]
+    images = [known(path / CATALOG, id_) for path in folders]
+    if given is not None and given.shape not in {(image.dimension,) for image in images}:
+        raise SettingsError(f"vector: shape {given.shape}; it must be ({images[0].dimension},)")
+    wanted = Sought(id_)
     if given is not None:
-        sent = given.astype("<f4").tobytes()
         vector = unit_vector(given.astype(np.float64)) + np.float32(0)
-    wanted = sought(id_, vector, sent)
+        wanted = sought(id_, vector, given.astype("<f4").tobytes())
+    for path, image in zip(folders, images, strict=True):
+        kept = vector_of(path, image)
+        wanted = wanted if kept is None else wanted.also(kept)
     searched = Searched()
     url = settings.redis_url.get_secret_value()
     found = [
         *in_files(settings.data_dir, settings.collection, wanted, searched),
         *in_redis(url, settings.redis_prefix, settings.collection, wanted, searched),
     ]
-    return Report(image, found, images_with(catalog, wanted), vector is not None, searched)
+    others = [other for path in folders for other in images_with(path / CATALOG, wanted)]
+    return Report(_together(images), found, others, bool(wanted.vectors), searched)
+
+
+def _together(images: Sequence[Known]) -> Known:
+    """What the catalogs of a collection and its second index know, as one."""
+    there = next((image for image in images if image.row is not None), images[0])
+    erased = max((image.erased for image in images if image.erased is not None), default=None)
+    return replace(there, erased=erased)

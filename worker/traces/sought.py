@@ -41,6 +41,11 @@ class Sought:
     def __post_init__(self) -> None:
         object.__setattr__(self, "id_bytes", self.id.encode())
 
+    def also(self, vector: NDArray[np.float32]) -> "Sought":
+        """The same, and another vector of the image as it is kept."""
+        more = sought(self.id, vector)
+        return Sought(self.id, self.vectors + more.vectors, self.checksums + more.checksums)
+
     @property
     def patterns(self) -> list[tuple[str, bytes]]:
         """What to look for among raw bytes, and what each is."""
