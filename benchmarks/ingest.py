@@ -278,8 +278,9 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=128)
     parser.add_argument("--format", choices=["json", "float32"], default="float32")
     parser.add_argument("--quiet-seconds", type=float, default=20.0)
+    parser.add_argument("--load-only", action="store_true", help="leave part 3 out")
     options = parser.parse_args()
-    late = LATE * options.images
+    late = 0 if options.load_only else LATE * options.images
     vectors, _ = look_alikes(options.images + late, options.dimension, 0)
     vectors, late_vectors = vectors[: options.images], vectors[options.images :]
     console.print("bare hnswlib")
@@ -295,7 +296,9 @@ def main() -> None:
                 address = address_file.read_text()
                 spent = steps(address)
                 console.print(f"{rate:,.0f} images/s; seconds by step {spent}")
-            waits = disturbed(directory, kafka, valkey, late_vectors, last_rate / 2, options)
+            waits = {}
+            if late:
+                waits = disturbed(directory, kafka, valkey, late_vectors, last_rate / 2, options)
     console.print("bare hnswlib again, since machines drift")
     after = bare_rate(vectors)
     alone = 2 / (1 / before + 1 / after)
