@@ -39,10 +39,12 @@ SETTINGS = {"SHOAL_SNAPSHOT_IMAGES": "400", "SHOAL_RECLUSTER_IMAGES": "300"}
 def main() -> None:
     """Run the demo, and draw each dashboard beside this file."""
     os.environ.update(SETTINGS)
-    with tempfile.TemporaryDirectory() as folder, watched_demo(Path(folder)) as watched:
-        for file in sorted(DASHBOARDS.glob("*.json")):
-            title = json.loads(file.read_text(encoding="utf-8"))["title"]
-            draw(title, read_panels(file, WINDOW), watched, HERE / f"dashboard-{file.stem}.png")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SHOAL_BACKUP_URL"] = f"{folder}/backups"
+        with watched_demo(Path(folder)) as watched:
+            for file in sorted(DASHBOARDS.glob("*.json")):
+                title = json.loads(file.read_text(encoding="utf-8"))["title"]
+                draw(title, read_panels(file, WINDOW), watched, HERE / f"dashboard-{file.stem}.png")
 
 
 def draw(title: str, panels: Sequence[Panel], watched: Watched, picture: Path) -> None:
