@@ -32,8 +32,12 @@ STEP_SECONDS = 1.0
 # Inches of one cell of Grafana's grid.
 WIDTH, HEIGHT = 0.62, 0.34
 MOST_NAMES = 8
-# Snapshots and runs are rare in so few images; these show some.
-SETTINGS = {"SHOAL_SNAPSHOT_IMAGES": "400", "SHOAL_RECLUSTER_IMAGES": "300"}
+# Snapshots, runs and backups are rare in so short a time; these show some.
+SETTINGS = {
+    "SHOAL_SNAPSHOT_IMAGES": "400",
+    "SHOAL_RECLUSTER_IMAGES": "300",
+    "SHOAL_BACKUP_SECONDS": "10",
+}
 
 
 def main() -> None:
