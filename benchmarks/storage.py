@@ -184,6 +184,9 @@ def main() -> None:
         "replay_seconds": [round(ours[0], 1) for ours, _ in replays],
         "bare_add_seconds": [round(theirs[0], 1) for _, theirs in replays],
         "replay_ratio": round(statistics.median(b[0] / a[0] for a, b in replays), 3),
+        "bytes_an_image_of_hnswlib": round(
+            statistics.median(theirs[1] for _, theirs in turns) / options.images
+        ),
         "bytes_an_image_beyond_hnswlib": round(statistics.median(beyond) / options.images),
         "disk_bytes_an_image": round(disk / options.images),
         "fsyncs_an_image": None if synced is None else round(synced, 5),

@@ -107,15 +107,15 @@ class Answering:
 
     def _begin(self, request: Request) -> bool:
         """Do what was asked; True if only the end of a run answers it."""
+        if self._role.standing_by and request.verb not in _OF_A_STANDBY:
+            self._mailbox.answer(request, "failed: this worker stands by; ask the one that serves")
+            return False
         if request.verb == "backup":
             self._backups.ask(request)
             return False
         collection = self._collections.find(request.collection)
         if collection is None:
             self._mailbox.answer(request, "failed: no such collection")
-            return False
-        if self._role.standing_by and request.verb not in _OF_A_STANDBY:
-            self._mailbox.answer(request, "failed: this worker stands by; ask the one that serves")
             return False
         if request.verb == "recluster":
             self._queue.request(collection)

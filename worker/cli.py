@@ -23,6 +23,7 @@ COMMANDS = {
     "backups": "The backups that there are.",
     "restore": "Bring a backup back.",
     "move": "Move a collection to another data directory.",
+    "reread": "Read the topic again from its start.",
     "recluster": "Recluster a collection now.",
     "publish": "Publish a run that was held.",
     "discard": "Forget a run that was held.",

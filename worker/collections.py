@@ -35,6 +35,10 @@ FOLDER = "collections"
 # Begins the name of a folder that is being made; no collection's name begins so.
 MAKING = ".making-"
 
+# What hnswlib keeps of an element beside vector and links, and all else of an image in memory
+# (measured by benchmarks/storage.py).
+_BOOKS_BYTES = 290
+
 MakeEdges = Callable[[], Edges]
 MayClose = Callable[[Collection], bool]
 
@@ -345,7 +349,7 @@ def memory_bytes(collection: Collection) -> int:
     """An estimate of what an open collection takes: HNSW with its vectors, graph, assignments."""
     index = collection.index
     links = 8 * index.settings.m
-    per_row = links + 4 * index.dimension + 8 * index.settings.k + 32
+    per_row = links + 4 * index.dimension + 8 * index.settings.k + _BOOKS_BYTES
     return 2**16 + index.rows * per_row
 
 

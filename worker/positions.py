@@ -4,8 +4,8 @@ Each collection remembers its own positions with its records (step 3), and skips
 This file only spares a restart from reading again what all collections have; it is written
 after them, so it may be behind, never ahead.
 
-A partition whose offsets begin anew (the topic was made again, and the settings accept that) gets
-another key, so that no collection takes its new records for old ones.
+A partition whose offsets begin anew (the topic was made again, and the settings accept that), or
+that is to be read again, gets another key: no collection takes its records for old ones.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,9 @@ from pathlib import Path
 
 from index import Database
 from worker.errors import DataDirectoryError
+
+# The position of a partition that is to be read from the first record that the source has.
+_START = -1
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS position (
@@ -51,8 +54,8 @@ class Positions:
 
     @property
     def next(self) -> Mapping[str, int]:
-        """The offset to read next of each partition read so far."""
-        return self._next
+        """The offset to read next of each partition read so far; none of one that begins anew."""
+        return {p: offset for p, offset in self._next.items() if offset != _START}
 
     @property
     def read(self) -> Mapping[str, Read]:
@@ -70,6 +73,14 @@ class Positions:
         """Forget positions: these partitions have another origin, and their offsets begin anew."""
         rewinds = {partition: self._rewinds.get(partition, 0) + 1 for partition in partitions}
         self._store(dict.fromkeys(rewinds, 0), "", self._rewinds | rewinds)
+
+    def read_again(self) -> list[str]:
+        """Every partition is read from the first record that there is, and collections take all of
+        them once more; the names of the partitions.
+        """
+        rewinds = {partition: self._rewinds.get(partition, 0) + 1 for partition in self._next}
+        self._store(dict.fromkeys(rewinds, _START), "", self._rewinds | rewinds)
+        return sorted(rewinds)
 
     def key(self, partition: str, offset: int) -> str:
         """The name under which collections remember `partition`, now that `offset` came.

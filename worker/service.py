@@ -221,10 +221,10 @@ class Worker:
             self._take_over()
         else:
             self._recluster()
+            self._parts.backups.tick()
         self._purge()
         self._snapshots()
         self._parts.recall.tick()
-        self._parts.backups.tick()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
 

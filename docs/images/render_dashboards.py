@@ -32,17 +32,23 @@ STEP_SECONDS = 1.0
 # Inches of one cell of Grafana's grid.
 WIDTH, HEIGHT = 0.62, 0.34
 MOST_NAMES = 8
-# Snapshots and runs are rare in so few images; these show some.
-SETTINGS = {"SHOAL_SNAPSHOT_IMAGES": "400", "SHOAL_RECLUSTER_IMAGES": "300"}
+# Snapshots, runs and backups are rare in so short a time; these show some.
+SETTINGS = {
+    "SHOAL_SNAPSHOT_IMAGES": "400",
+    "SHOAL_RECLUSTER_IMAGES": "300",
+    "SHOAL_BACKUP_SECONDS": "10",
+}
 
 
 def main() -> None:
     """Run the demo, and draw each dashboard beside this file."""
     os.environ.update(SETTINGS)
-    with tempfile.TemporaryDirectory() as folder, watched_demo(Path(folder)) as watched:
-        for file in sorted(DASHBOARDS.glob("*.json")):
-            title = json.loads(file.read_text(encoding="utf-8"))["title"]
-            draw(title, read_panels(file, WINDOW), watched, HERE / f"dashboard-{file.stem}.png")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SHOAL_BACKUP_URL"] = f"{folder}/backups"
+        with watched_demo(Path(folder)) as watched:
+            for file in sorted(DASHBOARDS.glob("*.json")):
+                title = json.loads(file.read_text(encoding="utf-8"))["title"]
+                draw(title, read_panels(file, WINDOW), watched, HERE / f"dashboard-{file.stem}.png")
 
 
 def draw(title: str, panels: Sequence[Panel], watched: Watched, picture: Path) -> None:

@@ -18,12 +18,14 @@ PATIENCE = 300.0
 
 @pytest.fixture(scope="module")
 def watched(module_stage, tools, promtool, tmp_path_factory):
-    """A worker that took images, a run, a sample, a correction and a snapshot, all scraped."""
+    """A worker that took images, a run, a sample, a correction, a snapshot and a backup."""
     del promtool
     stage = module_stage
     stage.create_topic()
     stream = tools.groups(GROUPS, SIZE)
-    worker = stage.start(snapshot_images=500, recluster_first_images=300).ready()
+    worker = stage.start(
+        snapshot_images=500, recluster_first_images=300, backup_url=stage.folder / "backups"
+    ).ready()
     with EmbeddedPrometheus(tmp_path_factory.mktemp("prometheus"), worker.address) as prometheus:
         stage.send(stream)
         stage.published(stream)
@@ -39,6 +41,7 @@ def watched(module_stage, tools, promtool, tmp_path_factory):
             assert answer
             assert not answer.startswith("failed")
         tools.eventually(lambda: worker.metric("shoal_snapshot_seconds_count"))
+        tools.eventually(lambda: worker.metric("shoal_backups_total", result="good"))
         tools.eventually(lambda: prometheus.query("shoal_truth_images == 32"))
         tools.eventually(lambda: prometheus.query("shoal_snapshot_seconds_count > 0"))
         tools.eventually(lambda: prometheus.query("shoal_drift_encoder_shift_ratio"))

@@ -250,3 +250,30 @@ def test_standby(secure, tools):
     tools.eventually(lambda: "/second#" in secure.client.status("main")["holder"])
     assert secure.states(stream.images["main"]) == before
     assert second.stop() == 0
+
+
+def test_doctor(secure, acl):
+    """With the worker's rights it works and says what it may not see; with those that are
+    documented for it, it looks at all.
+    """
+    secure.create_topic()
+    secure.folder.mkdir(parents=True)
+    secure.grant()
+
+    def looked_at():
+        done, [said] = secure.shoal("doctor", "--json")
+        assert done.returncode == 0, said
+        return {check["part"]: check for check in said["checks"]}
+
+    found = looked_at()
+    assert found["retention"]["advice"].startswith("grant DescribeConfigs")
+    assert found["redis"]["advice"].startswith("grant +info +time")
+    assert "redis policy" not in found
+
+    secure.kafka.grant(secure.kafka_lines("doctor"))
+    more = re.search(r"`shoal doctor` needs `([^`]*)` too", acl.text)[1]
+    acl.set_user(secure.valkey, f"{secure.redis_line('worker')} {more}")
+    found = looked_at()
+    assert "records stay for" in found["retention"]["found"]
+    assert {"redis policy", "redis memory", "clock of redis"} <= set(found)
+    assert [part for part, check in found.items() if "grant" in check["advice"]] == []

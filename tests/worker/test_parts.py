@@ -80,6 +80,21 @@ def test_offsets_that_begin_anew_get_another_key(tmp_path):
     again.close()
 
 
+def test_read_again(tmp_path):
+    """Partitions are read from their first record under another key, also after a restart."""
+    positions = Positions(tmp_path / "positions.sqlite")
+    positions.advance({"images/0": 5, "images/1": 7}, "topic")
+    assert positions.read_again() == ["images/0", "images/1"]
+    positions.close()
+    again = Positions(tmp_path / "positions.sqlite")
+    assert (again.next, again.origin("images/0")) == ({}, "")
+    assert again.key("images/0", 3) == "images/0~1"
+    again.advance({"images/0": 4}, "topic")
+    assert again.next == {"images/0": 4}
+    assert again.key("images/0", 4) == "images/0~1"
+    again.close()
+
+
 def test_http():
     """Metrics are served, and probes answer 503 with the reason while something is wrong."""
     metrics = Metrics()

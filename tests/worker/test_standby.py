@@ -6,6 +6,7 @@ import pytest
 
 from worker.alone import Alone
 from worker.errors import SettingsError
+from worker.requests import Mailbox
 from worker.service import Worker
 from worker.settings import load
 from worker.store.base import EventKind
@@ -325,3 +326,25 @@ def test_a_source_that_is_away_after_a_take_over(pair, axis):
     first.send("b", axis(0))
     Running(second, standby=True)
     assert first.states("a")[0].cluster == first.states("b")[0].cluster
+
+
+def test_no_backups(pair, axis, tmp_path):
+    """A standby takes none, and refuses who asks for one: they are of the worker that serves, and
+    go to the same place. It takes one when it has taken over.
+    """
+    first, second = pair
+    first.send("a", axis(0))
+    serving = serve(first)
+    standing = follow(second, backup_url=str(tmp_path / "backups"))
+    mailbox = Mailbox(second.path)
+    asked = mailbox.send("backup", "main")
+    standing.rounds()
+    assert mailbox.wait(asked, 1.0) == "failed: this worker stands by; ask the one that serves"
+    assert (standing.parts.backups.asked, standing.parts.backups._child) == ([], None)
+    serving.die()
+    standing.take_over()
+    child = standing.parts.backups._child
+    if child is not None:
+        child.wait()
+    standing.rounds(1)
+    assert standing.parts.backups.last is not None
