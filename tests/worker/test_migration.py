@@ -661,6 +661,24 @@ def test_counted_on(photos, axis):
     worker.close()
 
 
+def test_a_second_index_that_was_closed_is_counted_again(photos, axis):
+    """Also where it was closed when it was counted, and is when its images are others."""
+    begin(photos)
+    send_new(photos, axis, names()[:-1])
+    worker = photos.parts(once=False)
+    step(worker, 6)
+    collections, coverages = worker.collections, worker.migrating._coverages
+    collections.close(collections.find(".second-main"))
+    first = collections.find("main")
+    assert coverages.of(first, at_once=True).missing == 1
+    send_new(photos, axis, names()[-1:])
+    worker.ingest.batch(0.0)
+    worker.ingest.settle()
+    collections.close(collections.find(".second-main"))
+    assert coverages.of(first, at_once=True).missing == 0
+    worker.close()
+
+
 class TestSeeds:
     LABELS = np.array([7, 7, 4, 4, 9, -1], np.int32)
 
