@@ -3,6 +3,7 @@
 import errno
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from worker.migrating import is_due
 from worker.migration import Migration
 from worker.repair import repair
 from worker.requests import Mailbox
+from worker.takeover import Takeover
 from worker.traces.in_files import Searched, in_files
 from worker.traces.sought import Sought
 from worker.verify import verify
@@ -462,6 +464,19 @@ class TestDisk:
 
         monkeypatch.setattr(carry_module, "_assign", fails)
         before = clusters(photos)
+        photos.run()
+        assert (model(photos), clusters(photos), folders(photos)) == (NEW, before, ["main"])
+
+    def test_a_result_that_is_not_kept(self, photos, axis, monkeypatch):
+        """It is that of a run that failed: the worker goes on, and the next run is kept."""
+        begin(photos)
+        send_new(photos, axis)
+        before = clusters(photos)
+        with monkeypatch.context() as patched:
+            broken = OSError(errno.EIO, "the disk is broken")
+            patched.setattr(Takeover, "keep", Mock(side_effect=broken))
+            photos.run()
+        assert (model(photos), clusters(photos)) == (OLD, before)
         photos.run()
         assert (model(photos), clusters(photos), folders(photos)) == (NEW, before, ["main"])
 
