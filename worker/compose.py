@@ -22,7 +22,7 @@ from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
 from worker.migrating import Migrating
-from worker.migration import end_switch, switches
+from worker.migration import end_switches
 from worker.outage import Outage
 from worker.parts import Parts
 from worker.pause import Pause
@@ -103,8 +103,7 @@ def make_parts(
     check_restored(settings.data_dir)
     lock = DirectoryLock(settings.data_dir)
     role = Role(standing_by=settings.standby)
-    for name in switches(settings.data_dir / FOLDER):
-        end_switch(settings.data_dir / FOLDER, name)
+    end_switches(settings.data_dir / FOLDER)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)

@@ -16,10 +16,11 @@ from worker.backup.kept import look
 from worker.backup.move import move
 from worker.backup.pieces import Pieces
 from worker.backup.restore import RESTORING, restore, restore_collection
-from worker.backup.take import MOVING, back_up
+from worker.backup.take import MOVING, back_up, last_taken
 from worker.backup.target import FolderTarget, UrlTarget, open_target
 from worker.errors import CorruptError, DataDirectoryError, DependencyError, SettingsError
 from worker.positions import Positions
+from worker.recluster.folder import remove_folder
 from worker.requests import Mailbox
 from worker.verify import verify
 
@@ -544,6 +545,23 @@ class TestMove:
         assert (verify(photos.path).harm, verify(to).harm) == (Harm.NONE, Harm.NONE)
         with pytest.raises(DataDirectoryError, match="there already"):
             move("user:2", photos.path, to)
+
+    def test_counts_as_no_backup(self, photos, tmp_path):
+        """The copies by which it goes are none that anybody could restore."""
+        taken = back_up(photos.path, FolderTarget(tmp_path / "backups"), keep=1)
+        move("user:2", photos.path, tmp_path / "to")
+        assert last_taken(photos.path) == taken
+
+    def test_killed_when_it_was_removed(self, photos):
+        """What is left of the collection where it was goes with the next start."""
+        with (
+            patch("worker.recluster.folder.shutil.rmtree", side_effect=[None, OSError("killed")]),
+            pytest.raises(OSError, match="killed"),
+        ):
+            remove_folder(photos.path / "collections" / "user:2")
+        assert (photos.path / "collections" / ".aside-doomed-user:2").is_dir()
+        photos.run()
+        assert [path.name for path in (photos.path / "collections").iterdir()] == ["main"]
 
     def test_refusals(self, photos, tmp_path):
         """Nothing moves onto itself, and only what is there."""

@@ -16,7 +16,7 @@ from worker.backup.target import Target
 from worker.collections import FOLDER, MAKING
 from worker.errors import CorruptError, DataDirectoryError, SettingsError
 from worker.lock import DirectoryLock
-from worker.migration import second_of
+from worker.migration import end_switches, second_of
 from worker.positions import Positions, Read
 from worker.verify import POSITIONS, stored
 
@@ -87,6 +87,7 @@ def restore_collection(target: Target, backup: Manifest, name: str, data_dir: Pa
     with DirectoryLock(data_dir):
         check_restored(data_dir)
         folder = data_dir / FOLDER
+        end_switches(folder)
         if name in stored(data_dir, None):
             raise DataDirectoryError(f"data_dir: {folder / name} is there already")
         there = _positions_of(target, backup, data_dir)
