@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from index import CollectionIndex, Erasure, IndexSettings, NewImage
+from index.database import reading
 from index.findings import Harm
 from worker.backup import cut, manifest
 from worker.backup.kept import look
@@ -21,7 +22,9 @@ from worker.backup.target import FolderTarget, UrlTarget, open_target
 from worker.errors import CorruptError, DataDirectoryError, DependencyError, SettingsError
 from worker.positions import Positions
 from worker.recluster.folder import remove_folder
+from worker.recluster.result import read_result
 from worker.requests import Mailbox
+from worker.state import read_state
 from worker.verify import verify
 
 CALLS = ("write", "fsync", "rename", "replace", "unlink", "mkdir")
@@ -134,6 +137,33 @@ class TestRoundTrip:
         restore(target, newest(target), again)
         assert (again / "collections/main/runs/adopting").is_dir()
         assert verify(again).harm is Harm.NONE
+
+    def test_another_run_is_published_meanwhile(self, photos, target, tmp_path):
+        """The run in the backup is the one that its catalog is in the midst of."""
+        worker = photos.parts(recluster_images=1)
+        collection = worker.collections.get("main")
+        described, begun = cut._described, []
+
+        def publish(*moment):
+            while collection.adoption is not None:
+                worker.takeover.go_on([collection], 1_000)
+            if len(begun) < 2:
+                worker.queue.request(collection)
+                worker.reclustering.tick()
+                worker.reclustering.tick()
+                begun.append(collection.adoption.generation)
+            return described(*moment) if moment else None
+
+        publish()
+        with patch.object(cut, "_described", publish):
+            back_up(photos.path, target, keep=3)
+        worker.abandon()
+        again = tmp_path / "again" / "collections" / "main"
+        restore(target, newest(target), tmp_path / "again")
+        with reading(again / "catalog.sqlite") as db:
+            adopting = read_state(db).adopting
+        found = [read_result(path).generation for path in again.glob("runs/adopting")]
+        assert found == [number for number in [adopting] if number]
 
 
 class TestTarget:
@@ -370,6 +400,23 @@ class TestSending:
         assert (done, taken.images) == ([True], 2_999)
         restore(target, newest(target), tmp_path / "again")
         assert verify(tmp_path / "again").harm is Harm.NONE
+
+    def test_another_folder_in_its_place(self, photos, target, tmp_path):
+        """As after a switch to another embedding model: no backup has something of both."""
+        collections, described = photos.path / "collections", cut._described
+        shutil.copytree(collections / "user:2", tmp_path / "second")
+
+        def switch(*moment):
+            if (tmp_path / "second").is_dir():
+                (collections / "main").rename(tmp_path / "former")
+                (tmp_path / "second").rename(collections / "main")
+            return described(*moment)
+
+        in_use = patch.object(cut.wal, "size", return_value=1)
+        with in_use, patch.object(cut, "_described", switch):
+            back_up(photos.path, target, keep=1)
+        files = newest(target).collections["main"].files
+        assert files == newest(target).collections["user:2"].files
 
     def test_most_is_sent_before_the_moment(self, vectors, target, tmp_path):
         """While a moment is held the catalog's log grows: little is left to send then."""
