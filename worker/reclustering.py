@@ -80,6 +80,10 @@ class Reclustering:
         else:
             self._watch(self._queue.running)
 
+    def give_way(self, *, behind: bool) -> None:
+        """Let the run in progress stand still for a while where ingestion is `behind`."""
+        self._supervisor.give_way(behind=behind)
+
     def preview(self, collection: Collection) -> RunResult:
         """What a run would do; blocks until it ended, and changes nothing.
 

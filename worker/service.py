@@ -44,6 +44,9 @@ _IDLE_SECONDS = 0.1
 # Reading pauses at `max_unpublished` and goes on at this share of it.
 _RESUME_RATIO = 0.5
 
+# A poll that brings so much of a batch shows that images wait; a run then waits for them.
+_BEHIND_RATIO = 0.4
+
 # A loop that did not come round for so long is stuck, unless it waits for the disk.
 _STUCK_SECONDS = 600.0
 
@@ -247,7 +250,10 @@ class Worker:
 
     def _batch(self) -> None:
         waits = 0.0 if self._ingest.under_way else self._poll_seconds()
-        if self._ingest.batch(waits):
+        polled = self._ingest.batch(waits)
+        behind = polled >= self._settings.batch_records * _BEHIND_RATIO
+        self._parts.reclustering.give_way(behind=behind)
+        if polled:
             self._waited_seconds = 0.0
         else:
             self._waited_seconds += waits

@@ -47,6 +47,14 @@ def pid_of(supervisor):
     return supervisor._run.process.pid
 
 
+def comes_to(pid, state, seconds=10):
+    """Whether the system says so of the process before long."""
+    deadline = time.monotonic() + seconds
+    while _state(pid) != state and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return _state(pid) == state
+
+
 def is_gone(pid):
     """Neither alive nor a zombie."""
     return not Path(f"/proc/{pid}").exists()
@@ -193,6 +201,32 @@ def test_one_process_for_small_collections(supervisor, tmp_path, make_view):
     assert is_gone(third)
 
 
+def test_a_run_gives_way(toy_module, tmp_path, make_view):
+    """It stands still while its caller is behind, but never for long, and can be ended there."""
+    clock = ManualClock()
+    supervisor = Supervisor(600, module=toy_module, clock=clock)
+    supervisor.give_way(behind=True)
+    start(supervisor, tmp_path, make_view(collection="sleeps"))
+    pid = pid_of(supervisor)
+    until(supervisor, lambda state: state.stage == "edges")
+    for seconds, behind, state in [
+        (1, True, "T"),
+        (1, True, "T"),
+        (1, True, "S"),
+        (0.4, True, "S"),
+        (1, True, "T"),
+        (0, False, "S"),
+    ]:
+        clock.advance(seconds)
+        supervisor.give_way(behind=behind)
+        assert supervisor.poll() == Running("edges", 0.0)
+        assert comes_to(pid, state)
+    clock.advance(1)
+    supervisor.give_way(behind=True)
+    supervisor.cancel()
+    assert is_gone(pid)
+
+
 def test_a_process_that_had_a_large_collection_ends(supervisor, tmp_path, make_view, monkeypatch):
     """It gives its memory back."""
     monkeypatch.setenv("TOY_LINGERING_ROWS", "10")
@@ -273,6 +307,11 @@ def test_alone_on_the_command_line(tmp_path, make_view, toy_module):
 def _runs(pid):
     """Neither gone nor a zombie that nobody waits for yet."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return _state(pid) != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def _state(pid):
+    """R runs, S sleeps, T stopped, Z zombie."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

@@ -17,6 +17,7 @@ import structlog
 
 from worker.clock import Clock, SystemClock
 from worker.recluster.folder import ERRORS, OUTPUT
+from worker.recluster.way import stands
 
 # How long a process waits for the next run, and how long it is still asked for one: it must not be
 # about to end then.
@@ -63,6 +64,8 @@ class _Run:
     state: Running = field(default=Running("start", 0.0))
     error: str | None = None
     done: bool = False
+    stood: bool = False
+    turned: float = 0.0  # when it last stopped or went on
 
     def read(self) -> None:
         """Take in the lines that were completed since the last time."""
@@ -116,6 +119,9 @@ class Runner(Protocol):
 
     def cancel(self) -> None:
         """End the run, if there is one, at once."""
+
+    def give_way(self, *, behind: bool) -> None:
+        """Let the run, if there is one, stand still while its caller is `behind`, for a while."""
 
 
 class Supervisor:
@@ -190,6 +196,7 @@ class Supervisor:
         status = run.process.poll()
         run.read()
         if run.done:
+            run.process.send_signal(signal.SIGCONT)  # it may have been stopped after its last word
             self._idle = _Idle(run.process, self._clock.monotonic())
             self._forget(run)
             return Finished(run.result)
@@ -205,6 +212,20 @@ class Supervisor:
         if status == 0:
             return Finished(run.result)
         return self._told(Failed(run.error or _cause(status, run.state.stage)), run)
+
+    def give_way(self, *, behind: bool) -> None:
+        """Let the run, if there is one, stand still while its caller is `behind`.
+
+        It goes on for a fifth of the time all the same. To be called often.
+        """
+        run = self._run
+        if run is None:
+            return
+        now = self._clock.monotonic()
+        stood = stands(stood=run.stood, seconds=now - run.turned, behind=behind)
+        if stood != run.stood:
+            run.stood, run.turned = stood, now
+            run.process.send_signal(signal.SIGSTOP if stood else signal.SIGCONT)
 
     def cancel(self) -> None:
         """End the run, if there is one, at once; what it had is lost. Waits for its death.

@@ -34,6 +34,9 @@ class InlineRunner:
         ended, self._ended = self._ended, None
         return ended
 
+    def give_way(self, *, behind: bool) -> None:
+        """See `Runner.give_way`; there is nothing to stop."""
+
     def cancel(self) -> None:
         """See `Runner.cancel`."""
         self._ended = None
