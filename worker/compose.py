@@ -9,7 +9,7 @@ from worker.answering import Answering
 from worker.backup.restore import check_restored
 from worker.backup.schedule import Backups
 from worker.clock import Clock, SystemClock
-from worker.collections import FOLDER, Collections
+from worker.collections import FOLDER, Collections, clear_unmade
 from worker.connections import field_names, letters_path
 from worker.coverage import Coverages
 from worker.dead_letters.base import DeadLetters
@@ -104,6 +104,7 @@ def make_parts(
     lock = DirectoryLock(settings.data_dir)
     role = Role(standing_by=settings.standby)
     end_switches(settings.data_dir / FOLDER)
+    clear_unmade(settings.data_dir / FOLDER)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)

@@ -25,6 +25,8 @@ from worker.recluster.folder import remove_folder
 from worker.recluster.result import read_result
 from worker.requests import Mailbox
 from worker.state import read_state
+from worker.traces.in_files import Searched, in_files
+from worker.traces.sought import Sought
 from worker.verify import verify
 
 CALLS = ("write", "fsync", "rename", "replace", "unlink", "mkdir")
@@ -509,6 +511,22 @@ class TestRestore:
             photos.run(data_dir=str(again))
         restore(target, newest(target), again)
         photos.run(data_dir=str(again))
+
+    def test_one_collection_that_did_not_end(self, photos, target, tmp_path):
+        """The search for erased images sees what is left of it, and the next start removes it."""
+        back_up(photos.path, target, keep=1)
+        again = tmp_path / "again"
+        with (
+            patch("worker.backup.restore.reach_fault", side_effect=OSError("killed")),
+            pytest.raises(OSError, match="killed"),
+        ):
+            restore_collection(target, newest(target), "main", again)
+        vector = np.fromfile(photos.path / "collections" / "main" / "vectors.f32", "<f4", count=8)
+        sought = Sought("photo-a0").also(vector)
+        assert {t.where for t in in_files(again, "main", sought, Searched()) if t.what == "vector"}
+        assert not list(in_files(again, "user:2", sought, Searched()))
+        photos.run(data_dir=str(again))
+        assert sorted(p.name for p in (again / "collections").iterdir()) == ["main", "user:2"]
 
     def test_one_collection_beside_others(self, photos, target, axis):
         """The others stay, and the source is read on from where it was."""

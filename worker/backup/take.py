@@ -28,7 +28,7 @@ from worker.collections import FOLDER as COLLECTIONS
 from worker.errors import CorruptError, RetryError
 from worker.lock import DirectoryLock
 from worker.migration import switches
-from worker.recluster.folder import ASIDE
+from worker.recluster.folder import DOOMED
 from worker.verify import POSITIONS, indexes
 
 # In the data directory: what is copied before it is sent, a lock, and when it last went well.
@@ -123,7 +123,7 @@ def clear_remains(data_dir: Path) -> None:
     """Remove what a backup, or a move, that was killed left in a data directory: it may have copies
     of what is erased. For who holds its lock.
     """
-    moved = (data_dir / COLLECTIONS).glob(f"{ASIDE}*")
+    moved = (data_dir / COLLECTIONS).glob(f"{DOOMED}*")
     for path in (data_dir / FOLDER / _SCRATCH, data_dir / MOVING, *moved):
         shutil.rmtree(path, ignore_errors=True)
 
