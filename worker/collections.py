@@ -345,6 +345,14 @@ class Collections:
         )
 
 
+def clear_unmade(folder: Path) -> None:
+    """Remove what a kill left of collections that were made, or restored, in `folder`: it may have
+    copies of what is erased. For who holds the lock of the data directory.
+    """
+    for path in folder.glob(f"{MAKING}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def memory_bytes(collection: Collection) -> int:
     """An estimate of what an open collection takes: HNSW with its vectors, graph, assignments."""
     index = collection.index

@@ -9,7 +9,7 @@ from worker.answering import Answering
 from worker.backup.restore import check_restored
 from worker.backup.schedule import Backups
 from worker.clock import Clock, SystemClock
-from worker.collections import FOLDER, Collections
+from worker.collections import FOLDER, Collections, clear_unmade
 from worker.connections import field_names, letters_path
 from worker.coverage import Coverages
 from worker.dead_letters.base import DeadLetters
@@ -22,7 +22,7 @@ from worker.leases import Leases
 from worker.lock import DirectoryLock
 from worker.metrics import Metrics
 from worker.migrating import Migrating
-from worker.migration import end_switch, switches
+from worker.migration import end_switches
 from worker.outage import Outage
 from worker.parts import Parts
 from worker.pause import Pause
@@ -103,8 +103,8 @@ def make_parts(
     check_restored(settings.data_dir)
     lock = DirectoryLock(settings.data_dir)
     role = Role(standing_by=settings.standby)
-    for name in switches(settings.data_dir / FOLDER):
-        end_switch(settings.data_dir / FOLDER, name)
+    end_switches(settings.data_dir / FOLDER)
+    clear_unmade(settings.data_dir / FOLDER)
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)

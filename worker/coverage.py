@@ -1,7 +1,7 @@
 """How much of a collection its second index has, counted once and then from batch to batch."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from index import ImageWrite, Outcome, count_shared
 from worker.clock import Clock
@@ -17,7 +17,8 @@ _REST_FACTOR = 20.0
 class Coverage:
     """How many images the first index has, how many the second, and how many both.
 
-    `mark` is how many were ever added to and erased from each: equal marks, equal images.
+    `mark` is how many were ever added to and erased from each that is open: equal marks, equal
+    images. Empty: the images are others since they were counted.
     """
 
     first: int
@@ -88,9 +89,18 @@ class Coverages:
         """What `collection` logged just now: the images of both indexes are counted on."""
         name = first_of(collection.name)
         known = self._known.get(name)
+        if known is not None:
+            self._known[name] = self._counted(known, collection, writes)
+
+    def _counted(
+        self, known: Coverage, collection: Collection, writes: Sequence[ImageWrite]
+    ) -> Coverage:
+        """As it is known, with these writes; without a mark where that cannot be told from them."""
+        name = first_of(collection.name)
         first, second = self._collections.opened(name), self._collections.opened(second_of(name))
-        if known is None or first is None or second is None:
-            return
+        unknown = replace(known, mark=())
+        if first is None or second is None:
+            return unknown
         gained, lost = changes(writes)
         other = second if collection is first else first
         grown = len(gained) - len(lost)
@@ -103,8 +113,7 @@ class Coverages:
             known.shared + _there(other, gained) - _there(other, lost),
             tuple(a + b for a, b in zip(known.mark, marks, strict=False)),
         )
-        if counted.mark == _mark(first, second):
-            self._known[name] = counted
+        return counted if counted.mark == _mark(first, second) else unknown
 
     def forget(self, name: str) -> None:
         """A collection has no second index any more, or another one."""

@@ -167,7 +167,7 @@ class Ingest:
         try:
             with self._step("log", flight):
                 for name, share in shares.items():
-                    flight.logged.append(self._log(name, share))
+                    self._log(flight, name, share)
         finally:
             with self._step("index", flight):
                 self._begin(flight)
@@ -213,10 +213,11 @@ class Ingest:
             return
         self._commit(flight)
 
-    def _log(self, name: str, share: Share) -> tuple[Collection, Logged]:
+    def _log(self, flight: Flight, name: str, share: Share) -> None:
         """Step 3 for one collection."""
         collection = self._collections.get(name)
         logged = collection.log(share.records, share.positions)
+        flight.logged.append((collection, logged))  # also where what follows fails
         for outcome in Outcome:
             count = sum(write.outcome is outcome for write in logged.writes)
             self._metrics.images.labels(outcome).inc(count)
@@ -226,7 +227,6 @@ class Ingest:
         self.heard(collection, logged.writes)
         if collection.serves:
             self._publishing.expect(name, share.times, changed)
-        return collection, logged
 
     def _commit(self, flight: Flight) -> None:
         """Step 7: the next start seeks there, and lag displays see it."""

@@ -177,13 +177,25 @@ class Migrating:
     def take(self, second: Collection, path: Path, result: RunResult, mark: Mark) -> None:
         """A run over a second index ended (M4): the switch is next, unless the gate holds it."""
         first = self._collections.find(first_of(second.name))
-        self._queue.drop(second.name)
         reach_fault("M4")
-        if first is None or first.migration is None:
-            return
-        if result.verdict.held and not first.migration.forced:
+        if first is not None and first.migration is not None:
+            self._judge(first, first.migration, second, path, result, mark)
+        # Last: what the disk does not take before that is a run that failed, and comes again.
+        self._queue.drop(second.name)
+
+    def _judge(
+        self,
+        first: Collection,
+        migration: Migration,
+        second: Collection,
+        path: Path,
+        result: RunResult,
+        mark: Mark,
+    ) -> None:
+        """Hold the run, as the gate decided, or keep it for the switch."""
+        if result.verdict.held and not migration.forced:
             why = "; ".join(result.verdict.reasons)
-            first.migrate(replace(first.migration, held=why))
+            first.migrate(replace(migration, held=why))
             self._metrics.reclusterings.labels("held").inc()
             log.warning("migration held", collection=first.name, why=why)
             return

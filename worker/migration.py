@@ -18,7 +18,6 @@ M8 the first one's folder goes; R8 publishes what changed
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -94,7 +93,12 @@ def end_switch(folder: Path, name: str) -> None:
     reach_fault("M8")
 
 
-def switches(folder: Path) -> Iterator[str]:
+def end_switches(folder: Path) -> None:
+    """As `end_switch`, of every collection. Raises `OSError`."""
+    for name in switches(folder):
+        end_switch(folder, name)
+
+
+def switches(folder: Path) -> list[str]:
     """The collections of which a switch was begun."""
-    for path in sorted(folder.glob(f"{FORMER}*")):
-        yield path.name.removeprefix(FORMER)
+    return sorted(path.name.removeprefix(FORMER) for path in folder.glob(f"{FORMER}*"))

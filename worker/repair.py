@@ -15,7 +15,7 @@ from index.repair_catalog import repair_database
 from worker import adopt
 from worker.collections import FOLDER
 from worker.errors import CorruptError
-from worker.migration import end_switch, switches
+from worker.migration import end_switches
 from worker.positions import SCHEMA, Positions
 from worker.recluster import generations
 from worker.recluster.folder import remove_folder
@@ -49,8 +49,7 @@ def repair(
     Raises `SettingsError` if there is no such collection, FormatError, OSError.
     """
     repaired = RepairedDirectory()
-    for name in switches(data_dir / FOLDER):
-        end_switch(data_dir / FOLDER, name)
+    end_switches(data_dir / FOLDER)
     for name in indexes(data_dir, only):
         directory = data_dir / FOLDER / name
 

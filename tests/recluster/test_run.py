@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from worker.recluster.result import read_result
-from worker.recluster.supervisor import Failed, Finished, Running, Supervisor
+from worker.recluster.supervisor import Failed, Finished, Running, Supervisor, _Idle
 from worker.recluster.view import write_view
 from worker.testing import ManualClock
 
@@ -249,6 +249,20 @@ def test_nobody_asks_a_process_that_waited_for_long(toy_module, tmp_path, make_v
     assert is_gone(pid)
     assert until(supervisor, ended) == Finished(tmp_path / "result")
     supervisor.cancel()
+
+
+def test_a_process_that_does_not_listen_any_more(supervisor, tmp_path, make_view):
+    """The run goes to a new one."""
+    deaf = subprocess.Popen(
+        ["/bin/sh", "-c", "exec <&-; echo; sleep 60"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    deaf.stdout.readline()
+    deaf.stdout.close()
+    supervisor._idle = _Idle(deaf, time.monotonic())
+    start(supervisor, tmp_path, make_view())
+    assert until(supervisor, ended) == Finished(tmp_path / "result")
 
 
 def test_the_child_dies_with_its_parent(tmp_path, make_view, toy_module):

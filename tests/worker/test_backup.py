@@ -10,17 +10,23 @@ import numpy as np
 import pytest
 
 from index import CollectionIndex, Erasure, IndexSettings, NewImage
+from index.database import reading
 from index.findings import Harm
 from worker.backup import cut, manifest
 from worker.backup.kept import look
 from worker.backup.move import move
 from worker.backup.pieces import Pieces
 from worker.backup.restore import RESTORING, restore, restore_collection
-from worker.backup.take import MOVING, back_up
+from worker.backup.take import MOVING, back_up, last_taken
 from worker.backup.target import FolderTarget, UrlTarget, open_target
 from worker.errors import CorruptError, DataDirectoryError, DependencyError, SettingsError
 from worker.positions import Positions
+from worker.recluster.folder import remove_folder
+from worker.recluster.result import read_result
 from worker.requests import Mailbox
+from worker.state import read_state
+from worker.traces.in_files import Searched, in_files
+from worker.traces.sought import Sought
 from worker.verify import verify
 
 CALLS = ("write", "fsync", "rename", "replace", "unlink", "mkdir")
@@ -133,6 +139,33 @@ class TestRoundTrip:
         restore(target, newest(target), again)
         assert (again / "collections/main/runs/adopting").is_dir()
         assert verify(again).harm is Harm.NONE
+
+    def test_another_run_is_published_meanwhile(self, photos, target, tmp_path):
+        """The run in the backup is the one that its catalog is in the midst of."""
+        worker = photos.parts(recluster_images=1)
+        collection = worker.collections.get("main")
+        described, begun = cut._described, []
+
+        def publish(*moment):
+            while collection.adoption is not None:
+                worker.takeover.go_on([collection], 1_000)
+            if len(begun) < 2:
+                worker.queue.request(collection)
+                worker.reclustering.tick()
+                worker.reclustering.tick()
+                begun.append(collection.adoption.generation)
+            return described(*moment) if moment else None
+
+        publish()
+        with patch.object(cut, "_described", publish):
+            back_up(photos.path, target, keep=3)
+        worker.abandon()
+        again = tmp_path / "again" / "collections" / "main"
+        restore(target, newest(target), tmp_path / "again")
+        with reading(again / "catalog.sqlite") as db:
+            adopting = read_state(db).adopting
+        found = [read_result(path).generation for path in again.glob("runs/adopting")]
+        assert found == [number for number in [adopting] if number]
 
 
 class TestTarget:
@@ -370,6 +403,23 @@ class TestSending:
         restore(target, newest(target), tmp_path / "again")
         assert verify(tmp_path / "again").harm is Harm.NONE
 
+    def test_another_folder_in_its_place(self, photos, target, tmp_path):
+        """As after a switch to another embedding model: no backup has something of both."""
+        collections, described = photos.path / "collections", cut._described
+        shutil.copytree(collections / "user:2", tmp_path / "second")
+
+        def switch(*moment):
+            if (tmp_path / "second").is_dir():
+                (collections / "main").rename(tmp_path / "former")
+                (tmp_path / "second").rename(collections / "main")
+            return described(*moment)
+
+        in_use = patch.object(cut.wal, "size", return_value=1)
+        with in_use, patch.object(cut, "_described", switch):
+            back_up(photos.path, target, keep=1)
+        files = newest(target).collections["main"].files
+        assert files == newest(target).collections["user:2"].files
+
     def test_most_is_sent_before_the_moment(self, vectors, target, tmp_path):
         """While a moment is held the catalog's log grows: little is left to send then."""
         assert vectors.rows == 3_000
@@ -462,6 +512,22 @@ class TestRestore:
         restore(target, newest(target), again)
         photos.run(data_dir=str(again))
 
+    def test_one_collection_that_did_not_end(self, photos, target, tmp_path):
+        """The search for erased images sees what is left of it, and the next start removes it."""
+        back_up(photos.path, target, keep=1)
+        again = tmp_path / "again"
+        with (
+            patch("worker.backup.restore.reach_fault", side_effect=OSError("killed")),
+            pytest.raises(OSError, match="killed"),
+        ):
+            restore_collection(target, newest(target), "main", again)
+        vector = np.fromfile(photos.path / "collections" / "main" / "vectors.f32", "<f4", count=8)
+        sought = Sought("photo-a0").also(vector)
+        assert {t.where for t in in_files(again, "main", sought, Searched()) if t.what == "vector"}
+        assert not list(in_files(again, "user:2", sought, Searched()))
+        photos.run(data_dir=str(again))
+        assert sorted(p.name for p in (again / "collections").iterdir()) == ["main", "user:2"]
+
     def test_one_collection_beside_others(self, photos, target, axis):
         """The others stay, and the source is read on from where it was."""
         back_up(photos.path, target, keep=1)
@@ -544,6 +610,23 @@ class TestMove:
         assert (verify(photos.path).harm, verify(to).harm) == (Harm.NONE, Harm.NONE)
         with pytest.raises(DataDirectoryError, match="there already"):
             move("user:2", photos.path, to)
+
+    def test_counts_as_no_backup(self, photos, tmp_path):
+        """The copies by which it goes are none that anybody could restore."""
+        taken = back_up(photos.path, FolderTarget(tmp_path / "backups"), keep=1)
+        move("user:2", photos.path, tmp_path / "to")
+        assert last_taken(photos.path) == taken
+
+    def test_killed_when_it_was_removed(self, photos):
+        """What is left of the collection where it was goes with the next start."""
+        with (
+            patch("worker.recluster.folder.shutil.rmtree", side_effect=[None, OSError("killed")]),
+            pytest.raises(OSError, match="killed"),
+        ):
+            remove_folder(photos.path / "collections" / "user:2")
+        assert (photos.path / "collections" / ".aside-doomed-user:2").is_dir()
+        photos.run()
+        assert [path.name for path in (photos.path / "collections").iterdir()] == ["main"]
 
     def test_refusals(self, photos, tmp_path):
         """Nothing moves onto itself, and only what is there."""

@@ -85,6 +85,25 @@ def test_a_sync_that_fails_opens_the_collection_again(bench_with_images, monkeyp
     assert bench.store.summary("main").images == 20
 
 
+def test_a_disk_that_fails_behind_the_log(bench_with_images):
+    """What is logged is indexed, and gets a cluster, also if whoever hears of it cannot read."""
+    bench = bench_with_images
+    worker = bench.worker()
+    heard, failures = worker._ingest.heard, [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+    def hear(*logged):
+        if failures:
+            raise failures.pop()
+        heard(*logged)
+
+    worker._ingest.heard = hear
+    rounds, left = worker._round, iter(range(200))
+    worker._round = lambda: rounds() if next(left, None) is not None else pytest.fail("no end")
+    worker.run()
+    assert not failures
+    assert all(bench.states(*(f"b{number}" for number in range(10))))
+
+
 def test_a_worker_that_is_stopped_while_the_disk_fails(bench_with_images, monkeypatch):
     """It ends with the disk's error, and the next start takes what it held."""
     bench = bench_with_images

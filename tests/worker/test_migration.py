@@ -3,6 +3,7 @@
 import errno
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from worker.migrating import is_due
 from worker.migration import Migration
 from worker.repair import repair
 from worker.requests import Mailbox
+from worker.takeover import Takeover
 from worker.traces.in_files import Searched, in_files
 from worker.traces.sought import Sought
 from worker.verify import verify
@@ -465,6 +467,19 @@ class TestDisk:
         photos.run()
         assert (model(photos), clusters(photos), folders(photos)) == (NEW, before, ["main"])
 
+    def test_a_result_that_is_not_kept(self, photos, axis, monkeypatch):
+        """It is that of a run that failed: the worker goes on, and the next run is kept."""
+        begin(photos)
+        send_new(photos, axis)
+        before = clusters(photos)
+        with monkeypatch.context() as patched:
+            broken = OSError(errno.EIO, "the disk is broken")
+            patched.setattr(Takeover, "keep", Mock(side_effect=broken))
+            photos.run()
+        assert (model(photos), clusters(photos)) == (OLD, before)
+        photos.run()
+        assert (model(photos), clusters(photos), folders(photos)) == (NEW, before, ["main"])
+
 
 def row(bench, name, image):
     """An image's vector as an index keeps it."""
@@ -658,6 +673,24 @@ def test_counted_on(photos, axis):
         known = counted.shown(first)
         counted.forget("main")
         assert known == counted.of(first, at_once=True)
+    worker.close()
+
+
+def test_a_second_index_that_was_closed_is_counted_again(photos, axis):
+    """Also where it was closed when it was counted, and is when its images are others."""
+    begin(photos)
+    send_new(photos, axis, names()[:-1])
+    worker = photos.parts(once=False)
+    step(worker, 6)
+    collections, coverages = worker.collections, worker.migrating._coverages
+    collections.close(collections.find(".second-main"))
+    first = collections.find("main")
+    assert coverages.of(first, at_once=True).missing == 1
+    send_new(photos, axis, names()[-1:])
+    worker.ingest.batch(0.0)
+    worker.ingest.settle()
+    collections.close(collections.find(".second-main"))
+    assert coverages.of(first, at_once=True).missing == 0
     worker.close()
 
 

@@ -8,6 +8,7 @@ from worker.backup.move import move
 from worker.backup.restore import restore, restore_collection
 from worker.backup.take import back_up
 from worker.backup.target import FolderTarget
+from worker.errors import DataDirectoryError, RetryError
 from worker.verify import verify
 
 NEW = "clip-large"
@@ -56,3 +57,36 @@ def test_it_goes_on_elsewhere(half, axis, tmp_path, way):
     assert half.store.summary("main").model == NEW
     assert [path.name for path in (again / "collections").iterdir()] == ["main"]
     assert [state.cluster for state in half.states("a0", "a15")] == before
+
+
+class TestInTheSwitch:
+    """Its process was killed between the two renames, and no start has ended it yet."""
+
+    @pytest.fixture
+    def cut(self, half, tmp_path):
+        """A data directory in that state, and a backup from before."""
+        target = FolderTarget(tmp_path / "backups")
+        back_up(half.path, target, keep=1)
+        collections = half.path / "collections"
+        (collections / "main").rename(collections / ".former-main")
+        return half.path, target
+
+    def test_no_backup_without_the_collection(self, cut):
+        """It would be under no name."""
+        data_dir, target = cut
+        before = look(target).find(None)
+        with pytest.raises(RetryError, match="'main': its index"):
+            back_up(data_dir, target, keep=1)
+        assert look(target).find(None) == before
+
+    def test_restored_beside_others(self, cut):
+        """The collection is there already, by its second index."""
+        data_dir, target = cut
+        with pytest.raises(DataDirectoryError, match="there already"):
+            restore_collection(target, look(target).find(None), "main", data_dir)
+        assert [path.name for path in (data_dir / "collections").iterdir()] == ["main"]
+
+    def test_moved(self, cut, tmp_path):
+        """What moves is what the next start would have served."""
+        data_dir, _ = cut
+        assert move("main", data_dir, tmp_path / "to").collections == {"main": 10}

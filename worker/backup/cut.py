@@ -76,7 +76,8 @@ def copy_collection(directory: Path, pieces: Pieces, scratch: Path) -> Stored:
     """
     for _ in range(_ATTEMPTS):
         try:
-            return _copy(directory, pieces, scratch)
+            with _unmoved(directory):
+                return _copy(directory, pieces, scratch)
         except _MOVED:
             continue
     damaged = _damaged(directory)
@@ -112,6 +113,9 @@ def _copy(directory: Path, pieces: Pieces, scratch: Path) -> Stored:
         adopting = _adopting(db)
     if adopting:
         files |= _send_settled(directory / "runs" / adopt.ADOPTING, directory, pieces)
+        with held(directory / CATALOG) as db:
+            if _adopting(db) != adopting:
+                raise _MovedError  # it may be the result of another run
     for number in generations.numbers(directory):
         files |= _send_settled(generations.path_of(directory, number), directory, pieces)
     for path in (copy, pages.path_of(copy)):
@@ -128,11 +132,17 @@ def _send_snapshot(directory: Path, pieces: Pieces) -> dict[str, tuple[Piece, ..
 
 def _send_settled(folder: Path, directory: Path, pieces: Pieces) -> dict[str, tuple[Piece, ...]]:
     """A folder that is replaced as a whole, if it was not meanwhile."""
+    with _unmoved(folder):
+        return pieces.put_folder(folder, directory)
+
+
+@contextmanager
+def _unmoved(folder: Path) -> Iterator[None]:
+    """Raises `_MovedError`, or `FileNotFoundError`, where another takes its place meanwhile."""
     before = folder.stat().st_ino
-    sent = pieces.put_folder(folder, directory)
+    yield
     if folder.stat().st_ino != before:
         raise _MovedError
-    return sent
 
 
 def _send_most(directory: Path, pieces: Pieces) -> None:
@@ -197,12 +207,12 @@ def _described(db: sqlite3.Connection, rows: _Rows) -> dict[str, object]:
     }
 
 
-def _adopting(db: sqlite3.Connection) -> bool:
-    """Whether a run is being published at the moment."""
+def _adopting(db: sqlite3.Connection) -> int:
+    """The run that is being published at the moment; 0 if there is none."""
     if not db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'state'").fetchone()[0]:
-        return False
+        return 0
     found = db.execute("SELECT value FROM state WHERE key = 'adopting'").fetchone()
-    return bool(found and int(found[0]))
+    return int(found[0]) if found else 0
 
 
 def _damaged(directory: Path) -> str:

@@ -11,7 +11,7 @@ from worker.backup.target import FolderTarget
 from worker.collections import FOLDER
 from worker.errors import DataDirectoryError
 from worker.lock import DirectoryLock
-from worker.migration import second_of
+from worker.migration import end_switches, second_of
 from worker.recluster.folder import remove_folder
 
 
@@ -25,13 +25,15 @@ def move(name: str, source: Path, to: Path) -> Restored:
     if source.resolve() == to.resolve():
         raise DataDirectoryError(f"to: {to} is the data directory that it is in")
     with DirectoryLock(source):
+        end_switches(source / FOLDER)
         target = FolderTarget(to / MOVING)
         shutil.rmtree(to / MOVING, ignore_errors=True)
         back_up(source, target, keep=1, only=name)
         moved = restore_collection(target, look(target).find(None), name, to)
         reach_fault("move-copied")
         shutil.rmtree(to / MOVING)
-        remove_folder(source / FOLDER / name)
+        # In this order no second index is left alone: nobody would erase from it.
         remove_folder(source / FOLDER / second_of(name))
+        remove_folder(source / FOLDER / name)
         sync_folder(source / FOLDER)
     return moved

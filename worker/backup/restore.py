@@ -16,7 +16,7 @@ from worker.backup.target import Target
 from worker.collections import FOLDER, MAKING
 from worker.errors import CorruptError, DataDirectoryError, SettingsError
 from worker.lock import DirectoryLock
-from worker.migration import second_of
+from worker.migration import end_switches, second_of
 from worker.positions import Positions, Read
 from worker.verify import POSITIONS, stored
 
@@ -87,6 +87,7 @@ def restore_collection(target: Target, backup: Manifest, name: str, data_dir: Pa
     with DirectoryLock(data_dir):
         check_restored(data_dir)
         folder = data_dir / FOLDER
+        end_switches(folder)
         if name in stored(data_dir, None):
             raise DataDirectoryError(f"data_dir: {folder / name} is there already")
         there = _positions_of(target, backup, data_dir)
@@ -96,11 +97,14 @@ def restore_collection(target: Target, backup: Manifest, name: str, data_dir: Pa
             for left in (folder / f"{MAKING}{index}", folder / index):
                 shutil.rmtree(left, ignore_errors=True)
             _write(target, backup.collections[index].files, folder / f"{MAKING}{index}")
-            _read_on(data_dir, backup.collections[index].positions, there)
+            _read_on(data_dir, backup.collections[index].positions, there, known=True)
         reach_fault("restore-before-rename")
         for index in indexes:
             (folder / f"{MAKING}{index}").rename(folder / index)
         sync_folder(folder)
+        # Before, a position in what nobody has read here would be records that nobody has.
+        for index in indexes:
+            _read_on(data_dir, backup.collections[index].positions, there, known=False)
         return Restored(backup.name, {name: backup.images[name]}, _next(data_dir))
 
 
@@ -139,12 +143,18 @@ def _positions_of(target: Target, backup: Manifest, data_dir: Path) -> Mapping[s
     return found
 
 
-def _read_on(data_dir: Path, collection: Mapping[str, int], there: Mapping[str, Read]) -> None:
-    """Have the worker read each partition on from where the collection is, at the latest."""
+def _read_on(
+    data_dir: Path, collection: Mapping[str, int], there: Mapping[str, Read], *, known: bool
+) -> None:
+    """Have the worker read each partition on from where the collection is, at the latest; where
+    `known` only those that it has read.
+    """
     positions = Positions(data_dir / POSITIONS)
     try:
         for key, offset in collection.items():
-            positions.join(key, offset, there.get(key.partition("~")[0]))
+            partition = key.partition("~")[0]
+            if partition in positions.next or not known:
+                positions.join(key, offset, there.get(partition))
     finally:
         positions.close()
 

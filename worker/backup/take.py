@@ -24,8 +24,11 @@ from worker.backup.kept import doomed, look
 from worker.backup.manifest import Files, Manifest
 from worker.backup.pieces import Pieces
 from worker.backup.target import Target, open_target
-from worker.errors import CorruptError
+from worker.collections import FOLDER as COLLECTIONS
+from worker.errors import CorruptError, RetryError
 from worker.lock import DirectoryLock
+from worker.migration import switches
+from worker.recluster.folder import DOOMED
 from worker.verify import POSITIONS, indexes
 
 # In the data directory: what is copied before it is sent, a lock, and when it last went well.
@@ -65,8 +68,8 @@ def worker_target(url: str, ordinal: int) -> Target:
 
 
 def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) -> Taken:
-    """Take a backup of all collections, or of `only`; nothing in the data directory changes but the
-    folder `backup`.
+    """Take a backup of all collections, or of `only`, which does not count as one of the data
+    directory; nothing in it changes but the folder `backup`.
 
     Raises `DataDirectoryError` while another is taken, `OSError`, `CorruptError`, `RetryError`,
     `SettingsError` if there is no such collection.
@@ -80,8 +83,8 @@ def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) 
         pieces = Pieces(target, before.pieces, before.whole.values())
         files = _copy_positions(data_dir / POSITIONS, pieces, scratch)
         collections = {
-            name: copy_collection(data_dir / "collections" / name, pieces, scratch)
-            for name in indexes(data_dir, only)
+            name: copy_collection(data_dir / COLLECTIONS / name, pieces, scratch)
+            for name in _indexes(data_dir, only)
         }
         name = _next_name(begun, max((*before.whole, *before.damaged), default=""))
         made = Manifest(name, begun, __version__, collections, files)
@@ -99,15 +102,29 @@ def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) 
             pieces.sent,
             sum(piece.size for piece in made.pieces()),
         )
-        replace(data_dir / FOLDER / _LAST, json.dumps(asdict(taken)).encode())
+        if only is None:
+            replace(data_dir / FOLDER / _LAST, json.dumps(asdict(taken)).encode())
         return taken
+
+
+def _indexes(data_dir: Path, only: str | None) -> list[str]:
+    """What to copy. Raises `RetryError` where a collection has no folder of its name now."""
+    names = indexes(data_dir, only)
+    begun = switches(data_dir / COLLECTIONS)
+    if begun:
+        raise RetryError(
+            f"collection {begun[0]!r}: its index for another embedding model takes its place just"
+            " now; where no worker runs the next start ends that"
+        )
+    return names
 
 
 def clear_remains(data_dir: Path) -> None:
     """Remove what a backup, or a move, that was killed left in a data directory: it may have copies
     of what is erased. For who holds its lock.
     """
-    for path in (data_dir / FOLDER / _SCRATCH, data_dir / MOVING):
+    moved = (data_dir / COLLECTIONS).glob(f"{DOOMED}*")
+    for path in (data_dir / FOLDER / _SCRATCH, data_dir / MOVING, *moved):
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -18,6 +18,7 @@ FORMAT = 2
 # Of this format the manifest carries no checksum of its own, and a view none of its files.
 UNSEALED_FORMAT = 1
 ASIDE = ".aside-"
+DOOMED = f"{ASIDE}doomed-"
 # Beside a view: what the process that reads it prints.
 OUTPUT = "stdout"
 ERRORS = "stderr"
@@ -89,7 +90,7 @@ def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
 def remove_folder(path: Path) -> None:
     """Remove a folder so that no part of it is ever seen under its name."""
     if path.exists():
-        doomed = path.parent / f"{ASIDE}doomed-{path.name}"
+        doomed = path.parent / f"{DOOMED}{path.name}"
         shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
         shutil.rmtree(doomed)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.collections import FOLDER
+from worker.collections import FOLDER, MAKING
 from worker.migration import FORMER, second_of
+from worker.recluster.folder import DOOMED
 from worker.traces.in_catalog import in_catalog
 from worker.traces.scan import places
 from worker.traces.sought import SURE_BYTES, Sought, Trace, times
@@ -29,11 +30,14 @@ class Searched:
 def in_files(
     data_dir: Path, collection: str, sought: Sought, searched: Searched
 ) -> Iterator[Trace]:
-    """Traces in the folders of the collection, and in the files that all collections share.
+    """Traces in the folders of the collection, those that a kill left among them, and in the files
+    that all collections share.
 
     A file that goes away meanwhile is passed over.
     """
-    own = {collection, second_of(collection), f"{FORMER}{collection}"}
+    indexes = {collection, second_of(collection)}
+    left = {f"{how}{index}" for how in (MAKING, DOOMED) for index in indexes}
+    own = {*indexes, *left, f"{FORMER}{collection}"}
     for path in sorted(data_dir.rglob("*")):
         inside = path.relative_to(data_dir).parts
         if (inside[0] == FOLDER and own.isdisjoint(inside[1:2])) or not path.is_file():
