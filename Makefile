@@ -38,8 +38,9 @@ demo: setup ## Run everything on 1,797 scanned digits. KEEP=1 leaves it running.
 demo-stop: setup ## End what `make demo KEEP=1` left running.
 	$(BIN)/shoal demo --stop
 
+# Two at a time: most of the time they wait for servers.
 test: setup ## Run all tests, against a real Kafka and a real Valkey.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 chaos: setup ## Kill and fail everything for long: 300 rounds of crashes, and the disk at every write.
 	SHOAL_CHAOS_ROUNDS=300 SHOAL_DISK_TIMES=0 $(BIN)/pytest -s tests/chaos tests/disk
