@@ -19,7 +19,7 @@ from worker.metrics import Metrics
 from worker.migration import Migration, first_of, second_of
 from worker.recluster.result import RunResult
 from worker.recluster.schedule import Mark
-from worker.run_queue import RunQueue
+from worker.run_queue import RunQueue, set_last_mark
 from worker.takeover import Takeover
 
 log = structlog.get_logger()
@@ -228,13 +228,7 @@ class Migrating:
         self._meanwhile()
         self._takeover.adopt(second, ready.path, ready.result)
         with second.index.transaction(durable=True) as connection:
-            second.set_state(
-                connection,
-                clustered_at=ready.mark.at,
-                clustered_added=ready.mark.images,
-                clustered_rows=ready.mark.rows,
-                clustered_erased=ready.mark.erasures,
-            )
+            set_last_mark(connection, second, ready.mark)
         reach_fault("M5")
         self._meanwhile()
         collection = self._collections.switch(first, second)

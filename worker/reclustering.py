@@ -26,7 +26,7 @@ from worker.recluster.schedule import Mark, Trigger
 from worker.recluster.supervisor import Failed, Finished, Runner
 from worker.recluster.view import write_view
 from worker.run_metrics import observe
-from worker.run_queue import RunQueue, present
+from worker.run_queue import RunQueue, present, set_last_mark
 from worker.settings import Settings
 from worker.takeover import Takeover
 from worker.tracing import NO_STEPS, Tracing
@@ -211,13 +211,7 @@ class Reclustering:
         self._steps = NO_STEPS  # what is adopted ends them
         # Last: a process that is killed before has the run again.
         with collection.index.transaction(durable=False) as connection:
-            collection.set_state(
-                connection,
-                clustered_at=self._mark.at,
-                clustered_added=self._mark.images,
-                clustered_rows=self._mark.rows,
-                clustered_erased=self._mark.erasures,
-            )
+            set_last_mark(connection, collection, self._mark)
 
     def _trace_child(self, result: RunResult) -> None:
         """The child's steps, from what it measured: one after the other, and R3 to its end."""

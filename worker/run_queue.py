@@ -1,11 +1,13 @@
 """Who waits for a run, who has one, and how the last one ended."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.recluster.schedule import Mark, ScheduleSettings, ScheduleState, Trigger, due
+from worker.state import State
 
 
 class RunQueue:
@@ -34,12 +36,7 @@ class RunQueue:
         if known is None:
             known = ScheduleState(present(collection, now), opened=now)
         stored = collection.state
-        last = Mark(
-            stored.clustered_at,
-            stored.clustered_added,
-            stored.clustered_rows,
-            stored.clustered_erased,
-        )
+        last = last_mark(stored)
         self._waiting[collection.name] = replace(
             known, present=present(collection, now), last=last if stored.clustered_at else None
         )
@@ -144,6 +141,24 @@ class RunQueue:
     def _requested(self, name: str) -> bool:
         known = self._waiting.get(name)
         return known is not None and known.requested
+
+
+def last_mark(state: State) -> Mark:
+    """How the last run that ended found the collection."""
+    return Mark(
+        state.clustered_at, state.clustered_added, state.clustered_rows, state.clustered_erased
+    )
+
+
+def set_last_mark(connection: sqlite3.Connection, collection: Collection, mark: Mark) -> None:
+    """A run that ended found the collection as `mark` says; within the caller's transaction."""
+    collection.set_state(
+        connection,
+        clustered_at=mark.at,
+        clustered_added=mark.images,
+        clustered_rows=mark.rows,
+        clustered_erased=mark.erasures,
+    )
 
 
 def present(collection: Collection, now: float) -> Mark:

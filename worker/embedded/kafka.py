@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from worker.embedded.kafka_jars import ensure_jars, missing
+from worker.embedded.server import free_port
 from worker.embedded.tied_process import TiedProcess
 from worker.errors import DependencyError, ShoalError, SourceUnavailableError
 
@@ -75,7 +76,7 @@ class EmbeddedKafka:
         attempts = 1 if self._port else _PORT_ATTEMPTS
         for attempt in range(1, attempts + 1):
             try:
-                self._start_on(self._port or _free_port())
+                self._start_on(self._port or free_port())
             except SourceUnavailableError:  # another process may have taken the free port
                 if attempt == attempts:
                     raise
@@ -183,7 +184,7 @@ class EmbeddedKafka:
         ]
 
     def _properties(self, port: int) -> str:
-        controller = _free_port()
+        controller = free_port()
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -206,12 +207,6 @@ class EmbeddedKafka:
             **self._settings,
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

