@@ -1,9 +1,7 @@
 """Worker, Valkey and broker are killed at random under load; nothing is lost or made up."""
 
-import importlib.util
 import os
 import random
-import sys
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import load
 
 from index import CollectionIndex
 
@@ -23,15 +22,7 @@ WEIGHTS = (14, 3, 2, 1, 1)
 IMAGES = 40
 
 
-def _load(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-toll = _load("toll")
+toll = load(Path(__file__).with_name("toll.py"))
 
 
 def load(stream, round_, rng):

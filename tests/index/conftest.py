@@ -1,12 +1,12 @@
 """Realistic vectors, and what must hold of a collection whatever happened to it."""
 
-import importlib.util
 import resource
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import load
 
 from index import CollectionIndex, Erasure, IndexSettings, NewImage
 
@@ -145,18 +145,10 @@ def reopen(tmp_path):
 @pytest.fixture
 def crash():
     """The module that is killed in the middle of its work."""
-    path = Path(__file__).with_name("crash.py")
-    spec = importlib.util.spec_from_file_location("crash", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(Path(__file__).with_name("crash.py"))
 
 
 @pytest.fixture(scope="session")
 def damage():
     """The module that damages files."""
-    path = Path(__file__).with_name("damage.py")
-    spec = importlib.util.spec_from_file_location("damage", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(Path(__file__).with_name("damage.py"))

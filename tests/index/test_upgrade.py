@@ -1,6 +1,5 @@
 """A collection of format 1 is brought up to this one, whatever happens meanwhile."""
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import load
 
 from index import CollectionIndex, CorruptError, Erasure, IndexSettings, NewImage
 from index.findings import Harm
@@ -31,11 +31,7 @@ POINTS = (
 @pytest.fixture(scope="module")
 def old(tmp_path_factory):
     """A folder of format 1, and its images."""
-    spec = importlib.util.spec_from_file_location(
-        "format_1", Path(__file__).with_name("format_1.py")
-    )
-    format_1 = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(format_1)
+    format_1 = load(Path(__file__).with_name("format_1.py"))
     directory = tmp_path_factory.mktemp("old") / "c"
     collection = CollectionIndex.open(directory, settings=SETTINGS, dimension=8)
     vectors = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)

@@ -1,8 +1,6 @@
 """Real servers for the session, and for each test a topic, a prefix and a data directory."""
 
-import importlib.util
 import json
-import sys
 import uuid
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +8,7 @@ from types import MappingProxyType
 import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
+from loading import load
 
 from worker.client import Client
 from worker.embedded.kafka import EmbeddedKafka
@@ -17,19 +16,9 @@ from worker.embedded.valkey import EmbeddedValkey
 from worker.requests import Mailbox
 from worker.sources.kafka_client import client_options
 
-
-def _load(name):
-    """A file beside this one as a module; tests are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-process = _load("worker_process")
-consistency = _load("consistency")
-streams = _load("stream")
+process = load(Path(__file__).with_name("worker_process.py"))
+consistency = load(Path(__file__).with_name("consistency.py"))
+streams = load(Path(__file__).with_name("stream.py"))
 
 
 class Stage:

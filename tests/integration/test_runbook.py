@@ -1,6 +1,5 @@
 """The operations of docs/runbook.md that no other test tries, in its own lines."""
 
-import importlib.util
 import shutil
 import sqlite3
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from loading import load
 
 FORMAT_1 = Path(__file__).parents[1] / "index" / "format_1.py"
 NEWER_STATUS = 3
@@ -92,10 +92,7 @@ def test_rebuild_redis(make_stage, own_valkey, tools):
 
 @pytest.fixture(scope="module")
 def format_1():
-    spec = importlib.util.spec_from_file_location("format_1", FORMAT_1)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(FORMAT_1)
 
 
 def set_format(path, number):

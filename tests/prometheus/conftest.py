@@ -1,11 +1,10 @@
 """A real Prometheus over live workers; the stages and workers are those of tests/integration."""
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from loading import load_integration
 
 from worker.embedded.prometheus import find
 from worker.errors import DependencyError
@@ -13,17 +12,7 @@ from worker.errors import DependencyError
 ROOT = Path(__file__).parents[2]
 
 
-def _integration():
-    """The fixtures of tests/integration; tests are no package."""
-    path = ROOT / "tests" / "integration" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("integration_conftest", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_shared = _integration()
+_shared = load_integration()
 valkey, make_stage, module_stage = _shared.valkey, _shared.make_stage, _shared.module_stage
 stage, tools = _shared.stage, _shared.tools
 pytest_runtest_makereport = _shared.pytest_runtest_makereport

@@ -1,13 +1,10 @@
 """Kafka with TLS, SCRAM and ACLs, and Redis with TLS and ACLs: real ones, with our certificates."""
 
-import importlib.util
 import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
-import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +12,10 @@ from pathlib import Path
 import pytest
 import redis
 from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from loading import load_integration
 
 from worker.embedded.kafka import EmbeddedKafka
+from worker.embedded.server import free_port
 from worker.embedded.valkey import EmbeddedValkey
 from worker.sources.kafka_client import client_options
 
@@ -25,17 +24,7 @@ RIGHTS = (ROOT / "SECURITY.md").read_text("utf-8")
 FETCHED = ROOT / ".tools" / "redis" / "usr"
 
 
-def _integration():
-    """The fixtures of tests/integration; tests are no package."""
-    path = ROOT / "tests" / "integration" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("integration_conftest", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_shared = _integration()
+_shared = load_integration()
 tools, pytest_runtest_makereport = _shared.tools, _shared.pytest_runtest_makereport
 
 
@@ -43,12 +32,6 @@ def _without(reason):
     if os.environ.get("CI") and not os.environ.get("SHOAL_WITHOUT_TOOLS"):
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass(frozen=True)
@@ -105,7 +88,7 @@ class SecureKafka(EmbeddedKafka):
     """
 
     def __init__(self, directory, authority):
-        open_port, self.secure_port, controller = _free_port(), _free_port(), _free_port()
+        open_port, self.secure_port, controller = free_port(), free_port(), free_port()
         scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         super().__init__(
             directory,
@@ -161,7 +144,7 @@ class SecureRedis(EmbeddedValkey):
     """A Redis with a port for TLS beside the open one, at which the test may do everything."""
 
     def __init__(self, directory, authority):
-        self.secure_port = _free_port()
+        self.secure_port = free_port()
         self._authority = authority
         tls = f"--tls-port {self.secure_port} --tls-auth-clients no".split()
         files = ("tls-ca-cert-file", "tls-cert-file", "tls-key-file")

@@ -1,9 +1,11 @@
 import json
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
+from worker import cli
 from worker.alone import Alone
 from worker.compose import make_parts
 from worker.edges import CosineEdges
@@ -125,3 +127,31 @@ def axis(number, dimension=8, tilt=0.0):
 @pytest.fixture(name="axis")
 def axis_fixture():
     return axis
+
+
+@pytest.fixture
+def photos(bench, axis):
+    """Three clusters of ten photos, a0.., b0.. and c0.., confirmed by a run."""
+    for letter, number in [(name, n) for name in range(3) for n in range(10)]:
+        bench.send(f"{'abc'[letter]}{number}", axis(letter, tilt=number / 50))
+    bench.run()
+    return bench
+
+
+@pytest.fixture
+def shoal_on(monkeypatch, capsys):
+    """Makes what runs `shoal` on the data directory of a bench: status and output."""
+
+    def on(bench):
+        def run(*words):
+            monkeypatch.setattr(sys, "argv", ["shoal", *words, "--data-dir", str(bench.path)])
+            capsys.readouterr()
+            try:
+                cli.main()
+            except SystemExit as ended:
+                return ended.code or 0, capsys.readouterr()
+            return 0, capsys.readouterr()
+
+        return run
+
+    return on

@@ -7,15 +7,6 @@ import pytest
 from worker.requests import Mailbox
 
 
-@pytest.fixture
-def photos(bench, axis):
-    """Three clusters of ten photos, a0.., b0.. and c0.., confirmed by a run."""
-    for letter, number in [(name, n) for name in range(3) for n in range(10)]:
-        bench.send(f"{'abc'[letter]}{number}", axis(letter, tilt=number / 50))
-    bench.run()
-    return bench
-
-
 def say(bench, verb, *words):
     """Ask a worker; its answer. The worker ends after a run of its own."""
     mailbox = Mailbox(bench.path)

@@ -86,6 +86,17 @@ def kinds(bench):
     return [event.kind for _, event in bench.store.events("main", "0")]
 
 
+def in_a_run(photos, axis):
+    """The parts of a worker whose second index is being reclustered, until told to go on."""
+    photos.runner.holding = True
+    begin(photos)
+    send_new(photos, axis)
+    worker = photos.parts(once=False)
+    step(worker, 5)
+    assert told_now(worker)["reclustering"]
+    return worker
+
+
 class TestSwitch:
     def test_clusters_stay_themselves(self, photos, axis):
         """Ids of clusters, and the images in them, are what they were; the model is the new one."""
@@ -191,12 +202,7 @@ class TestSwitch:
 
     def test_images_that_came_in_the_run(self, photos, axis):
         """An image that comes while the second index is reclustered is in a cluster at once."""
-        photos.runner.holding = True
-        begin(photos)
-        send_new(photos, axis)
-        worker = photos.parts(once=False)
-        step(worker, 5)
-        assert told_now(worker)["reclustering"]
+        worker = in_a_run(photos, axis)
         for name, vector in [("late", old(axis, "c", 11)), ("a0", old(axis, "c", 12))]:
             photos.send(name, vector, model=OLD)
         photos.send("late", new(axis, "c", 11), model=NEW)
@@ -579,12 +585,7 @@ class TestAsked:
 
     def test_cancel_in_the_run(self, photos, axis):
         """What a run reads goes when the run has ended; its result is dropped."""
-        photos.runner.holding = True
-        begin(photos)
-        send_new(photos, axis)
-        worker = photos.parts(once=False)
-        step(worker, 5)
-        assert told_now(worker)["reclustering"]
+        worker = in_a_run(photos, axis)
         assert ask(worker, "cancel").startswith("cancelled")
         assert ask(worker, "to", NEW, "").startswith("failed: the index of a cancelled")
         photos.runner.holding = False

@@ -2,28 +2,15 @@
 
 import json
 import sqlite3
-import sys
 from contextlib import closing
 
 import pytest
 
-from worker import cli
-
 
 @pytest.fixture
-def shoal(bench, monkeypatch, capsys):
+def shoal(bench, shoal_on):
     """Runs `shoal` on the data directory: status and output."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["shoal", *words, "--data-dir", str(bench.path)])
-        capsys.readouterr()
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return ended.code or 0, capsys.readouterr()
-        return 0, capsys.readouterr()
-
-    return run
+    return shoal_on(bench)
 
 
 def fill(bench, axis):

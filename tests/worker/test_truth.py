@@ -10,15 +10,6 @@ from worker.errors import SettingsError
 from worker.labels_file import read_labels
 
 
-@pytest.fixture
-def photos(bench, axis):
-    """Three clusters of ten photos, a0.., b0.. and c0.., confirmed by a run."""
-    for letter, number in [(name, n) for name in range(3) for n in range(10)]:
-        bench.send(f"{'abc'[letter]}{number}", axis(letter, tilt=number / 50))
-    bench.run()
-    return bench
-
-
 def told(bench, **labels):
     words = [word for pair in labels.items() for word in pair]
     return bench.alone().say("main", "truth", words)

@@ -3,12 +3,10 @@
 import json
 import shutil
 import sqlite3
-import sys
 
 import pytest
 
 from index import FormatError
-from worker import cli
 
 
 @pytest.fixture
@@ -27,20 +25,9 @@ def photos(bench, axis):
 
 
 @pytest.fixture
-def shoal(photos, monkeypatch, capsys):
+def shoal(photos, shoal_on):
     """Runs `shoal` on the data directory: status and output."""
-
-    def run(*words):
-        options = ("--data-dir", str(photos.path))
-        monkeypatch.setattr(sys, "argv", ["shoal", *words, *options])
-        capsys.readouterr()
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return ended.code or 0, capsys.readouterr()
-        return 0, capsys.readouterr()
-
-    return run
+    return shoal_on(photos)
 
 
 def found(shoal, *words):
