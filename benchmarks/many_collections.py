@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from indexing import look_alikes
-from ingest import TOPIC, metric, servers, worker
+from ingest import TOPIC, await_file, metric, servers, worker
 from kafka import KafkaProducer
 from rich.console import Console
 from rich.progress import Progress
@@ -139,8 +139,7 @@ def main() -> None:
             with worker(directory, kafka.bootstrap, valkey.url, **bounds) as (process, file):
                 memory = Memory(process.pid)
                 memory.start()
-                while not file.exists():
-                    time.sleep(0.1)
+                await_file(file)
                 address = file.read_text()
                 images = follow(
                     "images from Kafka to Redis",

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from indexing import Vectors, look_alikes
+from indexing import Vectors, look_alikes, recall
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -45,8 +45,6 @@ SMALL_BATCH = 100
 HNSW_FROM = 400
 SAMPLE_ROWS = 1_000
 BLOCK_ROWS = 1 << 16
-# Similarities that two ways of adding up cannot tell apart.
-TIE = 2e-6
 
 console = Console(stderr=True)
 
@@ -60,29 +58,6 @@ def ordered(labels: Labels, order: str, seed: int) -> Labels:
     if order == "last":
         return places[np.argsort(came == np.bincount(labels).argmax(), kind="stable")]
     return places
-
-
-def recall(collection: CollectionIndex, seed: int) -> float:
-    """Share of the true neighbours of a sample of live rows that are listed, ties aside."""
-    rng = np.random.default_rng(seed)
-    live = np.flatnonzero(collection.counts)
-    rows = rng.permutation(live)[:SAMPLE_ROWS]
-    k = min(collection.settings.k, len(live) - 1)
-    queries = collection.vectors[rows]
-    labels = np.empty((len(rows), 0), np.int64)
-    values = np.empty((len(rows), 0), np.float32)
-    for start in range(0, len(live), BLOCK_ROWS):
-        among = live[start : start + BLOCK_ROWS]
-        similarity = queries @ collection.vectors[among].T
-        similarity[rows[:, None] == among] = -np.inf
-        values = np.concatenate([values, similarity], axis=1)
-        labels = np.concatenate([labels, np.broadcast_to(among, similarity.shape)], axis=1)
-        best = np.argpartition(-values, k - 1, axis=1)[:, :k]
-        values = np.take_along_axis(values, best, axis=1)
-        labels = np.take_along_axis(labels, best, axis=1)
-    listed = (labels[:, :, None] == collection.neighbours[rows][:, None]).any(axis=2)
-    tied = values <= collection.similarity[rows, -1:] + TIE
-    return float((listed | tied).mean())
 
 
 class Kept:
@@ -122,10 +97,10 @@ class Kept:
     def figures(self, images: int, seed: int) -> Figures:
         """Recall as it is and refreshed, and images a second; the collection is closed then."""
         figures = {"rows": self.index.rows, "rate": round(images / self.seconds)}
-        figures["kept"] = round(recall(self.index, seed), 4)
+        figures["kept"] = round(recall(self.index, seed, SAMPLE_ROWS), 4)
         while self.index.refresh(5_000):
             pass
-        figures["refreshed"] = round(recall(self.index, seed), 4)
+        figures["refreshed"] = round(recall(self.index, seed, SAMPLE_ROWS), 4)
         self.index.close()
         return figures
 
