@@ -1,11 +1,13 @@
 """CPU seconds by stage, memory and quality of whole runs over made-up collections.
 
     python benchmarks/recluster.py [--rows 20000 100000 1000000] [--dimension 128] [--threads 1]
+        [--device cuda]
 
 The k-NN graph, which a worker keeps, is made beforehand and kept in `--folder`; vectors are mapped
 from a file there. Each size runs in a process of its own, after a small run that loads all code.
 `cpu` is user time of all threads; `memory` is the peak beyond graph and mapped vectors. The last
-line is one JSON object.
+line is one JSON object. With `--device cuda` each size runs on the CPU as well; `same` is the share
+of rows whose clusters have the same members in both results, `gpu_memory` the peak on the GPU.
 """
 
 import argparse
@@ -48,13 +50,13 @@ def collection(rows: int, d: int, seed: int) -> tuple[NDArray[np.float32], NDArr
     return x, labels
 
 
-def graph_of(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> KnnGraph:
+def graph_of(vectors: NDArray[np.float32], labels: NDArray[np.int64], device: str) -> KnnGraph:
     """Exact up to 100,000 rows; of more, exact within blocks of whole families.
 
     A row's neighbours of its own family are the same either way.
     """
     if len(vectors) <= 100_000:
-        return exact_knn(vectors)
+        return exact_knn(vectors, device=device)
     order = np.argsort(labels, kind="stable")
     family = labels[order] // FAMILY
     graph = KnnGraph(
@@ -68,20 +70,20 @@ def graph_of(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> KnnGrap
         else:
             stop = len(order)
         rows = order[start:stop]
-        part = exact_knn(vectors[rows])
+        part = exact_knn(vectors[rows], device=device)
         graph.neighbours[rows] = rows[part.neighbours]
         graph.similarity[rows] = part.similarity
         start = stop
     return graph
 
 
-def prepare(folder: Path, rows: int, d: int) -> None:
+def prepare(folder: Path, rows: int, d: int, device: str) -> None:
     """Make vectors, classes and graph, unless they are there."""
     if (folder / "similarity.npy").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     vectors, labels = collection(rows, d, seed=1)
-    graph = graph_of(vectors, labels)
+    graph = graph_of(vectors, labels, device)
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "labels.npy", labels)
     np.save(folder / "neighbours.npy", graph.neighbours)
@@ -119,10 +121,10 @@ def _memory(name: str) -> float:
     return int(found[1]) * 1024 / 1e6
 
 
-def measure(folder: Path, threads: int) -> dict[str, Any]:
-    """One run; blocks."""
+def measure(folder: Path, threads: int, device: str) -> tuple[dict[str, Any], NDArray[np.int64]]:
+    """Figures and labels of one run; blocks."""
     torch.set_num_threads(threads)
-    model = load_model(device="cpu")
+    model = load_model(device=device)
     warm, _ = collection(WARM_ROWS, 128, seed=2)
     model.cluster(warm, exact_knn(warm))
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
@@ -130,21 +132,37 @@ def measure(folder: Path, threads: int) -> dict[str, Any]:
     for start in range(0, len(vectors), BLOCK_ROWS):
         vectors[start : start + BLOCK_ROWS].sum()  # the whole map counts as input
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before, clock = _memory("VmRSS"), Clock()
+    before = _memory("VmRSS")
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    clock = Clock()
     result = model.cluster(vectors, graph, progress=clock)
     clock("end", 1.0)
     memory = _memory("VmHWM") - before
     scores = evaluate(np.load(folder / "labels.npy"), result.labels)
-    return {
+    figures = {
         "rows": len(vectors),
+        "device": device,
         "cpu": {stage: round(value, 2) for stage, value in clock.cpu.items()},
         "cpu_seconds": round(sum(clock.cpu.values()), 2),
+        "wall": {stage: round(value, 2) for stage, value in clock.wall.items()},
         "wall_seconds": round(sum(clock.wall.values()), 2),
         "memory_mb": round(memory),
         "clusters": len(result.exemplars),
         "pairwise_f": round(scores.pairwise_f, 4),
         "bcubed_f": round(scores.bcubed_f, 4),
     }
+    if device == "cuda":
+        figures["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6)
+    return figures, result.labels
+
+
+def same(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    """The share of rows whose clusters have the same members in both."""
+    both, meeting = np.unique(np.stack((one, other)), axis=1, return_inverse=True)
+    together = np.bincount(meeting.ravel())
+    whole = (together == np.bincount(one)[both[0]]) & (together == np.bincount(other)[both[1]])
+    return float(together[whole].sum() / len(one))
 
 
 def main() -> None:
@@ -152,15 +170,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 100_000])
     parser.add_argument("--dimension", type=int, default=128)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "shoal-runs")
     arguments = parser.parse_args()
     runs = []
     for rows in arguments.rows:
         folder = arguments.folder / f"{rows}x{arguments.dimension}"
-        prepare(folder, rows, arguments.dimension)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own_process:
-            runs.append(own_process.submit(measure, folder, arguments.threads).result())
-        print_run(runs[-1])
+        prepare(folder, rows, arguments.dimension, arguments.device)
+        labels = []
+        for device in dict.fromkeys(("cpu", arguments.device)):
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own_process:
+                run, found = own_process.submit(measure, folder, arguments.threads, device).result()
+            labels.append(found)
+            runs.append(run | {"same": round(same(labels[0], found), 4)})
+            print_run(runs[-1])
     figures = {"benchmark": "recluster", "threads": arguments.threads}
     print(json.dumps(figures | {"dimension": arguments.dimension, "runs": runs}))
 
@@ -168,9 +191,10 @@ def main() -> None:
 def print_run(run: dict[str, Any]) -> None:
     stages = "  ".join(f"{stage} {value:.2f}" for stage, value in run["cpu"].items())
     print(
-        f"{run['rows']:>9,} rows  CPU {run['cpu_seconds']:.2f} s ({stages})  "
+        f"{run['rows']:>9,} rows on {run['device']}  CPU {run['cpu_seconds']:.2f} s ({stages})  "
         f"wall {run['wall_seconds']:.2f} s  memory {run['memory_mb']} MB  "
-        f"F {run['pairwise_f']:.3f} / {run['bcubed_f']:.3f}",
+        f"F {run['pairwise_f']:.3f} / {run['bcubed_f']:.3f}  same {run['same']:.4f}\n"
+        f"{'':>18} wall by stage {run['wall']}",
         flush=True,
     )
 

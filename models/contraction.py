@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from models.context import CollectionContext
-from models.edges import EdgeReader
 from models.folding import Folded
 from models.judging import Answers
 from models.kernels import columns
@@ -16,7 +15,7 @@ from models.kernels.pair_features import write_pair_features
 from models.levels import Score
 from models.network import HiLanderNetwork
 from models.pair_features import PAIR_FEATURES
-from models.pairs import Floats, Pairs, undirected
+from models.pairs import Floats, Pairs
 from models.supernodes import Clusters, first_level
 from models.view import View
 
@@ -26,31 +25,16 @@ PAIRS_AT_ONCE = 8_192
 NOT_ALIKE = 1e-5
 
 
-def super_nodes(
-    view: View, judged: EdgeReader | Answers, p: torch.Tensor
-) -> tuple[Clusters, Pairs]:
-    """Every row a cluster of its own, with what `both_rounds` gave: edge probabilities [n, K]."""
-    vectors = view.vectors.cpu().numpy()
-    if isinstance(judged, Answers):
-        edges, nodes = judged.edges, judged.edges.nodes
-        return first_level(
-            (edges.i, edges.j, _links(judged.p, judged.r), judged.r),
-            vectors,
-            edges.mean,
-            nodes[:, columns.NEAR_TEN],
-            nodes[:, columns.COHERENCE],
-            edges.ids,
-        )
-    every = torch.arange(len(view), device=view.device)
-    parts = [judged.background.standardise(view, rows)[0] for rows in view.chunks(every)]
-    r = torch.cat(parts).cpu().numpy()
-    i, j, mean_p, mean_r = undirected(view.neighbours.cpu().numpy(), p.cpu().numpy(), r)
+def super_nodes(view: View, answers: Answers) -> tuple[Clusters, Pairs]:
+    """Every row a cluster of its own, every edge a pair, with the probabilities of `answers`."""
+    edges, nodes = answers.edges, answers.edges.nodes
     return first_level(
-        (i, j, _links(mean_p, mean_r), mean_r),
-        vectors,
-        judged.background.mean.cpu().numpy(),
-        judged.table.near[:, 3].cpu().numpy(),
-        judged.table.coherence.cpu().numpy(),
+        (edges.i, edges.j, _links(answers.p, answers.r), answers.r),
+        view.vectors.numpy(),
+        edges.mean,
+        nodes[:, columns.NEAR_TEN],
+        nodes[:, columns.COHERENCE],
+        edges.ids,
     )
 
 
@@ -63,9 +47,8 @@ def _links(p: NDArray[Any], r: NDArray[Any]) -> NDArray[Any]:
 
 
 def pair_score(network: HiLanderNetwork, context: CollectionContext) -> Score:
-    """The pair network as `build_tree` asks it, of a collection of that `context`."""
-    device = network.pair.mean.device
-    judge = Folded.of(network.pair, context.inputs(device))
+    """The pair network, on the CPU, as `build_tree` asks it of a collection of that `context`."""
+    judge = Folded.of(network.pair, context.inputs(network.pair.mean.device))
 
     def score(clusters: Clusters, pairs: Pairs) -> Floats:
         out = np.empty(len(pairs), np.float32)
@@ -75,8 +58,7 @@ def pair_score(network: HiLanderNetwork, context: CollectionContext) -> Score:
             for first in range(start, stop, PAIRS_AT_ONCE):
                 x = buffer[: stop - first]
                 write_features(clusters, pairs, first, x)
-                p = judge.probability(torch.from_numpy(x).to(device))
-                out[first : first + len(x)] = p.cpu().numpy()
+                out[first : first + len(x)] = judge.probability(torch.from_numpy(x)).numpy()
 
         in_blocks(ask, len(pairs))
         return out

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.cuts import best_antichain, matches_below
+from models.kernels.cuts import best_antichain, matches_below, number_clusters
 from models.tree import MergeTree
 
 
@@ -23,16 +23,9 @@ class Cut:
     top: NDArray[np.int64]
     lam: float
 
-    def labels(self, tree: MergeTree, alive: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def labels(self, alive: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Cluster numbers [leaves] in the order of first rows; -1 where not `alive`."""
-        labels = np.full(tree.leaves, -1, np.int64)
-        _, first, inverse = np.unique(
-            self.top[: tree.leaves][alive], return_index=True, return_inverse=True
-        )
-        place = np.empty(len(first), np.int64)
-        place[np.argsort(first)] = np.arange(len(first))
-        labels[alive] = place[inverse.ravel()]
-        return labels
+        return number_clusters(self.top, alive)
 
 
 def cut_at(tree: MergeTree, sizes: NDArray[np.float64], lam: float) -> NDArray[np.int64]:

@@ -8,10 +8,9 @@ from torch import Tensor
 from models.background import Background
 from models.context import CollectionContext
 from models.edge_features import edge_features
-from models.edge_table import edges_of_graph
+from models.folding import Folded
 from models.graph import Progress
-from models.judging import Answers, judge_table
-from models.network import Evidence, HiLanderNetwork, round_two_features, with_context
+from models.network import Evidence, HiLanderNetwork, round_two_features
 from models.nodes import NodeTable, node_table
 from models.triangles import Triangles, triangles_of
 from models.view import View
@@ -96,53 +95,33 @@ def _hubness(view: View, context: CollectionContext, ids: Tensor) -> Tensor:
     return out
 
 
-def _first(
-    network: HiLanderNetwork, reader: EdgeReader, inputs: Tensor, rows: Tensor
-) -> tuple[Tensor, Tensor, Triangles]:
-    features, triangles, valid = reader.read(rows)
-    p = network.first.probability(with_context(features, inputs)) * valid
-    return p, features, triangles
-
-
+@torch.no_grad()
 def both_rounds(
     network: HiLanderNetwork,
     view: View,
     context: CollectionContext,
     report: Progress = lambda _stage, _share: None,
-) -> tuple[Tensor, EdgeReader | Answers]:
-    """Round 2's probabilities of every edge, [n, K] with 0 at padding, and what read them.
-
-    On a CPU each edge is judged once, by kernels; elsewhere both of its directions on tensors.
-    """
-    if view.device.type != "cpu":
-        return both_rounds_on_tensors(network, view, context, report)
-    told = context.inputs(view.device)
-    answers = judge_table(network, edges_of_graph(view, context), told, report)
-    return torch.from_numpy(answers.listed), answers
-
-
-@torch.no_grad()
-def both_rounds_on_tensors(
-    network: HiLanderNetwork,
-    view: View,
-    context: CollectionContext,
-    report: Progress = lambda _stage, _share: None,
 ) -> tuple[Tensor, EdgeReader]:
-    """`both_rounds` on any device."""
+    """Round 2's probabilities of every edge, [n, K] with 0 at padding, and what read them."""
     reader = reader_of(view, context)
-    inputs = context.inputs(view.device)
+    told = context.inputs(view.device)
+    judges = Folded.of(network.first, told), Folded.of(network.second, told)
     chunks = view.chunks(torch.arange(len(view), device=view.device))
-    first = []
+    first, second = [], []
     for step, rows in enumerate(chunks):
-        first.append(_first(network, reader, inputs, rows)[0])
+        features, _, valid = reader.read(rows)
+        first.append(judged(judges[0], features, valid))
         report("edges", (step + 1) / (2 * len(chunks)))
     evidence = Evidence.of(view.neighbours, torch.cat(first))
-    second = []
     for step, rows in enumerate(chunks):
         features, triangles, valid = reader.read(rows)
         j = torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None])
         around = round_two_features(network.messages, triangles, evidence, rows, j)
-        x = with_context(torch.cat((features, around), dim=-1), inputs)
-        second.append(network.second.probability(x) * valid)
+        second.append(judged(judges[1], torch.cat((features, around), dim=-1), valid))
         report("edges", (len(chunks) + step + 1) / (2 * len(chunks)))
     return torch.cat(second), reader
+
+
+def judged(judge: Folded, features: Tensor, valid: Tensor) -> Tensor:
+    """The answers to `features` [b, w, f]: [b, w], 0 where not `valid`."""
+    return judge.probability(features.flatten(0, 1)).view(valid.shape) * valid

@@ -50,6 +50,17 @@ class Answers:
     listed: Floats
 
 
+def judge_graph(
+    network: HiLanderNetwork,
+    view: View,
+    context: CollectionContext,
+    report: Progress = lambda _stage, _share: None,
+) -> Answers:
+    """Round 2's probability of every edge, as `models.edges.both_rounds`, each edge once."""
+    told = context.inputs(view.device)
+    return judge_table(network, edges_of_graph(view, context), told, report)
+
+
 def judge_table(
     network: HiLanderNetwork,
     edges: EdgeTable,

@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cut import Cut, cut_at
+from models.kernels.blocks import for_each
+from models.kernels.cuts import find_densest
 from models.tree import MergeTree
 
 # Levels that are offered beside the published one: no merge worse than these on balance.
@@ -15,14 +17,15 @@ def nested_levels(
 ) -> tuple[list[NDArray[np.int64]], int]:
     """Distinct nested partitions, fine to coarse, and which of them is the published one."""
     sizes = tree.sizes(counts)
-    published = cut.labels(tree, alive)
     found: list[NDArray[np.int64]] = []
     level = 0
-    for lam in sorted({*LAMBDAS, cut.lam}, reverse=True):
-        if lam == cut.lam:
-            labels = published
-        else:
-            labels = Cut(cut_at(tree, sizes, lam), lam).labels(tree, alive)
+
+    def labels_at(lam: float) -> NDArray[np.int64]:
+        at = cut if lam == cut.lam else Cut(cut_at(tree, sizes, lam), lam)
+        return at.labels(alive)
+
+    lambdas = sorted({*LAMBDAS, cut.lam}, reverse=True)
+    for lam, labels in zip(lambdas, for_each(labels_at, lambdas), strict=True):
         if not found or labels.max(initial=-1) < found[-1].max(initial=-1):
             found.append(labels)
         if lam == cut.lam:
@@ -32,8 +35,4 @@ def nested_levels(
 
 def exemplars(labels: NDArray[np.int64], density: NDArray[np.float32]) -> NDArray[np.int64]:
     """The row of largest predicted density in each cluster, the first of equals."""
-    order = np.lexsort((np.arange(len(labels)), -density, labels))
-    order = order[labels[order] >= 0]
-    first = np.ones(len(order), np.bool_)
-    first[1:] = labels[order][1:] != labels[order][:-1]
-    return order[first].astype(np.int64)
+    return find_densest(labels, density, int(labels.max(initial=-1)) + 1)

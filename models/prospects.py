@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cut import cut_at, expected_matches
+from models.kernels.blocks import for_each
 from models.tree import MergeTree
 
 Floats = NDArray[np.float64]
@@ -46,7 +47,11 @@ def prospects(tree: MergeTree, counts: NDArray[np.int32]) -> Prospects:
     true = weight * tree.probability
     everywhere = np.zeros(len(sizes), np.int64)
     class_size = expected_matches(tree, sizes, everywhere) + own
-    rows = [_judge(sizes, own, weight, true, copies, class_size, tree, lam) for lam in LAMBDAS]
+
+    def judge(lam: float) -> tuple[float, ...]:
+        return _judge(sizes, own, weight, true, copies, class_size, tree, lam)
+
+    rows = for_each(judge, LAMBDAS)
     return Prospects(float(own.sum()), np.array(LAMBDAS), *np.array(rows).T)
 
 

@@ -31,7 +31,7 @@ def published(hierarchy: Hierarchy, family: Prospects, lam: float) -> Published:
     tree, counts, row = hierarchy.tree, hierarchy.counts, hierarchy.row
     top = cut_at(tree, tree.sizes(counts), lam)
     cut = Cut(top, lam)
-    labels = cut.labels(tree, hierarchy.alive)
+    labels = cut.labels(hierarchy.alive)
     levels, level = nested_levels(tree, counts, cut, hierarchy.alive)
     belief = _belief(hierarchy, top, family, lam)
     return Published(

@@ -12,14 +12,12 @@ from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, near_size, sur
 from models.clustering import Clustering
 from models.conditions import UNKNOWN_SIZE, conditions, usual_size
 from models.context import CollectionContext, context_of
-from models.contraction import pair_score, super_nodes
 from models.decode import predicted_density
-from models.edges import both_rounds
 from models.errors import BadInputError
 from models.graph import KnnGraph, Progress
 from models.hierarchy import Hierarchy
 from models.judging import first_round
-from models.levels import build_tree
+from models.merging import merged
 from models.network import HiLanderNetwork
 from models.null_linkage import linked_size
 from models.prospects import Prospects, prospects
@@ -121,11 +119,8 @@ class RelationalModel:
         stages = Stages(progress)
         with stages.stage("features"):
             context = context_of(view, alive, told, seed=seed)
-        with stages.stage("edges"):
-            p, reader = both_rounds(self.network, view, context, stages.report)
-        with stages.stage("levels"), torch.no_grad():
-            clusters, pairs = super_nodes(view, reader, p)
-            tree = build_tree(clusters, pairs, pair_score(self.network, context)).tempered(BELIEVED)
+        p, tree = merged(self.network, view, context, stages)
+        tree = tree.tempered(BELIEVED)
         with stages.stage("cut"):
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
             certainty = Certainty(self._at_hand, context)

@@ -10,10 +10,6 @@ from models.kernels.constants import FEW, WIDE
 from models.pyg import MessagePassing, MultiAggregation, scatter
 from models.view import View
 
-# What the look-up table of `_common_places` may take.
-TABLE_BYTES = 1 << 23
-TABLE_BYTES_ON_GPU = 1 << 28
-
 
 @dataclass(frozen=True, slots=True)
 class Triangles:
@@ -42,8 +38,7 @@ class Triangles:
 def triangles_of(view: View, rows: Tensor, width: int) -> Triangles:
     """Find every triangle over the first `width` edges of each of `rows` [b]."""
     k = view.k
-    parts = torch.split(rows, _rows_at_once(view))
-    place = torch.cat([_common_places(view, part, width) for part in parts])  # [b, w, K]
+    place = _common_places(view, rows, width)  # [b, w, K]
     lists = view.neighbours.index_select(0, rows)[:, :width]  # [b, w]
     theirs = view.neighbours.index_select(0, lists.reshape(-1).clamp(min=0))  # [b w, K]
     own = rows.to(torch.int32)[:, None].expand(lists.shape).reshape(-1, 1)
@@ -60,27 +55,17 @@ def triangles_of(view: View, rows: Tensor, width: int) -> Triangles:
     )
 
 
-def _rows_at_once(view: View) -> int:
-    limit = TABLE_BYTES if view.device.type == "cpu" else TABLE_BYTES_ON_GPU
-    return max(1, limit // (len(view) + 1))
-
-
 def _common_places(view: View, rows: Tensor, width: int) -> Tensor:
-    """Int8 [b, w, K]: for entry c of the list of i's neighbour, its place in i's list, or -1.
-
-    A table of all places, one line per row of `rows`, is written and looked up; the last column
-    stands for padding.
-    """
-    n, k, b = len(view), view.k, len(rows)
-    lists = view.neighbours.index_select(0, rows).long()  # [b, K]
+    """[b, w, K]: for entry c of the list of i's neighbour, its place in i's list, or -1."""
+    lists = view.neighbours.index_select(0, rows)  # [b, K]
     judged = lists[:, :width]  # [b, w]
-    theirs = view.neighbours.index_select(0, judged.reshape(-1).clamp(min=0)).long()  # [b w, K]
-    table = torch.full((b, n + 1), -1, dtype=torch.int8, device=rows.device)
-    places = torch.arange(k, dtype=torch.int8, device=rows.device).expand(b, k)
-    table.scatter_(1, torch.where(lists < 0, n, lists), places)
-    table[:, n] = -1
-    seen = table.gather(1, torch.where(theirs < 0, n, theirs).view(b, judged.shape[1] * k))
-    return seen.view(*judged.shape, k).masked_fill((judged < 0)[..., None], -1)
+    theirs = view.neighbours.index_select(0, judged.reshape(-1).clamp(min=0))  # [b w, K]
+    theirs = theirs.view(len(rows), judged.shape[1] * view.k)  # [b, w K]
+    ordered, place = lists.sort(dim=1)
+    at = torch.searchsorted(ordered, theirs).clamp_(max=max(view.k - 1, 0))
+    there = (ordered.gather(1, at) == theirs) & (theirs >= 0)
+    found = place.gather(1, at).masked_fill_(~there, -1).view(*judged.shape, view.k)
+    return found.masked_fill_((judged < 0)[..., None], -1)
 
 
 class TriangleMessages(MessagePassing):  # type: ignore[misc]  # untyped

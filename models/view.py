@@ -15,7 +15,7 @@ from models.graph import KnnGraph
 # Floats that one step over a chunk of rows may gather at once: 4 MiB stay in a CPU's caches, a GPU
 # wants few and large steps.
 CHUNK_FLOATS = {"cpu": 1 << 20, "cuda": 1 << 26}
-MAX_CHUNK_ROWS = {"cpu": 128, "cuda": 8_192}
+MAX_CHUNK_ROWS = {"cpu": 128, "cuda": 16_384}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,13 @@
 """Work on several cores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 # Fewer items than this are not worth a thread; more keep the others waiting at the end.
 FEWEST, MOST = 1_024, 65_536
@@ -42,3 +46,15 @@ def in_blocks(
         work(report)
     for future in running:
         future.result()
+
+
+def for_each(task: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
+    """What `task` makes of each, on as many threads as torch may use. Blocks.
+
+    What any of them raises is raised.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return [task(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(task, items))

@@ -80,3 +80,28 @@ def leaf_spans(left: Array, right: Array, leaves: int) -> tuple[Array, Array, Ar
     for leaf in range(leaves):
         order[start[leaf]] = leaf
     return order, start, count
+
+
+@compiled
+def number_clusters(top: Array, alive: Array) -> Array:
+    """Cluster numbers int64 [leaves] in the order of first leaves; -1 where not `alive`."""
+    number, labels = np.full(len(top), -1), np.full(len(alive), -1)
+    count = 0
+    for leaf in range(len(alive)):
+        if alive[leaf]:
+            if number[top[leaf]] < 0:
+                number[top[leaf]] = count
+                count += 1
+            labels[leaf] = number[top[leaf]]
+    return labels
+
+
+@compiled
+def find_densest(labels: Array, density: Array, clusters: int) -> Array:
+    """The leaf of largest `density` of each of so many clusters, the first of equals: int64."""
+    densest = np.full(clusters, -1)
+    for leaf in range(len(labels)):
+        label = labels[leaf]
+        if label >= 0 and (densest[label] < 0 or density[leaf] > density[densest[label]]):
+            densest[label] = leaf
+    return densest

@@ -7,7 +7,7 @@ import numpy as np
 from models.kernels.compiled import Array, compiled
 
 # What a hash adds to a probability is below this.
-_TIE = 1e-7
+TIE = 1e-7
 
 
 @compiled
@@ -61,9 +61,9 @@ def improve_best(due: Array, ends: Array, ids: Array, q: Array, best: Array, val
 @compiled
 def _offer(e: int, ends: Any, ids: Any, q: Any, best: Any, value: Any) -> None:
     a, b = ends[e, 0], ends[e, 1]
-    most = np.float64(q[e]) + _TIE
+    most = np.float64(q[e]) + TIE
     if most > value[a] or most > value[b]:  # seldom, and then a hash is worth its time
-        likely = np.float64(q[e]) + _TIE * tie_hash(ids[a], ids[b])
+        likely = np.float64(q[e]) + TIE * tie_hash(ids[a], ids[b])
         if likely > value[a]:
             best[a], value[a] = e, likely
         if likely > value[b]:

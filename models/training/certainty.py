@@ -11,7 +11,7 @@ from models.calibration import assignment_truth
 from models.certainty import assignment_features, told_of
 from models.contraction import pair_score, super_nodes
 from models.cut import Cut, cut_at
-from models.edges import both_rounds
+from models.judging import judge_graph
 from models.levels import build_tree
 from models.metrics import evaluate
 from models.network import HiLanderNetwork
@@ -68,15 +68,14 @@ def outcome_of(
     """What comes of a run over an episode; None where nothing merges."""
     view, context = episode.view, episode.context
     counts = np.ones(len(view), np.int32)
-    p, reader = both_rounds(network, view, context)
-    clusters, pairs = super_nodes(view, reader, p)
-    tree = build_tree(clusters, pairs, pair_score(network, context)).tempered(BELIEVED)
+    answers = judge_graph(network, view, context)
+    tree = build_tree(*super_nodes(view, answers), pair_score(network, context)).tempered(BELIEVED)
     if not len(tree.left):
         return None
     family = prospects(tree, counts)
     lam = choose(family, view, context, counts).lam
     top = cut_at(tree, tree.sizes(counts), lam)
-    found = Cut(top, lam).labels(tree, counts > 0)
+    found = Cut(top, lam).labels(counts > 0)
     rows = rng.permutation(len(view))[:IMAGES]
     return Outcome(
         told=told_of(family, lam, context),

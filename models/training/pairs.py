@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.contraction import pair_score, super_nodes
-from models.edges import both_rounds
+from models.judging import judge_graph
 from models.levels import FLOOR, Score, build_tree
 from models.network import HiLanderNetwork, with_context
 from models.pair_features import pair_features
@@ -113,13 +113,13 @@ def _watch(
     network: HiLanderNetwork, episode: Episode, *, learnt: bool, rng: np.random.Generator
 ) -> Examples:
     """Build an episode's hierarchy and keep what was seen on the way."""
-    p, reader = both_rounds(network, episode.view, episode.context)
+    answers = judge_graph(network, episode.view, episode.context)
     collector = Collector(episode.labels, rng)
     policies: list[Score] = [mean_p, saturating_p]
     if learnt:
         policies = [pair_score(network, episode.context)]
     for policy in policies:
-        clusters, pairs = super_nodes(episode.view, reader, p)
+        clusters, pairs = super_nodes(episode.view, answers)
         floor = FLOOR if learnt else FIRST_FLOOR
         build_tree(clusters, pairs, policy, floor=floor, observe=collector)
     features = torch.from_numpy(np.concatenate(collector.features))

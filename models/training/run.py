@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.edges import both_rounds
+from models.judging import judge_graph
 from models.network import HiLanderNetwork
 from models.relational import RelationalModel
 from models.training.certainty import train_certainty
@@ -184,12 +184,12 @@ def two_of(sets: Sequence[LabelledSet], rng: Generator) -> tuple[LabelledSet, La
 
 def _judged_edges(network: HiLanderNetwork, source: LabelledSet) -> JudgedEdges:
     episode = prepare(source).untold()
-    p, _ = both_rounds(network, episode.view, episode.context)
+    answers = judge_graph(network, episode.view, episode.context)
     return JudgedEdges(
         labels=episode.labels,
         neighbours=episode.view.neighbours.numpy(),
         similarity=episode.view.similarity.numpy(),
-        probability=p.numpy(),
+        probability=answers.listed,
     )
 
 

@@ -72,7 +72,7 @@ class TestCutAt:
         )
         top = cut_at(tree, tree.sizes(np.ones(4, np.int32)), 0.5)
         alive = np.ones(4, np.bool_)
-        assert Cut(top, 0.5).labels(tree, alive).tolist() == [0, 0, 1, 1]
+        assert Cut(top, 0.5).labels(alive).tolist() == [0, 0, 1, 1]
         np.testing.assert_allclose(
             confidence(tree, np.ones(4, np.int32), top), [0.9, 0.9, 0.8, 0.8], rtol=1e-6
         )

@@ -7,7 +7,7 @@ from models import KnnGraph, exact_knn
 from models.conditions import conditions
 from models.context import context_of
 from models.contraction import pair_score, super_nodes
-from models.edges import both_rounds
+from models.judging import judge_graph
 from models.levels import build_tree
 from models.view import view_of
 
@@ -32,7 +32,7 @@ def work(model, x, graph):
     """Edges judged, and pairs asked, in a run."""
     view = view_of(x, graph)
     context = context_of(view, np.arange(len(x)), conditions("thing", None))
-    p, judged = both_rounds(model.network, view, context)
+    judged = judge_graph(model.network, view, context)
     score, asked = pair_score(model.network, context), 0
 
     def counted(clusters, pairs):
@@ -40,7 +40,7 @@ def work(model, x, graph):
         asked += len(pairs)
         return score(clusters, pairs)
 
-    build_tree(*super_nodes(view, judged, p), counted)
+    build_tree(*super_nodes(view, judged), counted)
     return np.array([len(judged.edges), asked])
 
 

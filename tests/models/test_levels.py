@@ -8,7 +8,7 @@ from models import exact_knn
 from models.conditions import conditions
 from models.context import context_of
 from models.contraction import super_nodes, write_features
-from models.edges import both_rounds
+from models.judging import judge_graph
 from models.kernels import columns
 from models.kernels.levels import tie_hash
 from models.levels import best_pairs, build_tree
@@ -174,7 +174,7 @@ class TestKernels:
         x, _ = groups(20, 10, spread=0.7)
         view = view_of(x, exact_knn(x, 12))
         context = context_of(view, np.arange(200), conditions("thing", None))
-        p, judged = both_rounds(model.network, view, context)
+        judged = judge_graph(model.network, view, context)
         levels = 0
 
         def check(clusters, pairs, _best, _representative):
@@ -185,7 +185,7 @@ class TestKernels:
             expected = pair_features(clusters, pairs)
             np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
 
-        build_tree(*super_nodes(view, judged, p), mean_p, observe=check)
+        build_tree(*super_nodes(view, judged), mean_p, observe=check)
         assert levels > 5
 
     def test_unlikely_pairs_are_asked_last(self):

@@ -78,17 +78,6 @@ def test_messages_equal_three_loops(groups):
     np.testing.assert_allclose(out.numpy(), brute_force(graph, p)[rows.numpy()], rtol=1e-5)
 
 
-def test_a_small_table_changes_nothing(groups, monkeypatch):
-    """Rows are looked up one by one if the table may hold no more."""
-    x, _ = groups(6, 15)
-    view = view_of(x, exact_knn(x, 8))
-    expected = triangles_of(view, torch.arange(90), 8)
-    monkeypatch.setattr("models.triangles.TABLE_BYTES", 1)
-    actual = triangles_of(view, torch.arange(90), 8)
-    assert torch.equal(actual.base, expected.base)
-    assert torch.equal(actual.place_i, expected.place_i)
-
-
 def test_round_two_is_symmetric(groups):
     """An edge tells both of its directions the same, if round 1 did."""
     x, _ = groups(4, 10, spread=0.8)

@@ -1,0 +1,170 @@
+"""Levels of clusters on tensors, for a GPU: what `models.levels` does by kernels, step by step."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.context import CollectionContext
+from models.contraction import NOT_ALIKE
+from models.edges import EdgeReader
+from models.folding import Folded
+from models.kernels.levels import TIE
+from models.levels import BOUND, FLOOR, LIKELY, MAX_LEVELS
+from models.network import HiLanderNetwork
+from models.tensor_clusters import (
+    TensorClusters,
+    TensorPairs,
+    edges_once,
+    tensor_level,
+    tensor_pair_features,
+)
+from models.tree import MergeTree
+from models.view import View
+
+# Pairs whose features exist at once: their ends' vectors are gathered for them.
+PAIRS_AT_ONCE = 1 << 18
+
+TensorScore = Callable[[TensorClusters, TensorPairs], Tensor]
+"""As `models.levels.Score`."""
+
+
+def tensor_super_nodes(
+    view: View, reader: EdgeReader, p: Tensor
+) -> tuple[TensorClusters, TensorPairs]:
+    """As `super_nodes`, with what `both_rounds` gave: edge probabilities [n, K]."""
+    every = torch.arange(len(view), device=view.device)
+    r = torch.cat([reader.background.standardise(view, rows)[0] for rows in view.chunks(every)])
+    i, j, p, r = edges_once(view.neighbours, p, r)
+    return tensor_level(
+        (i, j, p * (r > NOT_ALIKE).any(), r),
+        view.vectors,
+        reader.background.mean,
+        reader.table.near[:, 3],
+        reader.table.coherence,
+    )
+
+
+def tensor_pair_score(network: HiLanderNetwork, context: CollectionContext) -> TensorScore:
+    """As `pair_score`."""
+    judge = Folded.of(network.pair, context.inputs(network.pair.mean.device))
+
+    def score(clusters: TensorClusters, pairs: TensorPairs) -> Tensor:
+        every = torch.arange(len(pairs), device=pairs.q.device)
+        parts = [
+            judge.probability(tensor_pair_features(clusters, pairs.take(part)))
+            for part in torch.split(every, PAIRS_AT_ONCE)
+        ]
+        return torch.cat(parts) if parts else torch.empty_like(pairs.q)
+
+    return score
+
+
+def build_tensor_tree(
+    clusters: TensorClusters, pairs: TensorPairs, score: TensorScore, *, floor: float = FLOOR
+) -> MergeTree:
+    """As `build_tree`: the same merges but for rounding, in another order within a level."""
+    n = len(clusters.single)
+    node = torch.arange(n, device=clusters.single.device)  # tree node of every representative
+    made: list[tuple[Tensor, Tensor, Tensor]] = []
+    rounds = [0]
+    fresh = torch.arange(len(pairs), device=node.device)
+    for _ in range(MAX_LEVELS):
+        best = _ask(clusters, pairs, fresh, score)
+        joined = _mutual(pairs, best, floor)
+        if not len(joined):
+            break
+        a, b = joined.ends.unbind(1)
+        made.append((node[a], node[b], joined.q.double()))
+        node[a] = n + rounds[-1] + torch.arange(len(joined), device=node.device)
+        rounds.append(rounds[-1] + len(joined))
+        clusters.absorb(joined)
+        pairs, fresh = _renamed(pairs, joined, n)
+    left, right, probability = (
+        torch.cat([part[column] for part in made]).cpu().numpy() if made else np.zeros(0, kind)
+        for column, kind in enumerate((np.int64, np.int64, np.float64))
+    )
+    return MergeTree(n, left, right, probability, np.array(rounds))
+
+
+def _ask(clusters: TensorClusters, pairs: TensorPairs, fresh: Tensor, score: TensorScore) -> Tensor:
+    """Ask all pairs that might be the best of an end, as `build_tree`; the best of each [n]."""
+    n = len(clusters.single)
+    likely = fresh[pairs.sums[fresh, 4] >= LIKELY]
+    pairs.q[likely] = score(clusters, pairs.take(likely))
+    best, value = best_tensor_pairs(pairs, n)
+    most = BOUND[0] + BOUND[1] * pairs.sums[:, 4].double()
+    due = (pairs.q.isnan() & (value[pairs.ends].amin(1) < most)).nonzero().squeeze(1)
+    if not len(due):
+        return best
+    pairs.q[due] = score(clusters, pairs.take(due))
+    return best_tensor_pairs(pairs, n)[0]
+
+
+def best_tensor_pairs(pairs: TensorPairs, n: int) -> tuple[Tensor, Tensor]:
+    """As `best_pairs`: the likeliest pair of each of `n` clusters and how likely; -1 for none."""
+    a, b = pairs.ends.unbind(1)
+    likely = pairs.q.double() + TIE * tie_hashes(a, b)
+    asked = ~pairs.q.isnan()
+    likely = likely.masked_fill(~asked, -1.0)
+    value = likely.new_full((n,), -1.0)
+    best = torch.full((n,), len(pairs), device=a.device)
+    for end in (a, b):
+        value.scatter_reduce_(0, end, likely, "amax")
+    for end in (a, b):
+        found = (asked & (likely == value[end])).nonzero().squeeze(1)
+        best.scatter_reduce_(0, end[found], found, "amin")
+    return best.masked_fill(best == len(pairs), -1), value
+
+
+def tie_hashes(a: Tensor, b: Tensor) -> Tensor:
+    """`tie_hash` of rows int64 [e]: float64 [e]."""
+    x = a * _signed(0x9E3779B97F4A7C15) + b
+    x = (x ^ _shifted(x, 30)) * _signed(0xBF58476D1CE4E5B9)
+    x = (x ^ _shifted(x, 27)) * _signed(0x94D049BB133111EB)
+    x = x ^ _shifted(x, 31)
+    return _shifted(x, 11).double() / 9007199254740992.0
+
+
+def _signed(number: int) -> int:
+    """The int64 that has the bits of a uint64."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """Bits of x moved down, of int64 as if it were unsigned."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mutual(pairs: TensorPairs, best: Tensor, floor: float) -> TensorPairs:
+    """Those pairs above `floor` that are the best of both their ends."""
+    own = torch.unique_consecutive(best[best >= 0].sort().values)
+    a, b = pairs.ends[own].unbind(1)
+    return pairs.take(own[(best[a] == own) & (best[b] == own) & (pairs.q[own] > floor)])
+
+
+def _renamed(pairs: TensorPairs, joined: TensorPairs, n: int) -> tuple[TensorPairs, Tensor]:
+    """The pairs after `joined` have merged, and which of them [m] are to be asked again."""
+    into, gone = joined.ends.unbind(1)
+    root = torch.arange(n, device=into.device)
+    root[gone] = into
+    changed = torch.zeros(n, dtype=torch.bool, device=into.device)
+    changed[joined.ends] = True
+    moved = changed[pairs.ends].any(1)
+    kept = pairs.take(~moved)
+    ends, sums = root[pairs.ends[moved]], pairs.sums[moved]
+    low, high = ends.amin(1), ends.amax(1)
+    apart = low != high
+    key, order = torch.sort(low[apart] * n + high[apart], stable=True)
+    key, times = torch.unique_consecutive(key, return_counts=True)
+    sums = sums[apart][order]
+    added = torch.segment_reduce(sums[:, :4], "sum", lengths=times, unsafe=True)
+    largest = torch.segment_reduce(sums[:, 4:], "max", lengths=times, unsafe=True)
+    fresh = torch.arange(len(kept), len(kept) + len(key), device=key.device)
+    renamed = TensorPairs(
+        ends=torch.cat((kept.ends, torch.stack((key // n, key % n), dim=1))),
+        sums=torch.cat((kept.sums, torch.cat((added, largest), dim=1))),
+        q=torch.cat((kept.q, kept.q.new_full((len(key),), torch.nan))),
+    )
+    return renamed, fresh
