@@ -1,6 +1,7 @@
 """What Shoal keeps on disk: vector log, SQLite catalog, HNSW, k-NN graph, snapshots."""
 
 from index.checksums import agrees, file_checksum
+from index.checksums import compare as compare_file
 from index.collection import CollectionIndex
 from index.database import Database
 from index.disk import is_disk_error, waits_for
@@ -17,8 +18,10 @@ from index.errors import (
 )
 from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
+from index.findings import Finding, Harm, Part
 from index.forked import die_with
 from index.recall import Recall, RecallProbe
+from index.scrub import scrub_database
 from index.sealed import seal, unseal
 from index.settings import IndexSettings
 from index.shared import Shared
@@ -34,13 +37,16 @@ __all__ = [
     "DimensionError",
     "DirectoryError",
     "Erasure",
+    "Finding",
     "FormatError",
+    "Harm",
     "ImageWrite",
     "IndexSettings",
     "Logged",
     "ModelError",
     "NewImage",
     "Outcome",
+    "Part",
     "Recall",
     "RecallProbe",
     "Shared",
@@ -49,6 +55,7 @@ __all__ = [
     "StorageError",
     "VectorError",
     "agrees",
+    "compare_file",
     "compare_images",
     "count_shared",
     "die_with",
@@ -56,6 +63,7 @@ __all__ = [
     "file_checksum",
     "is_disk_error",
     "reach_fault",
+    "scrub_database",
     "seal",
     "sync_folder",
     "unseal",

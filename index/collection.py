@@ -10,11 +10,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index import recovery
+from index import recovery, scrub
 from index.aside import DAMAGED
 from index.catalog import Catalog
 from index.errors import CorruptError
 from index.faults import reach
+from index.findings import Part
 from index.growing import GrowingArray
 from index.leftovers import Leftovers
 from index.live import LiveIndex
@@ -352,6 +353,21 @@ class CollectionIndex:
         if info is not None:
             self._covered = info.rows
         return info
+
+    def scrub(self, found: scrub.Found) -> Iterator[int]:
+        """Read all files again and compare them with their checksums; `found` hears of damage.
+
+        Yields after each slice the bytes that it read, about; anything may be done with the
+        collection in between. A damaged snapshot is taken out of use: the one before it serves the
+        next start, and `rows_since_snapshot` tells that a new one is due.
+        """
+        yield from scrub.scrub_log(self._log, self, found)
+        yield from scrub.scrub_database(self._catalog, Part.CATALOG, found)
+        yield from scrub.scrub_snapshots(self._snapshots, self._set_aside, found)
+
+    def _set_aside(self, snapshot: Path) -> None:
+        self._snapshots.set_aside(snapshot)
+        self._covered = min(self._covered, self._snapshots.rows())
 
     def _last_hash(self) -> str | None:
         [last] = self._catalog.hashes(self.rows - 1, self.rows) if self.rows else [None]

@@ -204,6 +204,21 @@ class Database:
             logger.warning("%s: its log is not folded in: %s", self.path, error)
             return False
 
+    @property
+    def sums(self) -> PageSums:
+        """The checksums of the pages of the main file."""
+        return self._kept
+
+    def wrong_pages(self, span: slice) -> list[int]:
+        """Which pages of a `span`, which counts from 0, are not what was written, from 1.
+
+        Pages whose newest content is in the write-ahead log do not count. Raises OSError.
+        """
+        if not (wrong := self._kept.wrong_pages(self.path, (), span)):
+            return []
+        in_log = wal.frames(self.path).pages
+        return [number for number in wrong if number not in in_log]
+
     def vacuum(self) -> bool:
         """Rewrite the file without its free pages, and empty the write-ahead log: nothing that was
         deleted is in either.

@@ -10,6 +10,7 @@ that was cut short or damaged ends before it, which SQLite alone would not notic
 
 import os
 import struct
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,13 @@ from numpy.typing import NDArray
 
 from index import files, locked
 from index.checksums import checksum
+from index.disk import naming
 from index.errors import CorruptError
 from index.faults import reach
 
 SUFFIX = ".sums"
 MAGIC = b"shoalsum"
-_PAGES_AT_ONCE = 256
+PAGES_AT_ONCE = 256
 FORMAT = 1
 
 _COMMITTED = struct.Struct("<QQ")  # number, checksum of it
@@ -54,14 +56,21 @@ class PageSums:
                 sums[number - 1] = checksum(content)
         return PageSums(self.page_bytes, commits, sums)
 
-    def wrong_pages(self, database: Path, in_log: Collection[int]) -> list[int]:
-        """The pages of the file that are not what was written, from 1; `in_log` do not count."""
-        found = measure(database, self.page_bytes)
-        common = min(len(found), len(self.sums))
-        wrong = np.ones(max(len(found), len(self.sums)), np.bool_)
-        wrong[:common] = found[:common] != self.sums[:common]
-        wrong[[number - 1 for number in in_log if number <= len(wrong)]] = False
-        return [number + 1 for number in np.flatnonzero(wrong).tolist()]
+    def wrong_pages(
+        self, database: Path, in_log: Collection[int], span: slice = slice(None)
+    ) -> list[int]:
+        """The pages of the file that are not what was written, from 1; `in_log` do not count.
+
+        All, or those of `span`, which counts from 0.
+        """
+        first = span.start or 0
+        kept = self.sums[span]
+        found = measure(database, self.page_bytes, span)
+        common = min(len(found), len(kept))
+        wrong = np.ones(max(len(found), len(kept)), np.bool_)
+        wrong[:common] = found[:common] != kept[:common]
+        numbers = (first + 1 + np.flatnonzero(wrong)).tolist()
+        return [number for number in numbers if number not in in_log]
 
 
 def nothing(page_bytes: int) -> PageSums:
@@ -74,15 +83,16 @@ def path_of(database: Path) -> Path:
     return database.with_name(database.name + SUFFIX)
 
 
-def measure(database: Path, page_bytes: int) -> Sums:
-    """The checksums of all pages as they are on the disk, uint64 [pages]."""
-    with locked.reading(database, database) as file:
-        return np.fromiter(map(checksum, _pages_of(file, page_bytes)), np.uint64)
+def measure(database: Path, page_bytes: int, span: slice = slice(None)) -> Sums:
+    """The checksums of all pages, or of a `span` of them, as they are on the disk, uint64 [n]."""
+    with locked.reading(database, database) as file, naming(database):
+        return np.fromiter(map(checksum, _pages_of(file, page_bytes, span)), np.uint64)
 
 
-def _pages_of(file: int, page_bytes: int) -> Iterator[memoryview]:
-    start = 0
-    while content := os.pread(file, page_bytes * _PAGES_AT_ONCE, start):
+def _pages_of(file: int, page_bytes: int, span: slice) -> Iterator[memoryview]:
+    start = (span.start or 0) * page_bytes
+    stop = sys.maxsize if span.stop is None else span.stop * page_bytes
+    while content := os.pread(file, min(page_bytes * PAGES_AT_ONCE, stop - start), start):
         whole = memoryview(content)
         yield from (whole[at : at + page_bytes] for at in range(0, len(whole), page_bytes))
         start += len(content)

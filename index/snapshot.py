@@ -30,6 +30,7 @@ HNSW = "hnsw.bin"
 ARRAYS = ("neighbours", "similarity", "present", "searched_at")
 UNFINISHED = "unfinished"
 REMOVED = "removed"
+DAMAGED = "damaged"
 NUMBER_DIGITS = 20
 
 
@@ -92,7 +93,7 @@ class Snapshots:
         self._refused: set[Path] = set()
         self._under_way: _UnderWay | None = None
         directory.mkdir(exist_ok=True)
-        for name in (UNFINISHED, REMOVED):
+        for name in (UNFINISHED, REMOVED, DAMAGED):
             shutil.rmtree(directory / name, ignore_errors=True)
 
     def newest_first(self) -> list[Path]:
@@ -103,6 +104,22 @@ class Snapshots:
     def refuse(self, path: Path) -> None:
         """Do not count this one among those kept; it goes with the next snapshot."""
         self._refused.add(path)
+
+    def set_aside(self, path: Path) -> None:
+        """Take a damaged one out of use; it goes with the next snapshot, purge or start.
+
+        Raises OSError.
+        """
+        shutil.rmtree(self._directory / DAMAGED, ignore_errors=True)
+        path.rename(self._directory / DAMAGED)
+        files.sync(self._directory)
+
+    def rows(self) -> int:
+        """The rows that the newest finished one covers; 0 where none can be read."""
+        for path in self.newest_first():
+            with suppress(SnapshotError):
+                return self.manifest(path).rows
+        return 0
 
     def write(self, live: LiveIndex, last_hash: str | None) -> SnapshotInfo:
         """Write a snapshot and wait until it is on the disk, then remove old ones.
@@ -188,6 +205,7 @@ class Snapshots:
         for path in [*good[self._kept :], *self._refused]:
             self._remove(path)
         self._refused.clear()
+        shutil.rmtree(self._directory / DAMAGED, ignore_errors=True)
 
     def _remove(self, path: Path) -> None:
         """Remove a snapshot so that no part of it is ever taken for a damaged one."""
@@ -201,6 +219,7 @@ class Snapshots:
         """Remove all but the newest, whatever number is to be kept."""
         for path in self.newest_first()[1:]:
             self._remove(path)
+        shutil.rmtree(self._directory / DAMAGED, ignore_errors=True)
         files.sync(self._directory)
 
     def manifest(self, path: Path) -> Manifest:

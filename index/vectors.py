@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import blocks, files, holes
-from index.checksums import checksum
-from index.disk import waiting_for
+from index.checksums import SLICE_BYTES
+from index.disk import naming, waiting_for
 from index.errors import CorruptError, DimensionError, VectorError
 from index.faults import reach
 from index.growing import GrowingArray
@@ -61,12 +61,43 @@ class VectorLog:
 
         Raises CorruptError naming the rows that are damaged, by their `hashes`.
         """
-        view = self.view(rows)
-        wrong = blocks.wrong(view, sums)
         self._sums.load(sums)
+        wrong: list[int] = []
+        for span in self.slices(rows):
+            wrong += self.wrong_blocks(span, rows)
         if wrong:
-            damaged = damaged_rows(view, wrong, hashes)
+            damaged = damaged_rows(self.view(rows), wrong, hashes)
             raise CorruptError(f"{self.path}: {_named(damaged)} not what was written")
+
+    def slices(self, rows: int) -> Iterator[range]:
+        """The blocks of the first `rows` rows, so many together as are well read at a time."""
+        together = max(1, SLICE_BYTES // (self._row_bytes * blocks.BLOCK_ROWS))
+        count = -(-rows // blocks.BLOCK_ROWS)
+        for start in range(0, count, together):
+            yield range(start, min(start + together, count))
+
+    def wrong_blocks(self, span: range, rows: int) -> list[int]:
+        """Which of these blocks the file, of `rows` committed rows, has not as they were written.
+
+        Reads the file, not its mapping, so that what the disk cannot give is an OSError.
+        """
+        first = span.start * blocks.BLOCK_ROWS
+        content = self._pread(range(first, min(span.stop * blocks.BLOCK_ROWS, rows)))
+        found, kept = blocks.measure(content), self._sums.view[span.start : span.stop]
+        common = min(len(found), len(kept))
+        right = set((span.start + np.flatnonzero(found[:common] == kept[:common])).tolist())
+        return [block for block in span if block not in right]
+
+    def _pread(self, rows: range) -> NDArray[np.float32]:
+        """Rows as the file has them; fewer, whole ones, where it ends before."""
+        parts, offset, left = [], rows.start * self._row_bytes, len(rows) * self._row_bytes
+        with naming(self.path):
+            while left and (data := os.pread(self._file.fileno(), left, offset)):
+                parts.append(data)
+                offset, left = offset + len(data), left - len(data)
+        data = b"".join(parts)
+        whole = len(data) // self._row_bytes
+        return np.frombuffer(data, "<f4", whole * self.dimension).reshape(whole, self.dimension)
 
     def changed_blocks(
         self, first_row: int, added: NDArray[np.float32], dead: NDArray[np.int64]
@@ -86,14 +117,13 @@ class VectorLog:
 
     def _read(self, rows: range) -> NDArray[np.float32]:
         """Committed rows of one block, verified."""
-        offset, size = rows.start * self._row_bytes, len(rows) * self._row_bytes
-        data = os.pread(self._file.fileno(), size, offset)
+        content = self._pread(rows)
         block = rows.start // blocks.BLOCK_ROWS
-        if rows and (len(data) < size or checksum(data) != self._sums.view[block]):
+        if rows and blocks.block_sum(content) != self._sums.view[block]:
             raise CorruptError(
                 f"{self.path}: rows {rows.start} to {rows.stop - 1} are not what was written"
             )
-        return np.frombuffer(data, "<f4").reshape(-1, self.dimension)
+        return content
 
     def write(self, first_row: int, vectors: NDArray[np.float32]) -> None:
         """Write consecutive rows from `first_row` on, over a torn tail if there is one."""

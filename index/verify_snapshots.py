@@ -37,6 +37,10 @@ def verify_snapshots(
     found = sorted(path for path in folder.iterdir() if path.is_dir())
     for number, path in enumerate(found):
         progress("snapshots", number, len(found))
+        if path.name == snapshot.DAMAGED:
+            what = "a snapshot that was found damaged, and is out of use"
+            yield Finding(Part.SNAPSHOT, Harm.NONE, path, what)
+            continue
         if path.name in {snapshot.UNFINISHED, snapshot.REMOVED}:
             what = "a snapshot that was not written, or not removed, to its end"
             yield Finding(Part.SNAPSHOT, Harm.NONE, path, what)

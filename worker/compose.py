@@ -38,6 +38,7 @@ from worker.reclustering import Reclustering
 from worker.requests import Mailbox
 from worker.role import Role
 from worker.run_queue import RunQueue
+from worker.scrub import ScrubWatch
 from worker.service import Worker
 from worker.settings import Settings
 from worker.sorting import Sorter
@@ -182,6 +183,7 @@ def make_parts(
         ),
         purging=purging,
         recall=RecallWatch(collections, metrics, clock),
+        scrub=ScrubWatch(collections, positions, metrics, clock, settings.scrub_seconds),
         backups=backups,
         board=StatusBoard(
             source,

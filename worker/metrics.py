@@ -21,6 +21,7 @@ STAGES = ("view", "graph", "features", "edges", "levels", "cut", "match", "corre
 TRIGGERS = ("first", "images", "period", "demand")
 OUTCOMES = ("added", "unchanged", "replaced", "erased", "absent")
 BACKUP_RESULTS = ("good", "failed")
+DAMAGES = ("data", "spare")
 CORRECTION_KINDS = ("same", "apart", "belongs", "name", "uncorrect")
 RECLUSTER_RESULTS = ("published", "held", "failed", "discarded")
 
@@ -288,6 +289,21 @@ class Metrics:
         )
         self.disk_errors = self._counter(
             "shoal_disk_errors_total", "Writes that the disk did not take; they are repeated."
+        )
+        self.damaged_files = self._gauge(
+            "shoal_damaged_files",
+            "Files that were not what was written when they were last read again: `data` cannot be"
+            " made again, `spare` can be done without.",
+            "harm",
+        )
+        for harm in DAMAGES:
+            self.damaged_files.labels(harm)
+        self.scrubbed = self._counter(
+            "shoal_scrubbed_bytes_total", "Bytes that were read again and compared, about."
+        )
+        self.last_scrub = self._gauge(
+            "shoal_last_scrub_timestamp_seconds",
+            "When all files of open collections had been read again; 0: not since the start.",
         )
 
     def _recluster(self) -> None:

@@ -22,6 +22,7 @@ from worker.recall import RecallWatch
 from worker.reclustering import Reclustering
 from worker.role import Role
 from worker.run_queue import RunQueue
+from worker.scrub import ScrubWatch
 from worker.settings import Settings
 from worker.sources.base import Source
 from worker.standby import Standby
@@ -48,6 +49,7 @@ class Parts:
     answering: Answering
     purging: Purging
     recall: RecallWatch
+    scrub: ScrubWatch
     backups: Backups
     board: StatusBoard
     standby: Standby

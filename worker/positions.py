@@ -8,11 +8,11 @@ A partition whose offsets begin anew (the topic was made again, and the settings
 that is to be read again, gets another key: no collection takes its records for old ones.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from index import Database
+from index import Database, Finding, Part, scrub_database
 from worker.errors import DataDirectoryError
 
 # The position of a partition that is to be read from the first record that the source has.
@@ -109,6 +109,10 @@ class Positions:
         self._next.update(following)
         self._origins.update(dict.fromkeys(following, origin))
         self._rewinds.update(rewinds)
+
+    def scrub(self, found: Callable[[Finding], object]) -> Iterator[int]:
+        """Read the file again and compare it with its checksums; yields the bytes of each slice."""
+        yield from scrub_database(self._database, Part.POSITIONS, found)
 
     def go_back(self, following: Mapping[str, int], *, others: bool) -> None:
         """Read again what a collection lost: from these offsets, which have the names that `key`

@@ -4,8 +4,9 @@ from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.metrics import Metrics
+from worker.share import Share
 
-# Share of the ingest thread's time that measuring takes. A slice that took longer is made up for.
+# Share of the ingest thread's time that measuring takes.
 _SHARE = 0.01
 
 # The most that is taken between two batches, however long it is since the last.
@@ -21,24 +22,13 @@ class RecallWatch:
     def __init__(self, collections: Collections, metrics: Metrics, clock: Clock) -> None:
         self._collections = collections
         self._metrics = metrics
-        self._clock = clock
-        self._ticked = clock.monotonic()
-        self._left_seconds = 0.0
+        self._share = Share(clock, _SHARE, _MOST_SECONDS)
         self._measured: Collection | None = None
         self._last = ""
 
     def tick(self) -> None:
         """Go on for as long as is due, up to the end of a pass."""
-        started = self._clock.monotonic()
-        earned = _SHARE * (started - self._ticked)
-        self._ticked = started
-        self._left_seconds = min(self._left_seconds + earned, _MOST_SECONDS)
-        if self._left_seconds <= 0:
-            return
-        until = started + self._left_seconds
-        while not self._go_on() and self._clock.monotonic() < until:
-            pass
-        self._left_seconds -= self._clock.monotonic() - started
+        self._share.spend(self._go_on)
 
     def _go_on(self) -> bool:
         """One slice; True when a pass has ended, or nothing is to be measured."""

@@ -97,11 +97,11 @@ class Worker:
         return f"the loop is stuck since {silent:.0f} s" if stuck else None
 
     def ready(self) -> str | None:
-        """None once replayed and serving, otherwise why not."""
+        """None once replayed and serving from files that are whole, otherwise why not."""
         silent, path = self._silent_seconds, waits_for()
         if silent > _SLOW_SECONDS and path is not None:
             return f"the disk is slow: {path} is waited for, for up to {silent:.0f} s"
-        return self._pause.reason or self._unready
+        return self._pause.reason or self._unready or self._parts.scrub.damage
 
     def role(self) -> str:
         """What it is while it is ready."""
@@ -225,6 +225,7 @@ class Worker:
         self._purge()
         self._snapshots()
         self._parts.recall.tick()
+        self._parts.scrub.tick()
         self._collections.shrink(self._may_close)
         self._parts.board.show()
 

@@ -167,6 +167,12 @@ class Settings(BaseSettings):
         100_000, description="New images after which a snapshot is taken."
     )
 
+    scrub_seconds: Seconds = Field(
+        86_400.0,
+        description="Time in which all files of open collections are read again and compared with"
+        " their checksums.",
+    )
+
     erasure_seconds: Seconds = Field(
         86_400.0,
         description="Time within which no copy of what was erased or replaced is left.",

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index import agrees, file_checksum, is_disk_error, seal, sync_folder, unseal
+from index import agrees, compare_file, file_checksum, is_disk_error, seal, sync_folder, unseal
 from worker.errors import CorruptError
 
 MANIFEST = "manifest.json"
@@ -85,6 +85,16 @@ def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
             raise CorruptError(f"{path / name}: its checksum is not the manifest's")
     files = [path / name for name in manifest["files"] if name.endswith(".npy")]
     return Folder({file.stem: _load(file, mapped) for file in files}, manifest["meta"])
+
+
+def scrub_folder(path: Path) -> Iterator[int]:
+    """Compare the files of a folder with their checksums; yields the bytes of each slice.
+
+    Raises as `read_folder`, and CorruptError where the folder is not there.
+    """
+    for name, expected in _read_manifest(path / MANIFEST)["files"].items():
+        if expected is not None and not (yield from compare_file(path / name, expected)):
+            raise CorruptError(f"{path / name}: its checksum is not the manifest's")
 
 
 def remove_folder(path: Path) -> None:

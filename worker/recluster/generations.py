@@ -11,7 +11,13 @@ import structlog
 from numpy.typing import NDArray
 
 from worker.errors import CorruptError
-from worker.recluster.folder import ASIDE, read_folder, remove_folder, write_folder
+from worker.recluster.folder import (
+    ASIDE,
+    read_folder,
+    remove_folder,
+    scrub_folder,
+    write_folder,
+)
 
 KEEP = 5
 NO_CLUSTER = -1
@@ -82,6 +88,11 @@ def load(directory: Path, generation: int) -> Generation:
     if found != generation:
         raise CorruptError(f"{path_of(directory, generation)}: it holds generation {found}")
     return Generation(generation, arrays["labels"], arrays["confidence"], meta)
+
+
+def scrub(directory: Path, generation: int) -> Iterator[int]:
+    """Read a generation again; yields the bytes of each slice. Raises as `load`, and OSError."""
+    yield from scrub_folder(path_of(directory, generation))
 
 
 def numbers(directory: Path) -> list[int]:
