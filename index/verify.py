@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from index import blocks, pages, wal
 from index.database import FORMAT, check, reading, version_of
+from index.disk import naming
 from index.errors import CorruptError
 from index.findings import Finding, Harm, Part, Progress, silent
 from index.opening import CATALOG, VECTORS
-from index.vectors import map_rows, row_hashes
+from index.vectors import row_hashes
 from index.verify_snapshots import verify_snapshots
 
 # Rows hashed, or images read, between two words of progress.
@@ -145,30 +146,45 @@ def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> I
     if size < rows * width:
         what = f"{size} bytes; the catalog counts {rows} rows of {width} bytes"
         yield Finding(Part.LOG, Harm.DATA, vectors, what)
-    content = map_rows(vectors, min(rows, size // width), log.dimension)
+    whole = min(rows, size // width)
     with reading(catalog) as db:
         upgraded = version_of(catalog, db) >= FORMAT
-        erased = [row for (row,) in db.execute("SELECT row FROM wipe") if row < len(content)]
+        dead = [row for (row,) in db.execute("SELECT row FROM wipe") if row < whole]
         query = "SELECT sum FROM block ORDER BY block"
         sums = [value for (value,) in db.execute(query)] if upgraded else []
-    if content[erased].tobytes().strip(b"\0"):
+    kept, erased = np.array(sums, np.int64).astype(np.uint64), np.array(dead, np.int64)
+    damaged: list[int] = []
+    wrong: list[int] = []
+    unwiped = False
+    for start in range(0, whole, ROWS_TOGETHER):
+        content = _read_rows(vectors, range(start, min(start + ROWS_TOGETHER, whole)), log)
+        inside = erased[(erased >= start) & (erased < start + len(content))] - start
+        unwiped |= bool(content[inside].any())
+        content[inside] = 0
+        damaged += _damaged(content, log.hashes[start : start + len(content)], start)
+        first = start // blocks.BLOCK_ROWS
+        wrong += [first + block for block in blocks.wrong(content, kept[first:])]
+        progress("vector log", start + len(content), rows)
+    if unwiped:
         what = "rows of erased images that are not overwritten yet"
         yield Finding(Part.LOG, Harm.NONE, vectors, what)
-    content[erased] = 0
-    damaged = []
-    for start in range(0, len(content), ROWS_TOGETHER):
-        damaged += _damaged(content[start : start + ROWS_TOGETHER], log.hashes[start:], start)
-        progress("vector log", min(start + ROWS_TOGETHER, len(content)), rows)
     # Nothing else is to be compared with them.
     log.counts[damaged] = 0
     for row in damaged:
         yield Finding(Part.LOG, Harm.DATA, vectors, f"row {row} is not what was written")
-    wrong = blocks.wrong(content, np.array(sums, np.int64).astype(np.uint64)) if upgraded else []
-    for block in set(wrong) - {row // blocks.BLOCK_ROWS for row in damaged}:
+    for block in set(wrong if upgraded else ()) - {row // blocks.BLOCK_ROWS for row in damaged}:
         span = blocks.rows_of(block, rows)
-        if span.stop <= len(content):
+        if span.stop <= whole:
             what = f"rows {span.start} to {span.stop - 1} fail the checksum of their block"
             yield Finding(Part.LOG, Harm.DATA, vectors, what)
+
+
+def _read_rows(path: Path, rows: range, log: Log) -> NDArray[np.float32]:
+    """Rows of the vector log, a copy. Not mapped: what the disk cannot give is an OSError."""
+    with path.open("rb") as file, naming(path):
+        file.seek(4 * log.dimension * rows.start)
+        data = bytearray(file.read(4 * log.dimension * len(rows)))
+    return np.frombuffer(data, "<f4").reshape(-1, log.dimension)
 
 
 def _damaged(content: NDArray[np.float32], hashes: list[bytes | None], first: int) -> list[int]:

@@ -1,0 +1,156 @@
+"""Every write to the disk is recorded; a crash after any of them, or the power gone, loses nothing.
+
+The disk writes a sector whole or not at all. Of what was written and not synced any part may be
+missing after a power loss, in any order, also names of files.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loading import load
+
+from index import CollectionIndex
+from index.findings import Harm
+from index.verify import verify
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+# How many crashes of each kind; 0: one after every call (`make chaos`).
+TIMES = int(os.environ.get("SHOAL_POWER_TIMES", "120"))
+SEED = int(os.environ.get("SHOAL_CHAOS_SEED", "1"))
+
+history = load(HERE / "history.py")
+record = load(HERE / "record.py")
+check = load(HERE.parent / "index" / "conftest.py").check
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory):
+    """What a history did to the disk."""
+    folder = tmp_path_factory.mktemp("recorded")
+    library, root = folder / "recording_disk.so", folder / "disk"
+    source = HERE / "recording_disk.c"
+    subprocess.run(
+        ["cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"],
+        check=True,
+    )
+    root.mkdir()
+    subprocess.run(
+        [sys.executable, HERE / "history.py", root, str(SEED)],
+        env={
+            **os.environ,
+            "LD_PRELOAD": str(library),
+            "DISK_FOLDER": str(root),
+            "DISK_RECORD": str(folder / "record"),
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        },
+        check=True,
+    )
+    found = record.read(folder / "record", root)
+    _whole(found, root, folder / "again")
+    return found
+
+
+def _whole(calls, root, again):
+    """The record is complete: done again, it makes the very same files."""
+    _rebuilt(calls, again, list)
+    for path in root.rglob("*"):
+        if path.is_file() and not _skipped(path.name):
+            assert path.read_bytes() == (again / path.relative_to(root)).read_bytes(), path
+
+
+def _skipped(name):
+    return name == history.MARKS or name.endswith("-shm")
+
+
+def _rebuilt(calls, path, kept):
+    disk = record.Disk()
+    for call in calls:
+        disk.do(call)
+    disk.leave(path, kept, _skipped)
+
+
+def killed(random_):
+    """All that was done is there, but of the last write only a part."""
+    del random_
+    return list
+
+
+def power_lost(random_):
+    """What was synced is there, and of the rest none, some, or all but a few."""
+    share = random_.choice([0.0, 0.5, 0.95])
+
+    def kept(changes):
+        left = []
+        for change in changes:
+            if random_.random() < share:
+                part = change
+                if isinstance(change, record.Call) and random_.random() < 0.2:
+                    part = record.torn(change, random_)
+                left += [part] if part is not None else []
+        return left
+
+    return kept
+
+
+def _marks(calls):
+    """The last batch of which it is known that it is there, and the last that was begun."""
+    text = b"".join(c.data for c in calls if c.path == history.MARKS and c.kind == "W").decode()
+    said = [json.loads(line) for line in text.splitlines()]
+    return [max((m[key] for m in said if key in m), default=0) for key in ("done", "begun")]
+
+
+def _places(calls, random_):
+    """After how many calls the crash comes: from the first batch on."""
+    first = next(i for i, call in enumerate(calls) if call.path == history.MARKS and call.data)
+    last = range(first + 1, len(calls) + 1)
+    return last if not TIMES else sorted(random_.sample(last, min(TIMES, len(last))))
+
+
+def _check(root, states, done, begun):
+    directory = root / history.NAME
+    findings = verify(directory)
+    assert {finding.harm for finding in findings} <= {Harm.NONE}, findings
+    collection = CollectionIndex.open(directory, settings=history.SETTINGS)
+    try:
+        position = collection.positions.get("t:0", 0)
+        assert done <= position <= begun
+        state, images = states[position], dict(collection.iterate())
+        assert images.keys() == state.keys()
+        for id_, row in images.items():
+            assert np.array_equal(collection.vectors[row], history.vector(state[id_])), id_
+        check(collection)
+    finally:
+        collection.close()
+
+
+@pytest.mark.parametrize("crash", [killed, power_lost])
+def test_nothing_is_lost_or_made_up(calls, tmp_path, crash):
+    """What was acknowledged is there, a batch is there whole or not at all; nothing is damaged."""
+    random_ = random.Random(SEED)
+    states = history.states(SEED)
+    for place in _places(calls, random_):
+        before = list(calls[:place])
+        done, begun = _marks(before)
+        if crash is killed and random_.random() < 0.5:
+            part = record.torn(before.pop(), random_)
+            before += [part] if part is not None else []
+        root = tmp_path / "left"
+        shutil.rmtree(root, ignore_errors=True)
+        _rebuilt(before, root, crash(random_))
+        try:
+            _check(root, states, done, begun)
+        except BaseException as error:
+            error.add_note(
+                f"{crash.__name__} after call {place} of {len(calls)}, {calls[place - 1]}"[:500]
+            )
+            raise
