@@ -213,7 +213,8 @@ class Snapshots:
         shutil.rmtree(doomed, ignore_errors=True)
         with suppress(OSError):
             path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+            files.sync(self._directory)  # before its files go: their names may leave the disk first
+            shutil.rmtree(doomed, ignore_errors=True)
 
     def drop_older(self) -> None:
         """Remove all but the newest, whatever number is to be kept."""

@@ -40,10 +40,10 @@ def steps(seed):
             done.append(others.pop())
             continue
         batch = []
-        for _ in range(random_.randrange(1, 40)):
+        for _ in range(random_.randrange(1, 25)):
             number += 1
-            # A fifth have the vector of another image, or of one that is gone.
-            same = number % 5 == 0
+            # Some have the vector of another image, or of one that is gone.
+            same = number % 20 == 0
             batch.append((f"image-{number}", random_.randrange(number) if same else number))
         changed = random_.sample(alive, min(len(alive), 3))
         batch += [(id_, 10_000 + number) for id_ in changed]

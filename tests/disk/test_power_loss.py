@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 # How many crashes of each kind; 0: one after every call (`make chaos`).
-TIMES = int(os.environ.get("SHOAL_POWER_TIMES", "120"))
+TIMES = int(os.environ.get("SHOAL_POWER_TIMES", "100"))
 SEED = int(os.environ.get("SHOAL_CHAOS_SEED", "1"))
 
 history = load(HERE / "history.py")

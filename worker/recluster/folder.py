@@ -103,6 +103,7 @@ def remove_folder(path: Path) -> None:
         doomed = path.parent / f"{DOOMED}{path.name}"
         shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
+        sync_folder(path.parent)  # before its files go: their names may leave the disk first
         shutil.rmtree(doomed)
 
 
