@@ -25,7 +25,7 @@ ROOT = HERE.parents[1]
 
 # How many crashes of each kind; 0: one after every call (`make chaos`).
 TIMES = int(os.environ.get("SHOAL_POWER_TIMES", "100"))
-SEED = int(os.environ.get("SHOAL_CHAOS_SEED", "1"))
+SEED = int(os.environ.get("SHOAL_CHAOS_SEED") or (1 if TIMES else random.randrange(10**6)))
 
 history = load(HERE / "history.py")
 record = load(HERE / "record.py")
