@@ -179,12 +179,13 @@ class Database:
         """Fold the write-ahead log into the file and empty it; the checksums of its pages go first.
 
         Nothing else may fold it in. A kill at any moment leaves the log, whose pages need no
-        checksums. False where a reader kept it from being emptied. Raises OSError or sqlite3.Error
-        when the disk does not take it.
+        checksums. False where a reader kept it from being emptied. Raises CorruptError when the log
+        is damaged, which nothing is folded in of then, OSError or sqlite3.Error when the disk does
+        not take it.
         """
         found = wal.frames(self.path)
-        if found.pages:
-            kept = self._kept.after(found.pages, found.size, self._commits)
+        if found.sums:
+            kept = self._kept.after(found.sums, found.size, self._commits)
             pages.write(self.path, kept, self._committed)
             self._kept = kept
         reach("checkpoint")
@@ -200,7 +201,7 @@ class Database:
         try:
             with waiting_for(self.path):
                 return self.checkpoint()
-        except (OSError, sqlite3.Error) as error:
+        except (CorruptError, OSError, sqlite3.Error) as error:
             logger.warning("%s: its log is not folded in: %s", self.path, error)
             return False
 
@@ -216,7 +217,7 @@ class Database:
         """
         if not (wrong := self._kept.wrong_pages(self.path, (), span)):
             return []
-        in_log = wal.frames(self.path).pages
+        in_log = wal.frames(self.path).sums
         return [number for number in wrong if number not in in_log]
 
     def vacuum(self) -> bool:
@@ -311,9 +312,9 @@ def check(path: Path, db: sqlite3.Connection) -> None:
     kept, committed = pages.read(path)
     version = version_of(path, db)
     found = wal.frames(path)
-    wrong = kept.wrong_pages(path, found.pages)
+    wrong = kept.wrong_pages(path, found.sums)
     commits = commits_of(db) if version >= FORMAT else 0
-    if wrong and (found.pages or not _is_foreign(kept, committed, commits)):
+    if wrong and (found.sums or not _is_foreign(kept, committed, commits)):
         raise CorruptError(f"{path}: {_pages(wrong)} not what was written")
     if commits < committed:
         raise CorruptError(

@@ -44,16 +44,16 @@ class PageSums:
     commits: int
     sums: Sums
 
-    def after(self, pages: Mapping[int, memoryview], size: int, commits: int) -> "PageSums":
-        """Those of the file once `pages` (number from 1: content) are folded in and it has `size`
+    def after(self, pages: Mapping[int, int], size: int, commits: int) -> "PageSums":
+        """Those of the file once `pages` (number from 1: checksum) are folded in and it has `size`
         pages.
         """
         sums = np.zeros(size, np.uint64)
         kept = min(size, len(self.sums))
         sums[:kept] = self.sums[:kept]
-        for number, content in pages.items():
+        for number, value in pages.items():
             if number <= size:
-                sums[number - 1] = checksum(content)
+                sums[number - 1] = value
         return PageSums(self.page_bytes, commits, sums)
 
     def wrong_pages(

@@ -121,7 +121,7 @@ def _pages_in_log(path: Path) -> set[int]:
     try:
         with reading(path) as db:
             version_of(path, db)
-            return set(wal.frames(path).pages)
+            return set(wal.frames(path).sums)
     except CorruptError:
         return set()
 
@@ -132,7 +132,7 @@ def _own_up(path: Path, repaired: CatalogRepair) -> None:
         kept, committed = pages.read(path)
         with reading(path) as db:
             commits = commits_of(db)
-            wrong = kept.wrong_pages(path, wal.frames(path).pages)
+            wrong = kept.wrong_pages(path, wal.frames(path).sums)
     except CorruptError:
         return
     if not wrong and commits < committed:

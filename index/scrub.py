@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from index import blocks, pages
+from index import blocks, pages, wal
 from index.checksums import compare
 from index.database import Database
 from index.disk import text
@@ -47,7 +47,7 @@ def scrub_log(log: VectorLog, collection: Rows, found: Found) -> Slices:
 
 
 def scrub_database(database: Database, part: Part, found: Found) -> Slices:
-    """The pages of the main file, and the file of their checksums."""
+    """The pages of the main file, its write-ahead log, and the file of the checksums."""
     start = 0
     while start < (count := len(database.sums.sums)):
         span = slice(start, min(start + pages.PAGES_AT_ONCE, count))
@@ -59,6 +59,8 @@ def scrub_database(database: Database, part: Part, found: Found) -> Slices:
             found(Finding(part, Harm.DATA, database.path, what))
         start = span.stop
         yield (span.stop - span.start) * database.sums.page_bytes
+    with _readable(part, Harm.DATA, wal.path_of(database.path), found):
+        yield from wal.scrub(database.path)
     path = pages.path_of(database.path)
     with _readable(part, Harm.DATA, path, found):
         pages.read(database.path)

@@ -264,7 +264,7 @@ def beside(database, script):
 def test_another_process_may_read_at_any_time(database):
     """It finds the index of the log in use, and does not begin it anew under the writer."""
     write(database, range(50))
-    assert wal.frames(database.path).pages
+    assert wal.frames(database.path).sums
     pages.measure(database.path, 4_096)
     before = beside(database, _HEADER)
     assert beside(database, _READ) == "50"

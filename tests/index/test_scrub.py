@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import Erasure, Harm, NewImage
+from index import CorruptError, Erasure, Harm, NewImage
 
 
 @pytest.fixture
@@ -106,6 +106,26 @@ def test_a_flipped_bit_in_the_catalog(collection):
     collection._catalog.set_meta({"more": "1"})
     flip(collection.directory / "catalog.sqlite.sums", 40)
     assert scrubbed(collection) >= {("catalog.sqlite.sums", Harm.DATA)}
+
+
+def test_a_flipped_bit_in_the_log_of_the_catalog(reopen, collection):
+    """It is found, and the log is not folded in; the next start says that commits are lost."""
+    for number in range(300):
+        collection._catalog.set_meta({f"key-{number}": "x" * 100})
+    path = collection.directory / "catalog.sqlite-wal"
+    for at in (40, 3_000, path.stat().st_size // 2, path.stat().st_size - 1):
+        flip(path, at)
+        assert scrubbed(collection) == {("catalog.sqlite-wal", Harm.DATA)}
+        flip(path, at)
+    assert scrubbed(collection) == set()
+    flip(path, path.stat().st_size // 2)
+    before = (collection.directory / "catalog.sqlite").read_bytes()
+    with pytest.raises(CorruptError, match="frames"):
+        collection._catalog.checkpoint()
+    collection.close()
+    assert (collection.directory / "catalog.sqlite").read_bytes() == before
+    with pytest.raises(CorruptError, match="its log is damaged"):
+        reopen()
 
 
 @pytest.mark.parametrize("name", ["hnsw.bin", "neighbours.npy", "manifest.json"])
