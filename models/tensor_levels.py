@@ -99,23 +99,27 @@ def _ask(clusters: TensorClusters, pairs: TensorPairs, fresh: Tensor, score: Ten
     if not len(due):
         return best
     pairs.q[due] = score(clusters, pairs.take(due))
-    return best_tensor_pairs(pairs, n)[0]
+    _offer(pairs, due, best, value)
+    return best
 
 
 def best_tensor_pairs(pairs: TensorPairs, n: int) -> tuple[Tensor, Tensor]:
     """As `best_pairs`: the likeliest pair of each of `n` clusters and how likely; -1 for none."""
-    a, b = pairs.ends.unbind(1)
-    likely = pairs.q.double() + TIE * tie_hashes(a, b)
-    asked = ~pairs.q.isnan()
-    likely = likely.masked_fill(~asked, -1.0)
-    value = likely.new_full((n,), -1.0)
-    best = torch.full((n,), len(pairs), device=a.device)
+    best = torch.full((n,), -1, device=pairs.q.device)
+    value = torch.full((n,), -1.0, dtype=torch.float64, device=pairs.q.device)
+    _offer(pairs, (~pairs.q.isnan()).nonzero().squeeze(1), best, value)
+    return best, value
+
+
+def _offer(pairs: TensorPairs, index: Tensor, best: Tensor, value: Tensor) -> None:
+    """Enter those of the pairs at `index` that are likelier than all that their ends had."""
+    a, b = pairs.ends[index].unbind(1)
+    likely = pairs.q[index].double() + TIE * tie_hashes(a, b)
     for end in (a, b):
         value.scatter_reduce_(0, end, likely, "amax")
     for end in (a, b):
-        found = (asked & (likely == value[end])).nonzero().squeeze(1)
-        best.scatter_reduce_(0, end[found], found, "amin")
-    return best.masked_fill(best == len(pairs), -1), value
+        found = likely == value[end]
+        best[end[found]] = index[found]
 
 
 def tie_hashes(a: Tensor, b: Tensor) -> Tensor:

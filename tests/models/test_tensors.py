@@ -155,6 +155,25 @@ class TestPairs:
         assert actual.tolist() == [tie_hash(np.int64(a), np.int64(b)) for a, b in rows]
 
 
+def test_a_gpu_without_enough_memory_leaves_the_run_to_the_cpu(groups, monkeypatch):
+    """The result is the CPU's, and a warning says why it took so long."""
+    x, _ = groups(10, 12)
+    graph = exact_knn(x)
+    small = load_model(device="cpu")
+    expected = small.cluster(x, graph)
+    small.device = "cuda"
+
+    def crowded(vectors, graph, device=None):
+        if device == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return view_of(vectors, graph, device)
+
+    monkeypatch.setattr("models.relational.view_of", crowded)
+    with pytest.warns(RuntimeWarning, match="the memory of cuda does not do for 120 rows"):
+        actual = small.cluster(x, graph)
+    assert actual.labels.tolist() == expected.labels.tolist()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 class TestCuda:
     def test_says_what_the_cpu_says(self, model, groups):
