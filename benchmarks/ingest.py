@@ -46,8 +46,8 @@ NEVER = "1000000000"
 # make do with the time that ingestion leaves it.
 LATE = 4
 
-# The collection about doubles meanwhile, and then the worker takes a twelfth less than at the end of
-# the load: the rate of part 3 is half of that.
+# The collection about doubles meanwhile, and then the worker takes a twelfth less than at the end
+# of the load: the rate of part 3 is half of that.
 RATE = 0.92 / 2
 
 # Images that come at last, all at once; the first of them, while more are sent, do not count.

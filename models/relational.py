@@ -111,14 +111,15 @@ class RelationalModel:
         `vectors` float32 [n, d] unit rows (an np.memmap will do), `graph` their k-NN graph of
         which the first 30 neighbours count, `counts` int32 [n] the images that share a row (None:
         one each; 0: dead, ignored, label -1). `granularity` and `group_size` as for
-        `models.cluster`. The same arguments give the same result, on a GPU but for rounding; where
-        its memory does not do, the CPU runs, with a warning. Raises `BadInputError`.
+        `models.cluster`. The same arguments give the same result. Where the memory of a
+        GPU does not do, the CPU runs, with a warning. Raises `BadInputError`.
         """
         told = conditions(granularity, group_size)
         nearest = graph.first(self.k)
         try:
-            view = view_of(vectors, nearest, self.device)
-            return self._cluster(view, self.network, counts, told, seed, progress)
+            return self._cluster(
+                view_of(vectors, nearest, self.device), self.network, counts, told, seed, progress
+            )
         except torch.OutOfMemoryError:
             warnings.warn(
                 f"the memory of {self.device} does not do for {len(vectors):,} rows of "
