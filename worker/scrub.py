@@ -121,6 +121,7 @@ class ScrubWatch:
         names = [*sorted(rows), _POSITIONS]
         for name in self._damaged.keys() - set(names):  # closed: opening it verifies all of it
             del self._damaged[name]
+        self._show()
         every = self._seconds / (sum(rows.values()) + 1)
         return [(name, every * rows.get(name, 1)) for name in names]
 
