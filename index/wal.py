@@ -7,7 +7,7 @@ recovers, not when it reads them later or folds them in.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -87,6 +87,8 @@ def _verified(database: Path) -> Iterator[Frames]:
     with path.open("rb", buffering=0) as file, naming(path):
         header = os.pread(file.fileno(), _HEADER_BYTES, 0)
         chain = _Chain(header)
+        if not chain.begins:
+            raise CorruptError(f"{path}: its header is not what was written")
         for start in range(0, count, _FRAMES_AT_ONCE):
             size = min(_FRAMES_AT_ONCE, count - start) * chain.width
             data = os.pread(file.fileno(), size, _HEADER_BYTES + start * chain.width)
@@ -109,6 +111,8 @@ class _Chain:
         magic, _, page_bytes, _, *self._salts, s, t = np.frombuffer(header, ">u4").tolist()
         self._order = ">u4" if magic & 1 else "<u4"
         self._state = s, t
+        words = np.frombuffer(header, self._order).tolist()[:-2]
+        self.begins = _sum(words) == (s, t)  # its header is what was written
         self.width = _FRAME_HEADER_BYTES + page_bytes
 
     def holds(self, data: bytes) -> bool:
@@ -119,12 +123,12 @@ class _Chain:
         weights, (a, b, c, d) = _weights(words.shape[1])
         added = [np.einsum("fw,w->f", words, weight).tolist() for weight in weights]
         s, t = self._state
-        found = []
+        found: list[list[int]] = []
         for x, y in zip(*added, strict=True):
             s, t = (a * s + b * t + x) % _WORD, (c * s + d * t + y) % _WORD
             found.append([*self._salts, s, t])
         self._state = s, t
-        return found == heads.tolist()
+        return bool(found == heads.tolist())
 
     def frames(self, data: bytes) -> Frames:
         """The pages in whole frames."""
@@ -136,6 +140,14 @@ class _Chain:
             )
             size = int.from_bytes(view[start + 4 : start + 8])
         return Frames(sums, size)
+
+
+def _sum(words: Sequence[int]) -> tuple[int, int]:
+    s = t = 0
+    for x, y in zip(words[::2], words[1::2], strict=True):
+        s = (s + x + t) % _WORD
+        t = (t + y + s) % _WORD
+    return s, t
 
 
 @cache

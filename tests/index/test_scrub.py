@@ -113,7 +113,7 @@ def test_a_flipped_bit_in_the_log_of_the_catalog(reopen, collection):
     for number in range(300):
         collection._catalog.set_meta({f"key-{number}": "x" * 100})
     path = collection.directory / "catalog.sqlite-wal"
-    for at in (40, 3_000, path.stat().st_size // 2, path.stat().st_size - 1):
+    for at in (10, 20, 30, 40, 3_000, path.stat().st_size // 2, path.stat().st_size - 1):
         flip(path, at)
         assert scrubbed(collection) == {("catalog.sqlite-wal", Harm.DATA)}
         flip(path, at)
