@@ -1,12 +1,12 @@
 """The chart as `helm template` renders it."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from needed import lacking
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "shoal"
@@ -96,10 +96,7 @@ def helm(tmp_path_factory):
     ours = ROOT / ".tools" / "helm"
     program = str(ours) if ours.exists() else shutil.which("helm")
     if program is None:
-        problem = "no helm: `make tools` installs it, and needs Go"
-        if os.environ.get("CI") and not os.environ.get("SHOAL_WITHOUT_TOOLS"):
-            pytest.fail(f"CI must have it: {problem}")
-        pytest.skip(problem)
+        lacking("helm", "no helm: `make tools` installs it, and needs Go")
     return Helm(program, tmp_path_factory.mktemp("helm"))
 
 
