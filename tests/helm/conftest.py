@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft4Validator
 from needed import lacking
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,30 @@ def helm(tmp_path_factory):
     if program is None:
         lacking("helm", "no helm: `make tools` installs it, and needs Go")
     return Helm(program, tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture(scope="session")
+def operator():
+    """What validates the objects of the Prometheus operator, by kind, down to unknown fields."""
+    found = {}
+    for path in (Path(__file__).parent / "crds").glob("*.yaml"):
+        spec = yaml.safe_load(path.read_text())["spec"]
+        [version] = spec["versions"]
+        schema = _closed(version["schema"]["openAPIV3Schema"])
+        found[spec["names"]["kind"]] = Draft4Validator(schema)
+    return found
+
+
+def _closed(schema):
+    """A schema of Kubernetes as one that refuses what it does not name, as the API server does."""
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(part) for name, part in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        closed["additionalProperties"] = False
+    return closed
 
 
 @pytest.fixture(scope="session")
