@@ -3,6 +3,7 @@
 import shutil
 import threading
 from contextlib import contextmanager
+from zlib import crc32
 
 import pytest
 import redis
@@ -197,6 +198,77 @@ def test_another_number_of_workers(stage, tools):
         n: {i: v for s in streams for i, v in s.images[n].items()} for n in ("main", "user:2")
     }
     stage.assert_consistent(tools.Stream([], images))
+
+
+def test_another_number_of_partitions(stage, tools):
+    """A partition and a worker more, as the runbook goes about it with producers that choose by the
+    collection: each image keeps its cluster, and what comes later finds its collection.
+    """
+    names = ("main", "user:2", "family:8")
+
+    def send(seed, partitions):
+        if stage._producer is not None:
+            stage._producer.close()
+            stage._producer = None  # as producers that were stopped: they count partitions anew
+        stage.send(tools.Stream())
+        sent = {n: tools.groups(4, 10, seed=seed, prefix=f"{seed}-", collection=n) for n in names}
+        for name, stream in sent.items():
+            to = crc32(name.encode()) % partitions
+            for key, value, headers in stream.records:
+                stage._producer.send(stage.topic, value, key, list(headers), to)
+        stage._producer.flush()
+        return {name: stream.images[name] for name, stream in sent.items()}
+
+    def summaries():
+        _, [found] = stage.shoal("status", "--all", "--json")
+        return {one["collection"]: one["images"] for one in found["collections"]}
+
+    stage.create_topic(partitions=1)
+    images = send(0, 1)
+    stage.run()  # takes what is there
+    before = {name: stage.states(images[name], name) for name in names}
+    counts = summaries()
+    with stage.admin() as admin:
+        admin.create_partitions({stage.topic: 2})
+    changing = [name for name in names if crc32(name.encode()) % 2 % 2]
+    assert changing == ["family:8"]
+    second = stage.folder / "second"
+    for name in changing:
+        done, [moved] = stage.shoal("move", name, "--to", str(second), "--json")
+        assert done.returncode == 0, done.stderr
+        assert moved["read_on_from"] == {f"{stage.topic}/0": 120}
+
+    def both():
+        workers = [
+            stage.start(
+                once="true",
+                worker_count=2,
+                worker_ordinal=ordinal,
+                data_dir=folder,
+                **tools.NO_RUNS,
+            )
+            for ordinal, folder in enumerate((stage.data_dir, second))
+        ]
+        assert [worker.wait() for worker in workers] == [0, 0]
+
+    both()
+    assert summaries() == counts == dict.fromkeys(names, 40)
+    assert {name: stage.states(images[name], name) for name in names} == before
+    later = send(1, 2)
+    both()
+    for name in names:
+        after = stage.states(images[name], name)
+        assert {image: state.cluster for image, state in after.items()} == {
+            image: state.cluster for image, state in before[name].items()
+        }
+        groups = {image: state.cluster for image, state in stage.states(later[name], name).items()}
+        for image, cluster in groups.items():
+            assert cluster == before[name][image.replace("1-", "0-", 1)].cluster
+    for folder, there in ((stage.data_dir, names[:2]), (second, changing)):
+        stage.data_dir = folder
+        stage.assert_consistent(
+            tools.Stream([], {name: images[name] | later[name] for name in there})
+        )
 
 
 def test_on_another_machine(stage, tools):
