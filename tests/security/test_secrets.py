@@ -84,6 +84,7 @@ def test_errors(secure, settings):
 @pytest.mark.parametrize("command", ["backups", "restore", "backup", "doctor"])
 def test_a_password_in_the_place_of_backups(secure, command):
     """Commands that are given one refuse it, and do not repeat it."""
+    secure.folder.mkdir(parents=True)
     url = "s3://key:redis-hunter2/Bq9@bucket"
     given = {"backup_url": url} if command in {"backup", "doctor"} else {}
     done, _ = secure.shoal(command, *([] if given else [url]), **given)
