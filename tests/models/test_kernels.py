@@ -14,7 +14,7 @@ from models.edges import both_rounds, reader_of
 from models.folding import Folded
 from models.judging import judge_graph, round_inputs
 from models.kernels import columns
-from models.kernels.blocks import in_blocks
+from models.kernels.blocks import for_each, in_blocks
 from models.kernels.compiled import cache_folder, compiled
 from models.kernels.edges import quantile_of
 from models.kernels.walk import walk
@@ -199,6 +199,13 @@ class TestBlocks:
 
         with pytest.raises(ValueError, match="1024"):
             in_blocks(fail, 5000)
+
+    @pytest.mark.usefixtures("three_threads")
+    def test_what_is_done_for_each_comes_in_order(self):
+        """On several threads as on one; what a task raises is raised."""
+        assert for_each(str, range(50)) == [str(number) for number in range(50)]
+        with pytest.raises(ZeroDivisionError):
+            for_each(lambda number: 1 / number, [1, 0, 2])
 
     @pytest.mark.usefixtures("three_threads")
     def test_give_the_same_answers(self, model, groups):
