@@ -14,10 +14,11 @@ from index.database import reading
 from index.findings import Harm
 from worker.backup import cut, manifest
 from worker.backup.kept import look
+from worker.backup.last import last_taken
 from worker.backup.move import move
 from worker.backup.pieces import Pieces
 from worker.backup.restore import RESTORING, restore, restore_collection
-from worker.backup.take import MOVING, back_up, last_taken
+from worker.backup.take import MOVING, back_up
 from worker.backup.target import FolderTarget, UrlTarget, open_target
 from worker.errors import CorruptError, DataDirectoryError, DependencyError, SettingsError
 from worker.positions import Positions
