@@ -51,7 +51,7 @@ class Stage:
         config = {name.replace("_", "."): str(value) for name, value in config.items()}
         self.kafka.create_topic(self.topic, partitions, config)
 
-    def send(self, stream):
+    def send(self, stream, seconds=10):
         """Send a stream's records, each key to its own partition, and wait until they are there."""
         if self._producer is None:
             self._producer = KafkaProducer(
@@ -63,7 +63,7 @@ class Stage:
         sent = [self._producer.send(self.topic, v, k, list(h)) for k, v, h in stream.records]
         self._producer.flush()
         for future in sent:
-            future.get(10)
+            future.get(seconds)
 
     def delete_records(self, before, partition=0):
         """Delete the records of a partition before an offset."""

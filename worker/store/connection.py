@@ -44,15 +44,16 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, encoding_errors: str = "strict") -> redis.Redis:
     """A thread-safe client; connects when first used.
 
-    A broken connection is replaced once, since a pooled one may have died of old age. Raises
-    `SettingsError` for a URL that is none.
+    A broken connection is replaced once, since a pooled one may have died of old age.
+    `encoding_errors` is what becomes of bytes that are no text. Raises `SettingsError` for a URL
+    that is none.
     """
     once = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
     with _checking(url):
-        client = redis.Redis.from_url(url, retry=once, **_OPTIONS)
+        client = redis.Redis.from_url(url, retry=once, encoding_errors=encoding_errors, **_OPTIONS)
         _try_options(client.connection_pool)
     return client
 
