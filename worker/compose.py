@@ -14,6 +14,7 @@ from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings
 from worker.edges import Edges, ModelEdges
 from worker.errors import SettingsError
+from worker.evictions import Evictions
 from worker.holder import holder
 from worker.ingest import Ingest
 from worker.leases import Leases
@@ -146,6 +147,7 @@ def make_parts(
         publishing=publishing,
         collections=collections,
         leases=leases,
+        evictions=Evictions(collections, publisher, metrics, clock, role),
         queue=queue,
         takeover=takeover,
         migrating=migrating,

@@ -216,6 +216,7 @@ class Worker:
 
     def _between_batches(self) -> None:
         self._parts.leases.keep()
+        self._parts.evictions.tick()
         self._parts.answering.answer()
         if self._parts.role.standing_by:
             self._take_over()
