@@ -1,8 +1,8 @@
 """One worker over a data directory on a disk that fails at one call after another.
 
 Runs under `failing_disk.c`. A worker takes images, erasures, bad records and what people say, takes
-snapshots, reclusters and purges; at the n-th call that changes a file the disk begins to fail, and works
-again after a while. No worker is started again. Prints each n at which something is wrong.
+snapshots, reclusters and purges; at the n-th call that changes a file the disk begins to fail, and
+works again after a while. No worker is started again. Prints each n at which something is wrong.
 """
 
 import copy

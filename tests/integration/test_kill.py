@@ -41,8 +41,8 @@ def test_killed_at_the_dead_letters(stage, tools, fault):
 
 @pytest.mark.parametrize("fault", ["R2-child", "R4", "R5-child"])
 def test_a_child_that_is_killed(stage, tools, fault):
-    """Killed while it clusters, matches or corrects, and then the worker too: ingestion went on, and the next
-    start has the run again.
+    """Killed while it clusters, matches or corrects, then the worker too: ingestion went on, and
+    the next start has the run again.
     """
     stage.create_topic()
     stream = tools.groups(6, 10)
