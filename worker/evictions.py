@@ -48,6 +48,11 @@ class Evictions:
         self._wait_seconds = _FIRST_WAIT_SECONDS
         self._owed: list[str] = []
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a collection is to be written now."""
+        return bool(self._owed) and self._clock.monotonic() >= self._fill_at
+
     def tick(self) -> None:
         """Look if it is time, and write one collection that is due. Raises `LeaseError`."""
         now = self._clock.monotonic()
@@ -57,7 +62,7 @@ class Evictions:
             if now >= self._look_at:
                 self._look_at = now + _LOOK_SECONDS
                 self._look(now)
-            if self._owed and now >= self._fill_at:
+            if self.goes_on:
                 self._fill(self._owed[-1])
                 self._owed.pop()
         except RetryError as error:

@@ -323,6 +323,8 @@ class Worker:
             return False
         if self._parts.answering.waits() or self._queue.running is not None:
             return False
+        if self._parts.evictions.goes_on:
+            return False
         if self._parts.purging.goes_on or self._parts.migrating.goes_on:
             return False
         if any(collection.outbox for collection in self._collections.serving) or self._adopts():

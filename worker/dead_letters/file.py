@@ -90,7 +90,8 @@ def damaged_letters(path: Path) -> list[int]:
 
 def drop_damaged(path: Path) -> None:
     """Remove those lines; for who holds the lock of the data directory. Raises `OSError`."""
-    replace(path, b"".join(line for line in path.open("rb") if _is_whole(line)))
+    lines = path.read_bytes().splitlines(keepends=True)
+    replace(path, b"".join(line for line in lines if _is_whole(line)))
 
 
 def _is_whole(line: bytes) -> bool:
