@@ -19,7 +19,7 @@ from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
 from index.forked import die_with
 from index.recall import Recall, RecallProbe
-from index.sealed import seal, unseal
+from index.sealed import is_sealed, seal, unseal
 from index.settings import IndexSettings
 from index.shared import Shared
 from index.shared import compare as compare_images
@@ -55,6 +55,7 @@ __all__ = [
     "error_text",
     "file_checksum",
     "is_disk_error",
+    "is_sealed",
     "reach_fault",
     "seal",
     "sync_folder",

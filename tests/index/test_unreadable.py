@@ -16,8 +16,9 @@ ROWS = 3_000
 
 READ = """
 import os, sys
+from pathlib import Path
 from index import CollectionIndex, IndexSettings
-index = CollectionIndex.open(sys.argv[1], settings=IndexSettings(k=5, threads=1))
+index = CollectionIndex.open(Path(sys.argv[1]), settings=IndexSettings(k=5, threads=1))
 os.truncate(sys.argv[1] + "/vectors.f32", 4096)
 print(index.vectors.sum())
 """
