@@ -7,7 +7,7 @@ INGEST = ["1:4", "2:3", "3:3", "3a:4", "3b:3", "3c:4", "4:3", "5:3", "6:3", "7:4
 SNAPSHOT = ["snapshot-before-rename:2", "snapshot-after-rename"]
 # Of the runs of two collections at the end, the first or the second.
 # Before and after a batch's dead letters are sent.
-LETTERS = ["letters", "letters:2", "letters-sent", "letters-sent:2"]
+LETTERS = ["letters:2", "letters-sent"]
 RUN = ["R1", "R2:2", "R3", "R6", "R6:2", "R7:2", "R8", "R8:2"]
 
 
