@@ -235,7 +235,7 @@ def test_ids_from_standard_input(stage, tools):
     assert "its erasure is under way; nothing is left by " in done.stdout
     done, _ = stage.shoal("verify-erased", "nobody-at-all")
     assert done.returncode == 0
-    assert done.stdout.startswith("main: nobody-at-all: nothing found\n")
+    assert done.stdout.startswith("main: nobody-at-all: nothing found of its id\n")
     np.save(stage.folder / "short.npy", np.ones(3, np.float32))
     done, _ = stage.shoal("verify-erased", "i2-3", "--vector", str(stage.folder / "short.npy"))
     assert (done.returncode, done.stdout) == (2, "")

@@ -6,6 +6,7 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError
 
+from worker.message import COLLECTION_PATTERN
 from worker.store.connection import connect, unavailability
 from worker.store.keys import collections_key
 from worker.store.plan import chunks
@@ -15,7 +16,7 @@ from worker.traces.sought import FOREIGN, Sought, Trace, times
 _KEYS_TOGETHER = 200
 _ENTRIES_TOGETHER = 2_000
 
-_Texts = Callable[[Any, str], Iterable[str]]
+_Texts = Callable[[Any, bytes], Iterable[bytes]]
 
 
 def in_redis(
@@ -27,7 +28,7 @@ def in_redis(
     counted as not searched. Raises `StoreUnavailableError`.
     """
     # Keys and values of other programs may be any bytes.
-    server = connect(url, encoding_errors="surrogateescape")
+    server = connect(url, decode=False)
     try:
         with unavailability():
             for keys in chunks(server.scan_iter(count=_KEYS_TOGETHER), _KEYS_TOGETHER):
@@ -44,15 +45,16 @@ def in_redis(
         server.close()
 
 
-def _owner(key: str, prefix: str, collection: str) -> str | None:
+def _owner(key: bytes, prefix: str, collection: str) -> str | None:
     """The `Trace.owner` of what is found in a key."""
-    named = re.match(rf"{re.escape(prefix)}:\{{([^}}]*)\}}:", key)
-    if named is None:
-        return None if key == collections_key(prefix) else FOREIGN
+    name = key.decode(errors="replace")
+    named = re.match(rf"{re.escape(prefix)}:\{{([^}}]*)\}}:", name)
+    if named is None or not re.fullmatch(COLLECTION_PATTERN, named[1]):
+        return None if name == collections_key(prefix) else FOREIGN
     return None if named[1] == collection else named[1]
 
 
-def _kinds(server: Any, keys: list[str]) -> list[str]:
+def _kinds(server: Any, keys: list[bytes]) -> list[str]:
     """The type of each key; that of one that may not be read is not known."""
     pipe = server.pipeline(transaction=False)
     for key in keys:
@@ -61,40 +63,38 @@ def _kinds(server: Any, keys: list[str]) -> list[str]:
     for kind in kinds:
         if isinstance(kind, Exception) and not isinstance(kind, NoPermissionError):
             raise kind
-    return ["" if isinstance(kind, Exception) else kind for kind in kinds]
+    return ["" if isinstance(kind, Exception) else kind.decode() for kind in kinds]
 
 
-def _in_key(server: Any, key: str, kind: str, sought: Sought, owner: str | None) -> Iterator[Trace]:
-    where = f"redis {_bytes(key).decode(errors='replace')}"
-    if (what := sought.in_content(_bytes(key))) is not None:
+def _in_key(
+    server: Any, key: bytes, kind: str, sought: Sought, owner: str | None
+) -> Iterator[Trace]:
+    where = f"redis {key.decode(errors='replace')}"
+    if (what := sought.in_content(key)) is not None:
         yield Trace(where, what, "the name of the key", owner)
     if kind not in _TEXTS:
         return
-    found = [sought.in_content(_bytes(text)) for text in _TEXTS[kind](server, key)]
+    found = [sought.in_content(text) for text in _TEXTS[kind](server, key)]
     for what in sorted({what for what in found if what is not None}):
         yield Trace(where, what, f"{kind}: {times(found.count(what))}", owner)
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")
-
-
-def _of_stream(server: Any, key: str) -> Iterator[str]:
-    start = "-"
+def _of_stream(server: Any, key: bytes) -> Iterator[bytes]:
+    start = b"-"
     while entries := server.xrange(key, start, count=_ENTRIES_TOGETHER):
         for _, fields in entries:
             # One entry is one place, however often it names the image.
             yield from dict.fromkeys(text for pair in fields.items() for text in pair)
-        start = f"({entries[-1][0]}"
+        start = b"(" + entries[-1][0]
 
 
 # How every text in the value of a key is read, by its type.
 _TEXTS: dict[str, _Texts] = {
-    "string": lambda server, key: [server.get(key) or ""],
+    "string": lambda server, key: [server.get(key) or b""],
     "hash": lambda server, key: (text for pair in server.hgetall(key).items() for text in pair),
-    "set": lambda server, key: map(str, server.sscan_iter(key, count=_ENTRIES_TOGETHER)),
+    "set": lambda server, key: server.sscan_iter(key, count=_ENTRIES_TOGETHER),
     "zset": lambda server, key: (m for m, _ in server.zscan_iter(key, count=_ENTRIES_TOGETHER)),
-    "list": lambda server, key: map(str, server.lrange(key, 0, -1)),
+    "list": lambda server, key: server.lrange(key, 0, -1),
     "stream": _of_stream,
 }
 # A key that went away meanwhile.

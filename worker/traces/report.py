@@ -15,7 +15,7 @@ from worker.settings import Settings
 from worker.traces.in_catalog import Known, images_with, known, vector_of
 from worker.traces.in_files import Searched, in_files
 from worker.traces.in_redis import in_redis
-from worker.traces.sought import Sought, Trace, sought
+from worker.traces.sought import FOREIGN, Sought, Trace, sought
 from worker.vectors import unit_vector
 
 
@@ -62,7 +62,9 @@ def report(settings: Settings, id_: str, given: NDArray[np.floating] | None) -> 
         *in_redis(url, settings.redis_prefix, settings.collection, wanted, searched),
     ]
     others = [other for path in folders for other in images_with(path / CATALOG, wanted)]
-    theirs = {owner: _has(folder.with_name(owner), wanted) for owner in _owners(traces)}
+    theirs = {FOREIGN: True}
+    for owner in _owners(traces) - {FOREIGN}:
+        theirs[owner] = _has(folder.with_name(owner), wanted)
     found = [trace for trace in traces if not (trace.owner is not None and theirs[trace.owner])]
     elsewhere = [trace for trace in traces if trace not in found]
     return Report(_together(images), found, elsewhere, others, bool(wanted.vectors), searched)
@@ -75,12 +77,12 @@ def _owners(traces: Sequence[Trace]) -> set[str]:
 def _has(folder: Path, wanted: Sought) -> bool:
     """Whether another collection has, or is to be rid of, an image with this id or vector.
 
-    What is of another worker, or of another program, is not for this data directory to say.
+    What another worker has is not for this data directory to say.
     """
     catalogs = [
         path / CATALOG
         for path in (folder, folder.with_name(second_of(folder.name)))
-        if folder.name and (path / CATALOG).exists()
+        if (path / CATALOG).exists()
     ]
     return not catalogs or any(
         found.row is not None or found.erased is not None or images_with(catalog, wanted)
