@@ -8,7 +8,7 @@ ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 # cpu, or cuda: PyTorch with CUDA 13, 5 GB more.
 ARG VARIANT=cpu
-ARG EXTRAS="embedded parquet codecs"
+ARG EXTRAS="embedded parquet codecs otel s3"
 
 # hnswlib comes as source. The base image says which version of the compiler.
 # hadolint ignore=DL3008

@@ -1,33 +1,40 @@
 """The worker from Kafka to Redis beside bare hnswlib, and what a reclustering costs readers.
 
-    python benchmarks/ingest.py --images 100000 --dimension 128
+    python benchmarks/ingest.py --images 100000 --dimension 128 [--repeats 3] [--load-only]
 
-1. hnswlib alone, with its own defaults, adds and queries the vectors, in equal batches with the
-   same threads, before and after the rest.
-2. A real worker takes the same vectors from a real Kafka (the topic is filled before it starts) to
-   a real Valkey; no reclustering runs. The clock runs from its first image in Redis to its last.
-3. More images come at half of the rate that the worker had at the end: without a reclustering,
-   during one, and without again, since the collection grows meanwhile. The time from produce to
-   visible in Redis is compared. No snapshot falls into this part: reclusterings are what it is
-   about.
+1. A real worker takes vectors from a real Kafka to a real Valkey, and hnswlib alone, with its own
+   defaults and the same threads, adds and queries the same vectors in batches of 1,000. They take
+   turns, a twentieth of the vectors each, while the other stands still, so that a machine whose
+   speed drifts is the same for both. A turn of the worker begins when its images are in the topic
+   and ends when all are in Redis, the first when the first is. No reclustering runs.
+2. `ratio` is the worker's rate against hnswlib's; `ratio_of_the_last_tenth` is that of the last
+   two turns. With `--repeats` all is done so often from the start, and medians are printed.
+3. More images come at about half of full load: without a reclustering, during one, and without
+   again, since the collection grows meanwhile. The time from produce to visible in Redis is
+   compared. No snapshot falls into this part: reclusterings are what it is about. At the end images
+   come as fast as the worker takes them: `share_of_full_load` is what the rate was of that.
 """
 
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from indexing import Bare, Vectors, look_alikes
 from kafka import KafkaProducer
 from rich.console import Console
+from rich.progress import Progress
 
 from worker.client import Client
 from worker.embedded.kafka import EmbeddedKafka
@@ -42,9 +49,19 @@ PATIENCE_SECONDS = 1_800.0
 FLOAT32 = [("content-type", b"application/x-float32")]
 NEVER = "1000000000"
 
+# The worker and hnswlib take so many turns; the last two are the last tenth.
+TURNS, LAST_TURNS = 20, 2
+
 # Images that come after the load, in times of those before: enough for a reclustering that has to
 # make do with the time that ingestion leaves it.
 LATE = 4
+
+# The collection about doubles meanwhile, and then the worker takes a sixth less than at the end of
+# the load: the rate of part 3 is half of that.
+RATE = 0.82 / 2
+
+# Images that come at last, all at once; the first of them, while more are sent, do not count.
+BURST, BURST_WARM_UP = 20_000, 5_000
 
 # What is due is sent so often: waking up for each image would take a good part of a core.
 TICK_SECONDS = 0.01
@@ -58,13 +75,56 @@ WARM_UP_SECONDS = 10.0
 console = Console(stderr=True)
 
 
-def bare_rate(vectors: Vectors, batch: int = 1_000) -> float:
-    """Images a second that hnswlib alone adds and queries."""
-    index = Bare(*vectors.shape)
+class Turn(NamedTuple):
+    """How many images, and the seconds that hnswlib and the worker took for them."""
+
+    images: int
+    bare: float
+    worker: float
+
+
+def bare_seconds(index: Bare, vectors: Vectors, part: range, batch: int = 1_000) -> float:
+    """What hnswlib alone takes to add and query a part of the vectors."""
     started = time.perf_counter()
-    for first in range(0, len(vectors), batch):
-        index.take(vectors[first : first + batch], first)
-    return len(vectors) / (time.perf_counter() - started)
+    for first in range(part.start, part.stop, batch):
+        index.take(vectors[first : min(first + batch, part.stop)], first)
+    return time.perf_counter() - started
+
+
+@contextmanager
+def standing(process: TiedProcess) -> Iterator[None]:
+    """The worker does nothing meanwhile."""
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def take_turns(
+    vectors: Vectors, kafka: EmbeddedKafka, client: Client, process: TiedProcess, form: str
+) -> list[Turn]:
+    """Parts 1 and 2."""
+    index, turns = Bare(*vectors.shape), []
+    bounds = np.linspace(0, len(vectors), TURNS + 1).astype(int).tolist()
+    with Progress(console=console) as progress:
+        task = progress.add_task("the worker and hnswlib in turn", total=len(vectors))
+        for start, stop in pairwise(bounds):
+            with standing(process):
+                bare = bare_seconds(index, vectors, range(start, stop))
+                fill(kafka.bootstrap, vectors, form, range(start, stop))
+            seconds, images = wait_for(stop, client, process, warm=start > 0)
+            turns.append(Turn(stop - start, bare, seconds * (stop - start) / images))
+            progress.update(task, completed=stop)
+    return turns
+
+
+def ratio(turns: Sequence[Turn]) -> float:
+    return sum(turn.bare for turn in turns) / sum(turn.worker for turn in turns)
+
+
+def rate(turns: Sequence[Turn], side: str) -> float:
+    return sum(turn.images for turn in turns) / sum(getattr(turn, side) for turn in turns)
 
 
 def encode(vector: Vectors, form: str) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -74,12 +134,14 @@ def encode(vector: Vectors, form: str) -> tuple[bytes, list[tuple[str, bytes]]]:
     return json.dumps({"embedding": [round(x, 6) for x in vector.tolist()]}).encode(), []
 
 
-def fill(bootstrap: str, vectors: Vectors, form: str) -> None:
-    """Put all vectors into the topic."""
+def fill(
+    bootstrap: str, vectors: Vectors, form: str, part: range | None = None, name: str = "image"
+) -> None:
+    """Put vectors, all or a part of them, into the topic."""
     producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, batch_size=1_000_000)
-    for number, vector in enumerate(vectors):
-        value, headers = encode(vector, form)
-        producer.send(TOPIC, key=f"image-{number:09}".encode(), value=value, headers=headers)
+    for number in part or range(len(vectors)):
+        value, headers = encode(vectors[number], form)
+        producer.send(TOPIC, key=f"{name}-{number:09}".encode(), value=value, headers=headers)
     producer.flush()
     producer.close()
 
@@ -118,6 +180,8 @@ def worker(
         "gate-max-largest": "1",
         "gate-max-count-factor": NEVER,
         "events-kept": "10000000",
+        # It stands still while hnswlib has its turn.
+        "lease-seconds": "3600",
     } | {name.replace("_", "-"): value for name, value in more.items()}
     address.unlink(missing_ok=True)
     command = [sys.executable, "-m", "worker", "worker"]
@@ -144,21 +208,20 @@ def images_in(client: Client) -> int:
     return 0 if summary is None else summary.images
 
 
-def wait_for(images: int, client: Client, process: TiedProcess) -> tuple[float, float]:
-    """Images a second from the first in Redis to the last, and over the last fifth of them."""
-    started, first = 0.0, 0
-    late_started, late_first = 0.0, images
+def wait_for(images: int, client: Client, process: TiedProcess, *, warm: bool) -> tuple[float, int]:
+    """Seconds until so many images are in Redis, and how many came in them.
+
+    From now on if the worker is `warm`, else from the first that comes.
+    """
+    started, first = time.perf_counter(), images_in(client)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (now := images_in(client)) < images:
-        if now and not started:
-            started, first = time.perf_counter(), now
-        if now >= images * 4 // 5 and not late_started:
-            late_started, late_first = time.perf_counter(), now
+        if not warm and now:
+            started, first, warm = time.perf_counter(), now, True
         if process.exit_code is not None or time.monotonic() > deadline:
             raise SystemExit("the worker ended or did not get on")
-        time.sleep(0.05)
-    ended = time.perf_counter()
-    return (images - first) / (ended - started), (images - late_first) / (ended - late_started)
+        time.sleep(0.02)
+    return time.perf_counter() - started, images - first
 
 
 class Producer(threading.Thread):
@@ -218,12 +281,6 @@ def metric(address: str, name: str) -> float:
     return 0.0
 
 
-def steps(address: str) -> dict[str, float]:
-    """Seconds that the worker spent in each step."""
-    names = ("poll", "decode", "log", "index", "assign", "publish", "commit")
-    return {n: round(metric(address, f'shoal_step_seconds_sum{{step="{n}"}}'), 2) for n in names}
-
-
 def disturbed(
     directory: Path,
     kafka: EmbeddedKafka,
@@ -254,6 +311,8 @@ def disturbed(
         producer.join()
         time.sleep(5.0)
         seen = first_seen(valkey.url, after)
+        console.print("and as many as it takes")
+        full = full_load(kafka.bootstrap, valkey.url, vectors[len(producer.sent) :], options.format)
     quiet = p99(producer, seen, (warm, begun), (ended, over))
     during = p99(producer, seen, (begun, ended))
     first = min(producer.sent.values())
@@ -263,6 +322,7 @@ def disturbed(
     ]
     return {
         "images_per_second_sent": round(rate, 1),
+        "share_of_full_load": round(rate / full, 3),
         "images_at_the_end": options.images + len(producer.sent),
         "recluster_seconds": round(ended - begun, 1),
         "p99_quiet_seconds": round(quiet, 3),
@@ -272,48 +332,74 @@ def disturbed(
     }
 
 
+def full_load(bootstrap: str, url: str, vectors: Vectors, form: str) -> float:
+    """Images a second that the worker takes if all of a burst wait for it."""
+    if len(vectors) < BURST:
+        raise SystemExit("the images ran out before the reclustering was over")
+    with Client(url) as client:
+        before = images_in(client)
+        fill(bootstrap, vectors[:BURST], form, name="burst")
+        while (first := images_in(client)) < before + BURST_WARM_UP:
+            time.sleep(0.05)
+        started = time.perf_counter()
+        while images_in(client) < before + BURST:
+            time.sleep(0.05)
+        return (before + BURST - first) / (time.perf_counter() - started)
+
+
+def loaded(
+    options: argparse.Namespace, vectors: Vectors, late: Vectors | None
+) -> tuple[dict[str, float], dict[str, object]]:
+    """The figures of parts 1 and 2, and of part 3 where there are `late` vectors."""
+    waits: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        with servers(directory) as (kafka, valkey), Client(valkey.url) as client:
+            with worker(directory, kafka.bootstrap, valkey.url) as (process, file):
+                await_file(file)
+                turns = take_turns(vectors, kafka, client, process, options.format)
+            late_turns = turns[-LAST_TURNS:]
+            console.print(f"ratios by turn {[round(ratio([turn]), 2) for turn in turns]}")
+            if late is not None:
+                full = RATE * rate(late_turns, "worker")
+                waits = disturbed(directory, kafka, valkey, late, full, options)
+    return {
+        "bare_per_second": rate(turns, "bare"),
+        "worker_per_second": rate(turns, "worker"),
+        "ratio": ratio(turns),
+        "bare_per_second_of_the_last_tenth": rate(late_turns, "bare"),
+        "worker_per_second_of_the_last_tenth": rate(late_turns, "worker"),
+        "ratio_of_the_last_tenth": ratio(late_turns),
+    }, waits
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--dimension", type=int, default=128)
     parser.add_argument("--format", choices=["json", "float32"], default="float32")
     parser.add_argument("--quiet-seconds", type=float, default=20.0)
+    parser.add_argument("--repeats", type=int, default=1, help="of all but part 3")
     parser.add_argument("--load-only", action="store_true", help="leave part 3 out")
     options = parser.parse_args()
     late = 0 if options.load_only else LATE * options.images
     vectors, _ = look_alikes(options.images + late, options.dimension, 0)
     vectors, late_vectors = vectors[: options.images], vectors[options.images :]
-    console.print("bare hnswlib")
-    before = bare_rate(vectors)
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        with servers(directory) as (kafka, valkey), Client(valkey.url) as client:
-            console.print("filling the topic")
-            fill(kafka.bootstrap, vectors, options.format)
-            with worker(directory, kafka.bootstrap, valkey.url) as (process, address_file):
-                console.print("the worker, from Kafka to Redis")
-                rate, last_rate = wait_for(len(vectors), client, process)
-                address = address_file.read_text()
-                spent = steps(address)
-                console.print(f"{rate:,.0f} images/s; seconds by step {spent}")
-            waits = {}
-            if late:
-                waits = disturbed(directory, kafka, valkey, late_vectors, last_rate / 2, options)
-    console.print("bare hnswlib again, since machines drift")
-    after = bare_rate(vectors)
-    alone = 2 / (1 / before + 1 / after)
+    loads, waits = [], {}
+    for repeat in range(options.repeats):
+        disturb = bool(late) and repeat == options.repeats - 1
+        load, waits = loaded(options, vectors, late_vectors if disturb else None)
+        loads.append(load)
+    middle = {name: float(np.median([load[name] for load in loads])) for name in loads[0]}
     figures = {
         "images": options.images,
         "dimension": options.dimension,
         "format": options.format,
         "cores": os.cpu_count(),
-        "bare_per_second": round(alone, 1),
-        "bare_before_and_after": [round(before, 1), round(after, 1)],
-        "worker_per_second": round(rate, 1),
-        "worker_per_second_at_the_end": round(last_rate, 1),
-        "ratio": round(rate / alone, 3),
-        "step_seconds": spent,
-    } | waits
+        "repeats": options.repeats,
+        "ratios": [round(load["ratio"], 3) for load in loads],
+    }
+    figures |= {name: round(value, 3) for name, value in middle.items()} | waits
     for key, value in figures.items():
         console.print(f"{key:28} {value}")
     print(json.dumps(figures))

@@ -7,7 +7,7 @@ The k-NN graph, which a worker keeps, is made beforehand and kept in `--folder`;
 from a file there. Each size runs in a process of its own, after a small run that loads all code.
 `cpu` is user time of all threads; `memory` is the peak beyond graph and mapped vectors. The last
 line is one JSON object. With `--device cuda` each size runs on the CPU as well; `same` is the share
-of rows whose clusters have the same members in both results, `gpu_memory` the peak on the GPU.
+of rows whose clusters have the same members in both results, `gpu_memory_mb` the peak on the GPU.
 """
 
 import argparse

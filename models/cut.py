@@ -3,8 +3,8 @@
 A merge of sizes s and t with probability q puts w = s t image pairs together, w q of them rightly.
 For a fixed lambda the antichain of largest sum w (q - lambda) follows bottom-up: keep a node
 whole if that is worth no less than the best of its two halves. At lambda = F / 2 it is the one of
-largest expected pairwise F = 2 TP / (PP + T) (Dinkelbach); which lambda is best in truth, the
-dial says (`models.dial`).
+largest expected pairwise F = 2 TP / (PP + T) (Dinkelbach); which cut is published is
+another matter (`models.choice`).
 """
 
 from dataclasses import dataclass

@@ -110,18 +110,18 @@ def both_rounds(
     first, second = [], []
     for step, rows in enumerate(chunks):
         features, _, valid = reader.read(rows)
-        first.append(judged(judges[0], features, valid))
+        first.append(_judged(judges[0], features, valid))
         report("edges", (step + 1) / (2 * len(chunks)))
     evidence = Evidence.of(view.neighbours, torch.cat(first))
     for step, rows in enumerate(chunks):
         features, triangles, valid = reader.read(rows)
         j = torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None])
         around = round_two_features(network.messages, triangles, evidence, rows, j)
-        second.append(judged(judges[1], torch.cat((features, around), dim=-1), valid))
+        second.append(_judged(judges[1], torch.cat((features, around), dim=-1), valid))
         report("edges", (len(chunks) + step + 1) / (2 * len(chunks)))
     return torch.cat(second), reader
 
 
-def judged(judge: Folded, features: Tensor, valid: Tensor) -> Tensor:
+def _judged(judge: Folded, features: Tensor, valid: Tensor) -> Tensor:
     """The answers to `features` [b, w, f]: [b, w], 0 where not `valid`."""
     return judge.probability(features.flatten(0, 1)).view(valid.shape) * valid

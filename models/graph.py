@@ -24,7 +24,7 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class KnnGraph:
-    """Each row's nearest other rows by falling cosine.
+    """Each row's nearest other rows by falling cosine, none twice.
 
     `neighbours` int32 [n, K] and `similarity` float32 [n, K]; entries that a row lacks are at its
     end: neighbour -1, similarity -2.0.

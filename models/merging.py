@@ -10,7 +10,8 @@ from models.judging import judge_graph
 from models.levels import build_tree
 from models.network import HiLanderNetwork
 from models.stages import Stages
-from models.tensor_levels import build_tensor_tree, tensor_pair_score, tensor_super_nodes
+from models.tensor_contraction import tensor_pair_score, tensor_super_nodes
+from models.tensor_levels import build_tensor_tree
 from models.tree import MergeTree
 from models.view import View
 
@@ -43,5 +44,6 @@ def merged_on_tensors(
         p, reader = both_rounds(network, view, context, stages.report)
     with stages.stage("levels"):
         clusters, pairs = tensor_super_nodes(view, reader, p)
+        del reader  # a copy of the vectors, as large as they are
         tree = build_tensor_tree(clusters, pairs, tensor_pair_score(network, context))
     return p, tree

@@ -89,8 +89,9 @@ class Evidence:
     def of(neighbours: Tensor, p: Tensor) -> "Evidence":
         """Gather what `p` says around every row; `neighbours` [n, K]."""
         target = neighbours.reshape(-1).long() + 1  # padding gathers at 0
-        incoming = scatter(p.reshape(-1), target, dim_size=len(p) + 1, reduce="sum")
-        return Evidence(p, p.sum(1), p.amax(1), incoming[1:])
+        # A GPU adds in no fixed order: in float64 that leaves the float32 sums alone.
+        incoming = scatter(p.reshape(-1).double(), target, dim_size=len(p) + 1, reduce="sum")
+        return Evidence(p, p.sum(1), p.amax(1), incoming[1:].float())
 
 
 def round_two_features(

@@ -1,6 +1,7 @@
 """What is known of a pair of clusters: 41 numbers, the smaller cluster's before the larger's.
 
-This is the definition; `models.kernels.pair_features` is what a run reads millions of pairs with.
+This is the definition; a run reads millions of pairs with `models.kernels.pair_features`, or on a
+GPU with `models.tensor_pair_features`.
 """
 
 import numpy as np

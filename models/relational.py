@@ -1,5 +1,6 @@
 """The shipped kind of model: it reads relations between vectors, so any encoder will do."""
 
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 
@@ -110,16 +111,39 @@ class RelationalModel:
         `vectors` float32 [n, d] unit rows (an np.memmap will do), `graph` their k-NN graph of
         which the first 30 neighbours count, `counts` int32 [n] the images that share a row (None:
         one each; 0: dead, ignored, label -1). `granularity` and `group_size` as for
-        `models.cluster`. The same arguments give the same result. Raises `BadInputError`.
+        `models.cluster`. The same arguments give the same result. Where the memory of a
+        GPU does not do, the CPU runs, with a warning. Raises `BadInputError`.
         """
         told = conditions(granularity, group_size)
-        view = view_of(vectors, graph.first(self.k), self.device)
+        nearest = graph.first(self.k)
+        try:
+            return self._cluster(
+                view_of(vectors, nearest, self.device), self.network, counts, told, seed, progress
+            )
+        except torch.OutOfMemoryError:
+            warnings.warn(
+                f"the memory of {self.device} does not do for {len(vectors):,} rows of "
+                f"{vectors.shape[1]} dimensions: they are clustered on the CPU",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return self._cluster(view_of(vectors, nearest), self._at_hand, counts, told, seed, progress)
+
+    def _cluster(
+        self,
+        view: View,
+        network: HiLanderNetwork,
+        counts: NDArray[np.int32] | None,
+        told: NDArray[np.float32],
+        seed: int,
+        progress: Progress | None,
+    ) -> Clustering:
         alive = alive_rows(counts, len(view))
         weight = np.ones(len(view), np.int32) if counts is None else np.asarray(counts, np.int32)
         stages = Stages(progress)
         with stages.stage("features"):
             context = context_of(view, alive, told, seed=seed)
-        p, tree = merged(self.network, view, context, stages)
+        p, tree = merged(network, view, context, stages)
         tree = tree.tempered(BELIEVED)
         with stages.stage("cut"):
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()

@@ -1,7 +1,7 @@
 """Clusters and pairs of them as tensors: `models.supernodes` and `models.pairs` on a GPU.
 
-The columns are the same, and so is what a pair's network reads; a line is a row here, and the sum
-over a cluster's vectors is kept for every line, since there a copy of the vectors is cheap.
+The columns are the same, and so is what a pair's network reads. A line is a row here, and the sum
+over a cluster's vectors is kept for every line, so that no step waits to hand out places.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.kernels import columns
-from models.kernels.constants import NORM_EPSILON, NOTHING_INSIDE, VISIBLE
+from models.kernels.constants import NOTHING_INSIDE
 from models.supernodes import MIN_EDGE_PROBABILITY
 
 
@@ -48,9 +48,9 @@ class TensorClusters:
         sums = self.sums[into] + self.sums[gone]
         inside = [columns.INNER, columns.INNER_P, columns.INNER_R]
         sums[:, inside] += pairs.sums[:, [0, 1, 3]].double()
-        total = self.total[into] + self.total[gone]
-        sums[:, columns.TOTAL_SQUARE] = total.square().sum(1).double()
-        self.total[into], self.sums[into] = total, sums
+        self.total.index_add_(0, into, self.total[gone])
+        sums[:, columns.TOTAL_SQUARE] = _squares(self.total[into])
+        self.sums[into] = sums
         self.lines[into] = described(sums)
         self.single[into] = False
 
@@ -66,7 +66,7 @@ def tensor_level(
     i, j, p, r = edges
     n = len(vectors)
     total = vectors - mean
-    square = total.square().sum(1).double()
+    square = _squares(total)
     sums = torch.zeros((n, columns.CLUSTER_SUMS), dtype=torch.float64, device=vectors.device)
     sums[:, columns.SIZE] = 1
     sums[:, columns.DENSITY] = density.double()
@@ -92,9 +92,9 @@ def tensor_level(
 def edges_once(neighbours: Tensor, p: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As `undirected`: (i, j, p, R), each [e] and once, i < j, from three [n, K]."""
     n = len(neighbours)
-    valid = neighbours >= 0
-    i = torch.arange(n, device=neighbours.device)[:, None].expand(neighbours.shape)[valid]
-    j = neighbours[valid].long()
+    own = torch.arange(n, device=neighbours.device)[:, None]
+    valid = (neighbours >= 0) & (neighbours != own)
+    i, j = own.expand(neighbours.shape)[valid], neighbours[valid].long()
     key, order = torch.sort(torch.minimum(i, j) * n + torch.maximum(i, j), stable=True)
     key, times = torch.unique_consecutive(key, return_counts=True)
     last = times.cumsum(0) - 1
@@ -137,79 +137,7 @@ def described(sums: Tensor) -> Tensor:
     return lines
 
 
-def tensor_pair_features(clusters: TensorClusters, pairs: TensorPairs) -> Tensor:
-    """`pair_features`: float32 [e, 41]."""
-    a, b = pairs.ends.unbind(1)
-    dot = _inner_products(clusters, pairs)
-    swap = (clusters.lines[a, columns.L_SIZE] > clusters.lines[b, columns.L_SIZE])[:, None]
-    line_a, line_b = clusters.lines[a], clusters.lines[b]
-    one = torch.where(swap, line_b, line_a).unbind(1)
-    two = torch.where(swap, line_a, line_b).unbind(1)
-    count, sum_p, sum_pp, sum_r, p_max, r_max = pairs.sums.unbind(1)
-    size, larger = one[columns.L_SIZE], two[columns.L_SIZE]
-    possible, visible = size * larger, size * larger.clamp(max=VISIBLE)
-    p, r = sum_p / count, sum_r / count
-    variance = (sum_pp.double() / count - p.double().square()) * (count > 1)
-    log_count = count.log()
-    log_one, log_two = one[columns.L_LOG_SIZE], two[columns.L_LOG_SIZE]
-    cross = dot / possible / (one[columns.L_NORM] * two[columns.L_NORM])
-    lengths = one[columns.L_TOTAL_SQUARE] * two[columns.L_TOTAL_SQUARE]
-    within = one[columns.L_WITHIN], two[columns.L_WITHIN]
-    density = one[columns.L_DENSITY], two[columns.L_DENSITY]
-    return torch.stack(
-        [
-            log_one,
-            log_two,
-            log_count,
-            log_count - log_one - log_two,
-            log_count - log_one,
-            (sum_p / possible + 1e-4).log(),
-            (sum_p / visible + 1e-4).log(),
-            p,
-            variance.clamp(min=0).sqrt().float(),
-            p_max,
-            (p + 1e-3).log(),
-            sum_p / one[columns.L_OUTGOING_P],
-            sum_p / two[columns.L_OUTGOING_P],
-            count / one[columns.L_OUTGOING],
-            count / two[columns.L_OUTGOING],
-            cross,
-            dot / (lengths + 1e-12).sqrt(),
-            *within,
-            cross - torch.minimum(*within),
-            cross - torch.maximum(*within),
-            r,
-            r_max,
-            r - one[columns.L_INNER_R],
-            r - two[columns.L_INNER_R],
-            *density,
-            r - torch.minimum(*density),
-            r_max - torch.maximum(*density),
-            *_own(one),
-            *_own(two),
-        ],
-        dim=1,
-    )
-
-
-def _inner_products(clusters: TensorClusters, pairs: TensorPairs) -> Tensor:
-    """<sum u, sum u> of both ends [e]; of two rows it follows from their R."""
-    a, b = pairs.ends.unbind(1)
-    norm = clusters.lines[:, columns.L_NORM]
-    dot = pairs.sums[:, 3] * (norm[a] * norm[b] + NORM_EPSILON)
-    several = (~(clusters.single[a] & clusters.single[b])).nonzero().squeeze(1)
-    ends = clusters.total[a[several]], clusters.total[b[several]]
-    dot[several] = torch.linalg.vecdot(*ends)
-    return dot
-
-
-def _own(line: tuple[Tensor, ...]) -> list[Tensor]:
-    names = (
-        columns.L_INNER_P,
-        columns.L_FILLED,
-        columns.L_LOG_MASS,
-        columns.L_LOG_SPARSE,
-        columns.L_COHERENCE,
-        columns.L_LOG_OUTGOING,
-    )
-    return [line[name] for name in names]
+def _squares(vectors: Tensor) -> Tensor:
+    """Squared length of each of `vectors` [m, d]: float64 [m]."""
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    return lengths.double().square()

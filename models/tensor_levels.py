@@ -6,65 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.context import CollectionContext
-from models.contraction import NOT_ALIKE
-from models.edges import EdgeReader
-from models.folding import Folded
 from models.kernels.levels import TIE
 from models.levels import BOUND, FLOOR, LIKELY, MAX_LEVELS
-from models.network import HiLanderNetwork
-from models.tensor_clusters import (
-    TensorClusters,
-    TensorPairs,
-    edges_once,
-    tensor_level,
-    tensor_pair_features,
-)
+from models.tensor_clusters import TensorClusters, TensorPairs
 from models.tree import MergeTree
-from models.view import View
-
-# Pairs whose features exist at once: their ends' vectors are gathered for them.
-PAIRS_AT_ONCE = 1 << 18
 
 TensorScore = Callable[[TensorClusters, TensorPairs], Tensor]
 """As `models.levels.Score`."""
 
 
-def tensor_super_nodes(
-    view: View, reader: EdgeReader, p: Tensor
-) -> tuple[TensorClusters, TensorPairs]:
-    """As `super_nodes`, with what `both_rounds` gave: edge probabilities [n, K]."""
-    every = torch.arange(len(view), device=view.device)
-    r = torch.cat([reader.background.standardise(view, rows)[0] for rows in view.chunks(every)])
-    i, j, p, r = edges_once(view.neighbours, p, r)
-    return tensor_level(
-        (i, j, p * (r > NOT_ALIKE).any(), r),
-        view.vectors,
-        reader.background.mean,
-        reader.table.near[:, 3],
-        reader.table.coherence,
-    )
-
-
-def tensor_pair_score(network: HiLanderNetwork, context: CollectionContext) -> TensorScore:
-    """As `pair_score`."""
-    judge = Folded.of(network.pair, context.inputs(network.pair.mean.device))
-
-    def score(clusters: TensorClusters, pairs: TensorPairs) -> Tensor:
-        every = torch.arange(len(pairs), device=pairs.q.device)
-        parts = [
-            judge.probability(tensor_pair_features(clusters, pairs.take(part)))
-            for part in torch.split(every, PAIRS_AT_ONCE)
-        ]
-        return torch.cat(parts) if parts else torch.empty_like(pairs.q)
-
-    return score
-
-
 def build_tensor_tree(
     clusters: TensorClusters, pairs: TensorPairs, score: TensorScore, *, floor: float = FLOOR
 ) -> MergeTree:
-    """As `build_tree`: the same merges but for rounding, in another order within a level."""
+    """As `build_tree`: the same merges but for rounding, in another order within a level.
+
+    Changes `clusters` and `pairs` in place.
+    """
     n = len(clusters.single)
     node = torch.arange(n, device=clusters.single.device)  # tree node of every representative
     made: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -80,7 +37,7 @@ def build_tensor_tree(
         node[a] = n + rounds[-1] + torch.arange(len(joined), device=node.device)
         rounds.append(rounds[-1] + len(joined))
         clusters.absorb(joined)
-        pairs, fresh = _renamed(pairs, joined, n)
+        fresh = _rename(pairs, joined, n)
     left, right, probability = (
         torch.cat([part[column] for part in made]).cpu().numpy() if made else np.zeros(0, kind)
         for column, kind in enumerate((np.int64, np.int64, np.float64))
@@ -99,23 +56,28 @@ def _ask(clusters: TensorClusters, pairs: TensorPairs, fresh: Tensor, score: Ten
     if not len(due):
         return best
     pairs.q[due] = score(clusters, pairs.take(due))
-    return best_tensor_pairs(pairs, n)[0]
+    _offer(pairs, due, best, value)
+    return best
 
 
 def best_tensor_pairs(pairs: TensorPairs, n: int) -> tuple[Tensor, Tensor]:
     """As `best_pairs`: the likeliest pair of each of `n` clusters and how likely; -1 for none."""
-    a, b = pairs.ends.unbind(1)
-    likely = pairs.q.double() + TIE * tie_hashes(a, b)
-    asked = ~pairs.q.isnan()
-    likely = likely.masked_fill(~asked, -1.0)
-    value = likely.new_full((n,), -1.0)
-    best = torch.full((n,), len(pairs), device=a.device)
+    best = torch.full((n,), -1, device=pairs.q.device)
+    value = torch.full((n,), -1.0, dtype=torch.float64, device=pairs.q.device)
+    _offer(pairs, torch.arange(len(pairs), device=pairs.q.device), best, value)
+    return best, value
+
+
+def _offer(pairs: TensorPairs, index: Tensor, best: Tensor, value: Tensor) -> None:
+    """Enter those of the asked pairs at `index` that are as likely as any that their ends had."""
+    index = index[~pairs.q[index].isnan()]
+    a, b = pairs.ends[index].unbind(1)
+    likely = pairs.q[index].double() + TIE * tie_hashes(a, b)
     for end in (a, b):
         value.scatter_reduce_(0, end, likely, "amax")
     for end in (a, b):
-        found = (asked & (likely == value[end])).nonzero().squeeze(1)
-        best.scatter_reduce_(0, end[found], found, "amin")
-    return best.masked_fill(best == len(pairs), -1), value
+        hit = (likely == value[end]).nonzero().squeeze(1)
+        best.scatter_reduce_(0, end[hit], index[hit], "amin", include_self=False)
 
 
 def tie_hashes(a: Tensor, b: Tensor) -> Tensor:
@@ -144,15 +106,14 @@ def _mutual(pairs: TensorPairs, best: Tensor, floor: float) -> TensorPairs:
     return pairs.take(own[(best[a] == own) & (best[b] == own) & (pairs.q[own] > floor)])
 
 
-def _renamed(pairs: TensorPairs, joined: TensorPairs, n: int) -> tuple[TensorPairs, Tensor]:
-    """The pairs after `joined` have merged, and which of them [m] are to be asked again."""
+def _rename(pairs: TensorPairs, joined: TensorPairs, n: int) -> Tensor:
+    """Make `pairs` those after `joined` have merged; which of them [m] are to be asked again."""
     into, gone = joined.ends.unbind(1)
     root = torch.arange(n, device=into.device)
     root[gone] = into
     changed = torch.zeros(n, dtype=torch.bool, device=into.device)
     changed[joined.ends] = True
     moved = changed[pairs.ends].any(1)
-    kept = pairs.take(~moved)
     ends, sums = root[pairs.ends[moved]], pairs.sums[moved]
     low, high = ends.amin(1), ends.amax(1)
     apart = low != high
@@ -161,10 +122,8 @@ def _renamed(pairs: TensorPairs, joined: TensorPairs, n: int) -> tuple[TensorPai
     sums = sums[apart][order]
     added = torch.segment_reduce(sums[:, :4], "sum", lengths=times, unsafe=True)
     largest = torch.segment_reduce(sums[:, 4:], "max", lengths=times, unsafe=True)
-    fresh = torch.arange(len(kept), len(kept) + len(key), device=key.device)
-    renamed = TensorPairs(
-        ends=torch.cat((kept.ends, torch.stack((key // n, key % n), dim=1))),
-        sums=torch.cat((kept.sums, torch.cat((added, largest), dim=1))),
-        q=torch.cat((kept.q, kept.q.new_full((len(key),), torch.nan))),
-    )
-    return renamed, fresh
+    still = ~moved
+    pairs.q = torch.cat((pairs.q[still], pairs.q.new_full((len(key),), torch.nan)))
+    pairs.ends = torch.cat((pairs.ends[still], torch.stack((key // n, key % n), dim=1)))
+    pairs.sums = torch.cat((pairs.sums[still], torch.cat((added, largest), dim=1)))
+    return torch.arange(len(pairs) - len(key), len(pairs), device=key.device)

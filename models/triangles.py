@@ -49,7 +49,7 @@ def triangles_of(view: View, rows: Tensor, width: int) -> Triangles:
     return Triangles(
         k=k,
         base=found // max(k, 1),
-        place_i=place.view(-1)[found].long(),
+        place_i=place.view(-1)[found],
         place_j=found % max(k, 1),
         back=back.view(lists.shape).masked_fill(lists < 0, k),
     )
@@ -82,9 +82,10 @@ class TriangleMessages(MessagePassing):  # type: ignore[misc]  # untyped
         """`side_i`, `side_j` [t]: p_ic and p_jc of every triangle. Returns [b, w, 4]."""
         t, edges = len(triangles.base), triangles.back.numel()
         edge_index = torch.stack((torch.arange(t, device=triangles.base.device), triangles.base))
-        sides = torch.stack((side_i, side_j), dim=1)  # [t, 2]
+        # A GPU adds in no fixed order: in float64 that leaves the float32 sums alone.
+        sides = torch.stack((side_i, side_j), dim=1).double()  # [t, 2]
         out = self.propagate(edge_index, sides=sides, size=(t, edges))  # [b w, 8]
-        return cast("Tensor", out[:, (0, 1, 6, 3)].view(*triangles.back.shape, 4))
+        return cast("Tensor", out[:, (0, 1, 6, 3)].float().view(*triangles.back.shape, 4))
 
     def message(self, sides_j: Tensor) -> Tensor:
         """[t, 2] -> [t, 4]."""

@@ -19,7 +19,7 @@ from worker.requests import Mailbox, Request, Saying
 from worker.role import Role
 from worker.run_metrics import observe_truth
 from worker.run_queue import RunQueue
-from worker.saying import SayingError, say
+from worker.saying import SayingError, logged, say
 from worker.takeover import Takeover
 from worker.truth import score
 
@@ -87,7 +87,7 @@ class Answering:
             observe_truth(self._metrics, collection.name, collection.images, scores)
         elif saying != "corrections":
             self._metrics.corrections.labels(saying).inc()
-            log.info("said", collection=collection.name, saying=saying, answer=answer)
+            log.info("said", collection=collection.name, saying=saying, **logged(saying, words))
         return answer
 
     def erase(self, collection: Collection, images: Sequence[str]) -> str:

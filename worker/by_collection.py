@@ -35,7 +35,7 @@ class Together(StrEnum):
 class Figure:
     """One figure that every collection has.
 
-    `key` is its name in code, `name` its gauge. `range` and `bad` are for people: which values it
+    `key` is its name in code, `name` its metric. `range` and `bad` are for people: which values it
     has, and what a bad one means.
     """
 
@@ -110,11 +110,8 @@ def _together(values: Sequence[tuple[float, int]], how: Together) -> float | Non
 class Sizes(Collector):
     """A histogram of sizes for each collection, replaced as a whole by every `show`."""
 
-    def __init__(
-        self, name: str, meaning: str, limits: Sequence[int], named: Collection[str]
-    ) -> None:
-        self._name = name
-        self._meaning = meaning
+    def __init__(self, declared: Figure, limits: Sequence[int], named: Collection[str]) -> None:
+        self.declared = declared
         self._limits = limits
         self._named = frozenset(named)
         self._shown: dict[str, NDArray[np.int64]] = {}
@@ -126,7 +123,7 @@ class Sizes(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The one family."""
-        family = HistogramMetricFamily(self._name, self._meaning, labels=[LABEL])
+        family = HistogramMetricFamily(self.declared.name, self.declared.meaning, labels=[LABEL])
         series: dict[str, NDArray[np.int64]] = {}
         for collection, counts in dict(self._shown).items():
             label = collection if collection in self._named else REST

@@ -1,5 +1,6 @@
 """The command `shoal`. Each command is a file of `worker.commands`, loaded when it is asked for."""
 
+import os
 import sqlite3
 import sys
 from importlib import import_module
@@ -90,8 +91,13 @@ app = typer.Typer(cls=_Commands, no_args_is_help=True, **_PLAIN)
 
 
 @app.callback()
-def shoal() -> None:
+def shoal(context: typer.Context) -> None:
     """Keeps photo collections grouped while photos keep coming."""
+    if context.invoked_subcommand == "worker" and os.environ.get("SHOAL_LOG_FORMAT") == "json":
+        from worker import last_words, logs
+
+        logs.configure("json", "info")  # for what is wrong with the settings
+        last_words.go_to_log()
 
 
 def main() -> None:
@@ -102,9 +108,9 @@ def main() -> None:
         status = exit_status(error)
         if status is None:
             raise
-        from index import error_text
+        from worker import last_words
 
-        print(f"shoal: {error_text(error)}", file=sys.stderr)  # noqa: T201  this is the command line
+        last_words.say(error, status)
         sys.exit(status)
 
 

@@ -228,7 +228,7 @@ def _model_edges(settings: Settings) -> Any:
     # A batch is small: more threads would only take the cores from HNSW.
     torch.set_num_threads(1)
     try:
-        model = load_model(settings.weights)
+        model = load_model(settings.weights, "cpu")  # a batch is too small for a GPU
     except ModelError as error:
         raise SettingsError(f"weights: {error}") from error
     return lambda: ModelEdges(model, settings.granularity, settings.group_size)

@@ -33,6 +33,7 @@ from worker.pause import Cause, Pause
 from worker.positions import Positions
 from worker.publishing import Publishing
 from worker.records import RawRecord
+from worker.refusals import refusals
 from worker.role import Role
 from worker.sorting import Share, Sorter
 from worker.sources.base import Source
@@ -256,13 +257,8 @@ class Ingest:
             reach_fault("letters-sent")
         for letter in letters:
             self._metrics.dead_letters.labels(letter.reason).inc()
-            log.warning(
-                "record refused",
-                reason=str(letter.reason),
-                detail=letter.detail,
-                partition=letter.raw.partition,
-                offset=letter.raw.offset,
-            )
+        if letters:
+            log.warning("records refused", **refusals(letters))
         return True
 
     def _sent(self, letters: Sequence[DeadLetter]) -> bool:

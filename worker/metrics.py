@@ -1,7 +1,7 @@
 """Every metric, declared once with its meaning. Names follow Prometheus: base units, `_total`.
 
-No label carries an image or a cluster, and a collection only in the figures of `DRIFT` and in the
-cluster sizes, in a bounded number of series (`worker.by_collection`). Gauges are over all open
+No label carries an image or a cluster, and a collection only in the figures of `DRIFT` and in
+`CLUSTER_SIZES`, in a bounded number of series (`worker.by_collection`). Gauges are over all open
 collections unless they say otherwise. `Metrics` owns its registry, so that tests make as many as
 they like.
 """
@@ -174,6 +174,16 @@ DRIFT = (
         "0 to 1; 1: groups and labels are the same",
         "Falling: the group of a typical image has others in it, or lacks some.",
     ),
+)
+
+# Beside them the size distribution: a histogram instead of one number.
+CLUSTER_SIZES = Figure(
+    "cluster_sizes",
+    "shoal_cluster_images",
+    "Images of each cluster of the last run, as a histogram.",
+    "1 or more; buckets from 1 to 100,000",
+    "Mass moves to the upper buckets: clusters melt together. To the lowest: they fall apart.",
+    Together.SUM,
 )
 
 
@@ -391,7 +401,5 @@ class Metrics:
     def _drift(self, named: Collection[str]) -> None:
         self.drift = Figures(DRIFT, named)
         self.registry.register(self.drift)
-        self.cluster_sizes = Sizes(
-            "shoal_cluster_images", "Images of each cluster of the last run.", _SIZES, named
-        )
+        self.cluster_sizes = Sizes(CLUSTER_SIZES, _SIZES, named)
         self.registry.register(self.cluster_sizes)

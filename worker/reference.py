@@ -14,7 +14,7 @@ from prometheus_client import Metric
 from pydantic import SecretStr
 
 from worker.by_collection import LABEL
-from worker.metrics import DRIFT, Metrics
+from worker.metrics import CLUSTER_SIZES, DRIFT, Metrics
 from worker.settings import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,8 @@ def metrics_table() -> str:
 
 def drift_table() -> str:
     """Every figure of a collection in Markdown: what it is, its range, and what is bad."""
-    rows = [(f"`{f.name}`", f.meaning, f.range, f.bad, f.together) for f in DRIFT]
+    figures = (*DRIFT, CLUSTER_SIZES)
+    rows = [(f"`{f.name}`", f.meaning, f.range, f.bad, f.together) for f in figures]
     heads = ("metric", "definition", "range", "what a bad value means", "all others together")
     return _table(heads, rows)
 

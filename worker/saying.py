@@ -21,14 +21,14 @@ from worker.truth import learn
 
 MAX_NAME_CHARACTERS = 200
 
-# With how many words each goes; a labelled sample has two for each of its images.
-SAYINGS: Mapping[Saying, int] = {
-    "name": 2,
-    "same": 2,
-    "apart": 2,
-    "belongs": 2,
-    "uncorrect": 1,
-    "corrections": 0,
+# The words that each goes with; a labelled sample has two for each of its images.
+SAYINGS: Mapping[Saying, tuple[str, ...]] = {
+    "name": ("cluster", "name"),
+    "same": ("image", "other"),
+    "apart": ("image", "other"),
+    "belongs": ("image", "cluster"),
+    "uncorrect": ("correction",),
+    "corrections": (),
 }
 
 
@@ -44,8 +44,8 @@ def say(collection: Collection, saying: Saying, words: Sequence[str], now: float
     """
     if saying == "truth":
         return _truth(collection, words)
-    if len(words) != SAYINGS[saying]:
-        raise SayingError(f"{saying} takes {SAYINGS[saying]} words, not {len(words)}")
+    if len(words) != len(SAYINGS[saying]):
+        raise SayingError(f"{saying} takes {len(SAYINGS[saying])} words, not {len(words)}")
     if saying == "corrections":
         return json.dumps(listed(collection))
     if saying == "name":
@@ -62,6 +62,12 @@ def say(collection: Collection, saying: Saying, words: Sequence[str], now: float
     reach_fault("R5b")
     aside = sorted(_idle(collection) - before)
     return answer + (f"; sets aside {', '.join(map(str, aside))}" if aside else "")
+
+
+def logged(saying: Saying, words: Sequence[str]) -> dict[str, str]:
+    """The words as fields of a log line, but for names: those of people stay out of logs."""
+    fields = zip(SAYINGS[saying], words, strict=True)
+    return {field: word for field, word in fields if field != "name"}
 
 
 def listed(collection: Collection) -> list[dict[str, object]]:

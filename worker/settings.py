@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from worker.errors import SettingsError
+from worker.masked import NO_USER, masked, names_user
 from worker.message import COLLECTION_PATTERN
 
 ENV_PREFIX = "SHOAL_"
@@ -41,9 +42,9 @@ def _not_empty(value: object) -> object:
     return value
 
 
-def _without_password(value: object) -> object:
-    if isinstance(value, str) and "@" in value.partition("://")[2].partition("/")[0]:
-        raise ValueError("must hold no user or password: drivers read theirs from the environment")
+def _without_user(value: object) -> object:
+    if isinstance(value, str) and names_user(value):
+        raise ValueError(NO_USER)
     return value
 
 
@@ -51,7 +52,7 @@ Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
 Names = Annotated[
     tuple[Annotated[str, Field(pattern=COLLECTION_PATTERN)], ...], NoDecode, BeforeValidator(_split)
 ]
-Place = Annotated[str, BeforeValidator(_without_password)]
+Place = Annotated[str, BeforeValidator(_without_user)]
 Folder = Annotated[Path, BeforeValidator(_not_empty)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -318,6 +319,10 @@ def _explain(error: ValidationError, merged: Mapping[str, Any]) -> str:
         value = merged.get(name, os.environ.get(f"{ENV_PREFIX}{name.upper()}"))
         field = Settings.model_fields.get(name)
         secret = field is not None and "Secret" in str(field.annotation)
-        shown = "(secret)" if secret else repr(str(value)[:80])
+        shown = "(secret)" if secret else repr(_shown(str(value))[:80])
         lines.append(f"{name}: {shown}: {item['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines)
+
+
+def _shown(value: str) -> str:
+    return masked(value) if "://" in value else value

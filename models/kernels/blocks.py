@@ -13,6 +13,8 @@ Made = TypeVar("Made")
 FEWEST, MOST = 1_024, 65_536
 # Parts of each thread, so that one that is held up does not hold up all.
 PARTS = 4
+# Tasks over a whole collection that are in memory together: each takes some hundred bytes a row.
+AT_ONCE = 8
 
 
 def _nobody(_share: float) -> None:
@@ -49,11 +51,11 @@ def in_blocks(
 
 
 def for_each(task: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
-    """What `task` makes of each, on as many threads as torch may use. Blocks.
+    """What `task` makes of each, on as many threads as torch may use, up to `AT_ONCE`. Blocks.
 
     What any of them raises is raised.
     """
-    threads = torch.get_num_threads()
+    threads = min(torch.get_num_threads(), AT_ONCE)
     if threads == 1:
         return [task(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 Array = NDArray[Any]
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
 # Sums may be taken in any order, which is what lets them use the whole width of a register.
 _REORDER = {"reassoc", "contract", "nsz"}
 
@@ -38,7 +41,8 @@ def compiled(function: Kernel) -> Kernel:
 
 
 def cache_folder(kernels: Path = Path(__file__).parent) -> Path | None:
-    """Where the machine code of the folder `kernels` is kept; None where nothing can be written.
+    """Where the machine code of the folder `kernels` is kept; None where nothing can be written,
+    or others could have: numba unpickles what it finds there.
 
     `NUMBA_CACHE_DIR` if that is set, else the user's cache folder. Below it each version of the
     folder has its own, since a kernel holds a copy of those that it calls.
@@ -47,11 +51,25 @@ def cache_folder(kernels: Path = Path(__file__).parent) -> Path | None:
     base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(cache) / "shoal" / "kernels")
     folder = base / _version(kernels)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for made in (base, folder):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_ours_alone(base, folder):
+            return None
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
         return None
+
+
+def _is_ours_alone(base: Path, folder: Path) -> bool:
+    """Whether nobody else but root can have put anything into `folder`, or `folder` into `base`."""
+    above, itself, us = base.stat(), folder.stat(), os.geteuid()
+    return (
+        above.st_uid in {0, us}
+        and (not above.st_mode & _OTHERS_WRITE or bool(above.st_mode & stat.S_ISVTX))
+        and itself.st_uid == us
+        and not itself.st_mode & _OTHERS_WRITE
+    )
 
 
 @cache

@@ -95,14 +95,10 @@ def test_prometheus_scrapes_the_worker():
     assert "./helm/shoal/rules:/etc/prometheus/rules:ro" in mounts
 
 
-def test_promtool(tmp_path):
-    """Prometheus takes its configuration, where its tool is installed."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("no promtool: it comes with Debian's prometheus")
+def test_promtool(promtool, tmp_path):
+    """Prometheus takes its configuration."""
     shutil.copy(ROOT / "compose/prometheus.yaml", tmp_path / "prometheus.yml")
-    if (ROOT / "helm/shoal/rules").exists():
-        shutil.copytree(ROOT / "helm/shoal/rules", tmp_path / "rules")
+    shutil.copytree(ROOT / "helm/shoal/rules", tmp_path / "rules")
     command = [promtool, "check", "config", tmp_path / "prometheus.yml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

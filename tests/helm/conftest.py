@@ -1,12 +1,13 @@
 """The chart as `helm template` renders it."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft4Validator
+from needed import lacking
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "shoal"
@@ -96,11 +97,32 @@ def helm(tmp_path_factory):
     ours = ROOT / ".tools" / "helm"
     program = str(ours) if ours.exists() else shutil.which("helm")
     if program is None:
-        problem = "no helm: `make tools` installs it, and needs Go"
-        if os.environ.get("CI") and not os.environ.get("SHOAL_WITHOUT_TOOLS"):
-            pytest.fail(f"CI must have it: {problem}")
-        pytest.skip(problem)
+        lacking("helm", "no helm: `make tools` installs it, and needs Go")
     return Helm(program, tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture(scope="session")
+def operator():
+    """What validates the objects of the Prometheus operator, by kind, down to unknown fields."""
+    found = {}
+    for path in (Path(__file__).parent / "crds").glob("*.yaml"):
+        spec = yaml.safe_load(path.read_text())["spec"]
+        [version] = spec["versions"]
+        schema = _closed(version["schema"]["openAPIV3Schema"])
+        found[spec["names"]["kind"]] = Draft4Validator(schema)
+    return found
+
+
+def _closed(schema):
+    """A schema of Kubernetes as one that refuses what it does not name, as the API server does."""
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(part) for name, part in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        closed["additionalProperties"] = False
+    return closed
 
 
 @pytest.fixture(scope="session")

@@ -87,6 +87,27 @@ def test_rules(helm, filled):
     assert rule["spec"]["groups"][-1]["rules"][0]["annotations"]["s"] == "{{ $value }}"
 
 
+def test_the_runbook_of_an_alert(helm):
+    """Its link leads where the values say, and by default names the file of the repository."""
+    before, after = "docs/runbook.md", "https://wiki.example/x?page=runbook:1"
+
+    def links(**values):
+        rule = helm.template({"monitoring": {"rules": {"enabled": True, **values}}})
+        groups = rule["PrometheusRule"]["spec"]["groups"]
+        return [alert["annotations"]["runbook_url"] for g in groups for alert in g["rules"]]
+
+    assert len(links()) > 20
+    assert all(link.startswith(f"{before}#shoal") for link in links())
+    assert links(runbookUrl=after) == [link.replace(before, after) for link in links()]
+
+
+@pytest.mark.parametrize("url", ["", "https://wiki.example/#shoal", "two words", "{x}"])
+def test_a_runbook_that_cannot_be_linked_to(helm, refused, url):
+    """An alert adds the mark of its own entry."""
+    with pytest.raises(refused, match="runbookUrl"):
+        helm.template({"monitoring": {"rules": {"enabled": True, "runbookUrl": url}}})
+
+
 def test_dashboards(helm, filled):
     """Every file under dashboards/, as it stands there, with the label of Grafana's sidecar."""
     rendered = helm.template({"monitoring": {"dashboards": {"enabled": True}}}, chart=filled)

@@ -1,10 +1,12 @@
 """Every object that comes out is one that Kubernetes takes."""
 
+import subprocess
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
+from jsonschema import ValidationError
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = "1.34"
@@ -38,7 +40,11 @@ MATRIX = {
     "watched": {
         "monitoring": {
             "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-            "rules": {"enabled": True, "labels": {"release": "prometheus"}},
+            "rules": {
+                "enabled": True,
+                "labels": {"release": "prometheus"},
+                "runbookUrl": "https://wiki.example/shoal",
+            },
             "dashboards": {"enabled": True, "annotations": {"folder": "Shoal"}},
         }
     },
@@ -86,13 +92,40 @@ def test_lint(helm, values):
 
 
 @each
-def test_kubernetes_takes_it(helm, values):
+def test_kubernetes_takes_it(helm, operator, values):
     """Every object is valid, with no field that Kubernetes does not know."""
     objects = helm.template(values).objects
     assert objects
     for thing in objects:
-        if not thing["apiVersion"].startswith("monitoring.coreos.com/"):
+        if thing["apiVersion"] == "monitoring.coreos.com/v1":
+            operator[thing["kind"]].validate(thing)
+        else:
             kubernetes_validate.validate(thing, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PrometheusRule"])
+def test_the_operator_would_refuse_others(helm, operator, kind):
+    """A field that is misspelt, or of another type, is found."""
+    thing = helm.template(MATRIX["watched"])[kind]
+    [first, *_] = thing["spec"]["endpoints" if kind == "ServiceMonitor" else "groups"]
+    first["intervall"] = first.get("interval", "30s")
+    with pytest.raises(ValidationError, match="intervall"):
+        operator[kind].validate(thing)
+    del first["intervall"]
+    first["interval"] = 30
+    with pytest.raises(ValidationError, match="30 is not of type 'string'"):
+        operator[kind].validate(thing)
+
+
+def test_prometheus_takes_the_rules_of_the_chart(helm, promtool, tmp_path):
+    """`promtool check rules` has nothing against what the PrometheusRule holds."""
+    rule = helm.template(MATRIX["watched"])["PrometheusRule"]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(rule["spec"]))
+    command = [promtool, "check", "rules", "--lint=all", "--lint-fatal", file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout
 
 
 @each

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from contextlib import contextmanager
+from zlib import crc32
 
 import pytest
 import redis
@@ -197,6 +198,77 @@ def test_another_number_of_workers(stage, tools):
         n: {i: v for s in streams for i, v in s.images[n].items()} for n in ("main", "user:2")
     }
     stage.assert_consistent(tools.Stream([], images))
+
+
+KEYED = ("main", "user:2", "family:8")
+
+
+def send_keyed(stage, tools, seed, partitions):
+    """Images of each collection, sent by producers that choose the partition by the collection and
+    that were started anew, so that they know how many there are; vectors by collection and id.
+    """
+    if stage._producer is not None:
+        stage._producer.close()
+        stage._producer = None
+    stage.send(tools.Stream())
+    sent = {n: tools.groups(4, 10, seed=seed, prefix=f"{seed}-", collection=n) for n in KEYED}
+    for name, stream in sent.items():
+        for key, value, headers in stream.records:
+            to = crc32(name.encode()) % partitions
+            stage._producer.send(stage.topic, value, key, list(headers), to)
+    stage._producer.flush()
+    return {name: stream.images[name] for name, stream in sent.items()}
+
+
+def keyed_clusters(stage, images):
+    """The cluster of each image, by collection."""
+    return {
+        name: {image: state.cluster for image, state in stage.states(vectors, name).items()}
+        for name, vectors in images.items()
+    }
+
+
+def test_another_number_of_partitions(stage, tools):
+    """A partition and a worker more, as the runbook goes about it with producers that choose by the
+    collection: each image keeps its cluster, and what comes later finds its collection.
+    """
+    second = stage.folder / "second"
+
+    def both():
+        shares = enumerate((stage.data_dir, second))
+        workers = [
+            stage.start(
+                once="true", worker_count=2, worker_ordinal=n, data_dir=folder, **tools.NO_RUNS
+            )
+            for n, folder in shares
+        ]
+        assert [worker.wait() for worker in workers] == [0, 0]
+
+    stage.create_topic(partitions=1)
+    images = send_keyed(stage, tools, 0, 1)
+    stage.run()  # takes what is there
+    before = keyed_clusters(stage, images)
+    with stage.admin() as admin:
+        admin.create_partitions({stage.topic: 2})
+    changing = [name for name in KEYED if crc32(name.encode()) % 2]
+    assert changing == ["family:8"]
+    for name in changing:
+        done, [moved] = stage.shoal("move", name, "--to", str(second), "--json")
+        assert done.returncode == 0, done.stderr
+        assert moved["read_on_from"] == {f"{stage.topic}/0": 120}
+    both()
+    assert keyed_clusters(stage, images) == before
+
+    later = send_keyed(stage, tools, 1, 2)
+    both()
+    assert keyed_clusters(stage, images) == before
+    for name, clusters_of in keyed_clusters(stage, later).items():
+        for image, cluster in clusters_of.items():  # 1-3-7 is of the group of 0-3-7
+            assert cluster == before[name][f"0{image[1:]}"]
+    for folder, there in ((stage.data_dir, KEYED[:2]), (second, changing)):
+        stage.data_dir = folder
+        every = {name: images[name] | later[name] for name in there}
+        stage.assert_consistent(tools.Stream([], every))
 
 
 def test_on_another_machine(stage, tools):

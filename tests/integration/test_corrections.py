@@ -1,5 +1,7 @@
 """Names and corrections with real servers and processes: at once, and whatever happens after."""
 
+import re
+
 import pytest
 
 from worker.embedded.valkey import EmbeddedValkey
@@ -74,6 +76,8 @@ def test_at_once_and_for_good(own_valkey: EmbeddedValkey, make_stage, tools):
     assert now(stage, stream) == before
     assert_heeded(stage, home, named)
     assert worker.stop() == 0
+    assert re.search(r"said +collection=main image=i0-0 other=i1-0 saying=same", worker.text())
+    assert "harbour" not in worker.text()  # names are what people call each other
 
     assert stage.run().exit_code == 0
     assert now(stage, stream) == before

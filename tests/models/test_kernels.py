@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,8 @@ from models.edges import both_rounds, reader_of
 from models.folding import Folded
 from models.judging import judge_graph, round_inputs
 from models.kernels import columns
-from models.kernels.blocks import in_blocks
-from models.kernels.compiled import cache_folder
+from models.kernels.blocks import for_each, in_blocks
+from models.kernels.compiled import cache_folder, compiled
 from models.kernels.edges import quantile_of
 from models.kernels.walk import walk
 from models.network import Evidence, Logit, round_two_features, with_context
@@ -200,6 +201,13 @@ class TestBlocks:
             in_blocks(fail, 5000)
 
     @pytest.mark.usefixtures("three_threads")
+    def test_what_is_done_for_each_comes_in_order(self):
+        """On several threads as on one; what a task raises is raised."""
+        assert for_each(str, range(50)) == [str(number) for number in range(50)]
+        with pytest.raises(ZeroDivisionError):
+            for_each(lambda number: 1 / number, [1, 0, 2])
+
+    @pytest.mark.usefixtures("three_threads")
     def test_give_the_same_answers(self, model, groups):
         """A run on three threads says what it says on one."""
         x, _ = groups(400, 10)
@@ -227,3 +235,44 @@ class TestCacheFolder:
         (tmp_path / "file").write_text("no folder")
         monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
         assert cache_folder() is None
+
+    def test_is_the_users_alone(self, monkeypatch, tmp_path):
+        """Nobody else may look into what was made, nor put anything there."""
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "asked"))
+        for made in (cache_folder(), tmp_path / "asked"):
+            assert made.stat().st_mode & 0o777 == 0o700
+
+    def test_is_none_where_it_is_anothers(self, monkeypatch, tmp_path):
+        """What another user put there is not read."""
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+        assert cache_folder() is not None
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 4711)
+        assert cache_folder() is None
+
+    @pytest.mark.parametrize("place", ["itself", "above"])
+    @pytest.mark.parametrize("mode", [0o770, 0o702])
+    def test_is_none_where_others_may_write(self, monkeypatch, tmp_path, place, mode):
+        """Neither into the folder nor, unless that is sticky, into the one above."""
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "base"))
+        made = cache_folder()
+        (made if place == "itself" else made.parent).chmod(mode)
+        assert cache_folder() is None
+        (made if place == "itself" else made.parent).chmod(mode | 0o1000)
+        assert (cache_folder() is None) == (place == "itself")
+
+    def test_is_neither_read_nor_written_then(self, monkeypatch, tmp_path):
+        """A kernel is compiled and works, and what others may have put there stays as it is."""
+
+        def twice(x: int) -> int:
+            return 2 * x
+
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "base"))
+        assert compiled(twice)(2) == 4
+        kept = [path for path in (tmp_path / "base").rglob("*.nb*") if path.is_file()]
+        assert kept
+        for path in kept:
+            path.write_bytes(b"planted")
+        [folder] = (tmp_path / "base").iterdir()
+        folder.chmod(0o777)
+        assert compiled(twice)(3) == 6
+        assert {path.read_bytes() for path in kept} == {b"planted"}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score as rand_index
 
-from models import exact_knn, load_model
+from models import KnnGraph, exact_knn, load_model
 from models.conditions import conditions
 from models.context import context_of
 from models.cut import Cut, cut_at
@@ -16,20 +16,28 @@ from models.pair_features import pair_features
 from models.pairs import Pairs, undirected
 from models.stages import Stages
 from models.supernodes import first_level
-from models.tensor_clusters import edges_once, tensor_level, tensor_pair_features
+from models.tensor_clusters import edges_once, tensor_level
 from models.tensor_levels import build_tensor_tree, tie_hashes
-from models.view import view_of
+from models.tensor_pair_features import tensor_pair_features
+from models.view import CHUNK_FLOATS, view_of
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-@pytest.fixture(scope="module")
-def trees(model):
-    """A function: the two trees of rows, by kernels and on tensors."""
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=cuda)])
+def trees(request):
+    """A function: the two trees of rows and their graph, by kernels and on tensors."""
+    model, device = load_model(device="cpu"), request.param
 
-    def build(x, k=12):
-        view = view_of(x, exact_knn(x, k))
+    def build(x, graph=None):
+        graph = graph or exact_knn(x, 12)
+        view, there = view_of(x, graph), view_of(x, graph, device)
         context = context_of(view, np.arange(len(x)), conditions("thing", None))
-        ways = merged_by_kernels, merged_on_tensors
-        return [way(model.network, view, context, Stages(None))[1] for way in ways]
+        network = load_model(device=device).network
+        return (
+            merged_by_kernels(model.network, view, context, Stages(None))[1],
+            merged_on_tensors(network, there, context, Stages(None))[1],
+        )
 
     return build
 
@@ -85,6 +93,25 @@ class TestTree:
         kernels, tensors = trees(x)
         assert kernels.rounds.tolist() == tensors.rounds.tolist()
         assert labels(kernels, 0.5).tolist() == labels(tensors, 0.5).tolist()
+
+    def test_a_row_that_lists_itself_does_not_merge_with_itself(self, trees, groups):
+        """Graphs from elsewhere may hold such entries."""
+        x, _ = groups(6, 20)
+        graph = exact_knn(x, 12)
+        neighbours, similarity = graph.neighbours.copy(), graph.similarity.copy()
+        neighbours[:, 1:], similarity[:, 1:] = graph.neighbours[:, :-1], graph.similarity[:, :-1]
+        neighbours[:, 0], similarity[:, 0] = np.arange(len(x)), 1
+        for tree in trees(x, KnnGraph(neighbours, similarity)):
+            assert len(tree.left) > 0
+            assert (tree.left != tree.right).all()
+
+    def test_few_pairs_at_once_change_nothing(self, trees, groups, monkeypatch):
+        """Pairs are asked by parts."""
+        x, _ = groups(10, 20, spread=0.7)
+        _, expected = trees(x)
+        monkeypatch.setitem(CHUNK_FLOATS, "cuda", 41 * 100)
+        _, actual = trees(x)
+        assert actual.probability.tolist() == pytest.approx(expected.probability.tolist(), abs=1e-3)
 
     @pytest.mark.parametrize("n", [0, 1, 2, 12, 13])
     def test_of_few_rows(self, trees, groups, n):
@@ -155,8 +182,35 @@ class TestPairs:
         assert actual.tolist() == [tie_hash(np.int64(a), np.int64(b)) for a, b in rows]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_without_enough_memory_leaves_the_run_to_the_cpu(groups, monkeypatch):
+    """The result is the CPU's, and a warning says why it took so long."""
+    x, _ = groups(10, 12)
+    graph = exact_knn(x)
+    small = load_model(device="cpu")
+    expected = small.cluster(x, graph)
+    small.device = "cuda"
+
+    def crowded(vectors, graph, device=None):
+        if device == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return view_of(vectors, graph, device)
+
+    monkeypatch.setattr("models.relational.view_of", crowded)
+    with pytest.warns(RuntimeWarning, match="the memory of cuda does not do for 120 rows"):
+        actual = small.cluster(x, graph)
+    assert actual.labels.tolist() == expected.labels.tolist()
+
+
+@cuda
 class TestCuda:
+    def test_says_the_same_every_time(self, groups):
+        """Also where groups can hardly be told apart."""
+        x, _ = groups(300, 20, spread=1.0)
+        graph, there = exact_knn(x), load_model(device="cuda")
+        one, two = there.cluster(x, graph), there.cluster(x, graph)
+        assert one.labels.tolist() == two.labels.tolist()
+        assert one.confidence.tolist() == two.confidence.tolist()
+
     def test_says_what_the_cpu_says(self, model, groups):
         """All but a few rows of blurred groups, on which rounding decides, are clustered alike."""
         x, _ = groups(200, 20, spread=0.7)

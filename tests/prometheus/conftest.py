@@ -1,13 +1,9 @@
 """A real Prometheus over live workers; the stages and workers are those of tests/integration."""
 
-import os
 from pathlib import Path
 
 import pytest
 from loading import load_integration
-
-from worker.embedded.prometheus import find
-from worker.errors import DependencyError
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,18 +12,6 @@ _shared = load_integration()
 valkey, make_stage, module_stage = _shared.valkey, _shared.make_stage, _shared.module_stage
 stage, tools = _shared.stage, _shared.tools
 pytest_runtest_makereport = _shared.pytest_runtest_makereport
-
-
-@pytest.fixture(scope="session")
-def promtool():
-    """The path of promtool. Without Prometheus: skip, but fail under CI."""
-    try:
-        find("prometheus")
-        return str(find("promtool"))
-    except DependencyError as error:
-        if os.environ.get("CI") and not os.environ.get("SHOAL_WITHOUT_TOOLS"):
-            pytest.fail(f"CI must have a real Prometheus: {error}")
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

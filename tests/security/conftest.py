@@ -1,6 +1,5 @@
 """Kafka with TLS, SCRAM and ACLs, and Redis with TLS and ACLs: real ones, with our certificates."""
 
-import os
 import re
 import shlex
 import shutil
@@ -13,6 +12,7 @@ import pytest
 import redis
 from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
 from loading import load_integration
+from needed import lacking
 
 from worker.embedded.kafka import EmbeddedKafka
 from worker.embedded.server import free_port
@@ -26,12 +26,6 @@ FETCHED = ROOT / ".tools" / "redis" / "usr"
 
 _shared = load_integration()
 tools, pytest_runtest_makereport = _shared.tools, _shared.pytest_runtest_makereport
-
-
-def _without(reason):
-    if os.environ.get("CI") and not os.environ.get("SHOAL_WITHOUT_TOOLS"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ class Authority:
 def authority(tmp_path_factory):
     """Who signed the certificates of the servers."""
     if shutil.which("openssl") is None:
-        _without("openssl is not installed")
+        lacking("openssl", "it is not installed")
     return Authority.make(tmp_path_factory.mktemp("tls") / "authority")
 
 
@@ -133,7 +127,7 @@ class SecureKafka(EmbeddedKafka):
 def secure_kafka(tmp_path_factory, authority):
     """One such broker for the folder."""
     if (reason := EmbeddedKafka.available()) is not None:
-        _without(f"no real Kafka: {reason}")
+        lacking("kafka", f"no real Kafka: {reason}")
     broker = SecureKafka(tmp_path_factory.mktemp("kafka"), authority)
     broker.start()
     yield broker
@@ -177,8 +171,9 @@ def _redis():
         return (found,)
     program, libraries = FETCHED / "bin" / "redis-server", FETCHED / "lib"
     if not program.exists():
-        _without(
-            "no Redis with TLS: `make redis` fetches Debian's, or put redis-server on the PATH"
+        lacking(
+            "redis",
+            "no Redis with TLS: `make redis` fetches Debian's, or put redis-server on the PATH",
         )
     paths = ":".join(map(str, libraries.iterdir()))
     return ("env", f"LD_LIBRARY_PATH={paths}", str(program))

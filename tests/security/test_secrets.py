@@ -67,6 +67,8 @@ def test_nothing_tells_them(secure, acl, tools):
         {"http_port": "70000"},
         {"redis_url": "rediss://u:redis-hunter2-Bq9@127.0.0.1:port/0"},
         {"redis_url": "http://u:redis-hunter2-Bq9@127.0.0.1:1/0"},
+        {"backup_url": "s3://key:redis-hunter2-Bq9@bucket"},
+        {"backup_url": "s3://key:redis-hunter2/Bq9@bucket/folder"},
     ],
 )
 def test_errors(secure, settings):
@@ -77,6 +79,18 @@ def test_errors(secure, settings):
     assert worker.wait() == 2
     assert re.search(r"^shoal: .", worker.text(), re.MULTILINE)
     assert "hunter2" not in worker.text()
+
+
+@pytest.mark.parametrize("command", ["backups", "restore", "backup", "doctor"])
+def test_a_password_in_the_place_of_backups(secure, command):
+    """Commands that are given one refuse it, and do not repeat it."""
+    secure.folder.mkdir(parents=True)
+    url = "s3://key:redis-hunter2/Bq9@bucket"
+    given = {"backup_url": url} if command in {"backup", "doctor"} else {}
+    done, _ = secure.shoal(command, *([] if given else [url]), **given)
+    assert done.returncode == 2
+    assert "backup_url: 's3://***@bucket': must hold no user or password" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_wrong_passwords(secure, tools):

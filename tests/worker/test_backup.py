@@ -1,6 +1,7 @@
 """Backups: whole or not there, every byte verified, nothing sent twice, erasures passed on."""
 
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from worker.positions import Positions
 from worker.recluster.folder import remove_folder
 from worker.recluster.result import read_result
 from worker.requests import Mailbox
+from worker.settings import load
 from worker.state import read_state
 from worker.traces.in_files import Searched, in_files
 from worker.traces.sought import Sought
@@ -210,6 +212,21 @@ class TestTarget:
         """A URL that nothing drives is told by name."""
         with pytest.raises(error, match="backup_url"):
             UrlTarget(url)
+
+    @pytest.mark.parametrize(
+        "url", ["s3://key:hunter2@b", "s3://key:hun/ter2@b/x", "simplecache::s3://key:hunter2@b"]
+    )
+    def test_a_password_in_the_url(self, url):
+        """It is refused, and not repeated."""
+        for refuse in (open_target, lambda url: load({"backup_url": url})):
+            with pytest.raises(SettingsError, match=r"backup_url: '.*\*\*\*@b.*no user") as error:
+                refuse(url)
+            assert not re.search("hun|ter2", str(error.value))
+
+    @pytest.mark.parametrize("url", ["s3://bucket/a@b", "ftp://host:21/x", "s3://b/a:b"])
+    def test_no_user_in_the_url(self, url):
+        """An @ in a path is not one that ends a user."""
+        assert load({"backup_url": url}).backup_url == url
 
 
 class TestTorn:

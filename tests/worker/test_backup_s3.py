@@ -1,22 +1,18 @@
 """Backups in an object store that speaks S3: moto's, as a server."""
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from worker.backup.kept import look
 from worker.backup.restore import restore
 from worker.backup.take import back_up, worker_target
 
-WHY = "pip install 's3fs' 'moto[server]'"
-pytest.importorskip("s3fs", reason=WHY)
-server = pytest.importorskip("moto.server", reason=WHY)
-
 
 @pytest.fixture(scope="module")
 def bucket():
     """The URL of an empty bucket; address and credentials are where the driver looks for them."""
-    import boto3
-
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:

@@ -7,6 +7,7 @@ from worker.metrics import DRIFT, Metrics
 MEAN = Figure("share", "shoal_share_ratio", "A share.", "0 to 1", "High.")
 SUM = Figure("count", "shoal_count", "A count.", "0 or more", "High.", Together.SUM)
 WORST = Figure("top", "shoal_top_ratio", "A share.", "0 to 1", "High.", Together.WORST)
+SIZES = Figure("sizes", "shoal_sizes", "Sizes.", "1 or more", "High.", Together.SUM)
 
 
 def samples(collector):
@@ -55,7 +56,7 @@ def test_what_is_shown_stays_until_it_is_shown_anew_or_forgotten():
 
 def test_sizes_of_the_others_are_counted_together():
     """One histogram for each named collection, and one of all other clusters."""
-    sizes = Sizes("shoal_sizes", "Sizes.", (1, 10), {"main"})
+    sizes = Sizes(SIZES, (1, 10), {"main"})
     sizes.show("main", np.array([1, 1, 5, 100]))
     sizes.show("anna", np.array([1, 2]))
     sizes.show("bert", np.array([20]))

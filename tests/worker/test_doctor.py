@@ -114,6 +114,54 @@ def test_a_disk_that_cannot_be_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_model(tmp_path):
+    """The shipped one is there. A folder that is missing, empty or of another version is told by
+    its path, and so is a graph with fewer neighbours than the model reads.
+    """
+    found = machine.check_model(load({}))
+    assert (found.state, found.found) == ("ok", "the shipped one; reads 30 neighbours")
+    missing = machine.check_model(load({"weights": str(tmp_path / "nowhere")}))
+    (tmp_path / "config.json").write_text("{}")
+    unfit = machine.check_model(load({"weights": str(tmp_path)}))
+    for found in (missing, unfit):
+        assert found.state == "mend"
+        assert str(tmp_path) in found.found
+        assert "SHOAL_WEIGHTS" in found.advice
+    few = machine.check_model(load({"neighbours": "8"}))
+    assert (few.state, few.found) == ("warn", "the shipped one; SHOAL_NEIGHBOURS is 8")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "cuda", "state"),
+    [
+        ("H100", "all", "12.8", "ok"),
+        (None, "", None, "ok"),
+        (None, "", "12.8", "ok"),
+        (None, "void", "12.8", "ok"),
+        (None, "none", "12.8", "ok"),
+        (None, "all", "12.8", "warn"),
+        (None, "GPU-3f7", None, "warn"),
+    ],
+)
+def test_gpu(name, given, cuda, state):
+    """None is no fault, unless the container was given one and torch does not see it."""
+    assert machine.gpu(name, given, cuda).state == state
+
+
+def test_gpu_of_this_machine(monkeypatch):
+    """What torch sees is what is told."""
+    monkeypatch.delenv("NVIDIA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert ("gpu", "ok") in parts()
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "all")
+    assert ("gpu", "warn") in parts()
+
+
+def parts():
+    """The state of each thing that is looked at on this machine."""
+    return {c.part: c.state for c in machine.check_machine(load({}))}.items()
+
+
 @pytest.mark.parametrize(
     ("begun", "state"), [(None, "warn"), (90 * HOUR, "mend"), (99 * HOUR, "ok")]
 )

@@ -47,6 +47,15 @@ def test_metrics(start):
     assert start in reference.metrics_table()
 
 
+def test_every_figure_of_a_collection_is_explained():
+    """What has the label `collection` has a line with its range, and with what is bad."""
+    table = reference.metrics_table().splitlines()
+    figures = {line.split(" | ")[0] for line in table if line.split(" | ")[2] == "collection"}
+    explained = reference.drift_table().splitlines()[2:]
+    assert {line.split(" | ")[0] for line in explained} == figures
+    assert all(all(cells) for cells in (line.strip("| ").split(" | ") for line in explained))
+
+
 def test_only_what_is_between_the_markers_changes():
     """The text around the table stays; a lost marker is an error."""
     text = "above\n<!-- it -->\nold\n<!-- /it -->\nbelow\n"

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from index import files
 from worker.errors import DependencyError, SettingsError
+from worker.masked import NO_USER, masked, names_user
 
 # These have no folders; to make one would make the bucket.
 _OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oss"})
@@ -35,6 +36,8 @@ def open_target(url: str, *folders: str) -> Target:
 
     Raises `SettingsError` or `DependencyError`.
     """
+    if names_user(url):
+        raise SettingsError(f"backup_url: {masked(url)!r}: {NO_USER}")
     if "://" not in url:
         return FolderTarget(Path(url).joinpath(*folders))
     return UrlTarget("/".join([url.rstrip("/"), *folders]))

@@ -8,6 +8,7 @@ from worker.backup.kept import Kept, look
 from worker.backup.take import worker_target
 from worker.commands.asking import AsJson
 from worker.commands.reading import print_object, print_table, utc
+from worker.masked import masked
 
 Url = Annotated[str, typer.Argument(help="SHOAL_BACKUP_URL of the worker.", metavar="URL")]
 FromWorker = Annotated[
@@ -30,7 +31,7 @@ def backups(url: Url, from_worker: FromWorker = 0, as_json: AsJson = False) -> N
         print_object({"backups": [dict(zip(_COLUMNS, row, strict=True)) for row in rows]})
         return
     shown = [(row[0], utc(row[1]) if isinstance(row[1], float) else None, *row[2:]) for row in rows]
-    print_table(f"{url}: worker {from_worker}", _COLUMNS, shown)
+    print_table(f"{masked(url)}: worker {from_worker}", _COLUMNS, shown)
 
 
 def _rows(kept: Kept) -> list[tuple[object, ...]]:

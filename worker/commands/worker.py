@@ -9,7 +9,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from worker import __version__, logs
+from worker import __version__, last_words, logs
 from worker.compose import make_worker
 from worker.connections import make_dead_letters, make_source, make_store
 from worker.file_limit import check_open_collections, raise_file_limit
@@ -31,6 +31,8 @@ def worker(
 ) -> None:
     """Read embeddings, keep them clustered, publish to Redis, until SIGTERM."""
     logs.configure(settings.log_format, settings.log_level)
+    if settings.log_format == "json":
+        last_words.go_to_log()
     for name in unknown_variables(os.environ):
         log.warning("no setting has this name", variable=name)
     check_open_collections(settings.open_collections, raise_file_limit())

@@ -25,13 +25,16 @@ _PROBE_BYTES = 2**20
 _NO_DISKS = {"tmpfs": "it is gone after a restart", "overlay": "it goes with the container"}
 _REMOTE = ("nfs", "cifs", "smb", "9p", "fuse")
 
+# Values of NVIDIA_VISIBLE_DEVICES that give a container none.
+_NO_DEVICES = {"", "void", "none"}
+
 _MOUNTS = Path("/proc/mounts")
 
 
 def check_machine(settings: Settings) -> Iterator[Check]:
     """All of it; writes a file to the data directory that goes at once."""
     yield from check_disk(settings.data_dir)
-    yield _model(settings)
+    yield check_model(settings)
     yield _gpu()
     yield open_files(settings.open_collections, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
@@ -112,7 +115,8 @@ def _holes(descriptor: int) -> Check:
     return ok("holes", "the file system makes none", advice)
 
 
-def _model(settings: Settings) -> Check:
+def check_model(settings: Settings) -> Check:
+    """Whether there is one, of this version, and the graph has as many neighbours as it reads."""
     from models import load_model
     from models.errors import ModelError
 
@@ -130,6 +134,21 @@ def _model(settings: Settings) -> Check:
 def _gpu() -> Check:
     import torch
 
-    if torch.cuda.is_available():
-        return ok("gpu", torch.cuda.get_device_name())
-    return ok("gpu", "none", "runs take the processor, beside ingestion")
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return gpu(name, os.environ.get("NVIDIA_VISIBLE_DEVICES", ""), torch.version.cuda)
+
+
+def gpu(name: str | None, given: str, cuda: str | None) -> Check:
+    """Whether the device that this container was given is seen.
+
+    `name`: of the one that torch sees; `given`: NVIDIA_VISIBLE_DEVICES; `cuda`: the version that
+    torch is built for.
+    """
+    if name is not None:
+        return ok("gpu", name)
+    if given in _NO_DEVICES:
+        return ok("gpu", "none", "runs take the processor, beside ingestion")
+    found = f"none is seen, and NVIDIA_VISIBLE_DEVICES is {given!r}"
+    if cuda is None:
+        return warn("gpu", found, "torch is built without CUDA: use the image for CUDA")
+    return warn("gpu", found, f"torch is built for CUDA {cuda}: does the driver fit (nvidia-smi)?")

@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.errors import SettingsError, StoreUnavailableError
+from worker.masked import masked
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 5.0
@@ -100,11 +101,6 @@ def _checking(url: str) -> Iterator[None]:
     except (ValueError, TypeError) as error:
         # The error may quote a part of the password.
         raise SettingsError(
-            f"redis_url: {_without_password(url)!r}: must be redis://[[user]:password@]host[:port][/number],"
+            f"redis_url: {masked(url)!r}: must be redis://[[user]:password@]host[:port][/number],"
             " or the like with rediss:// or unix://"
         ) from error
-
-
-def _without_password(url: str) -> str:
-    without_user = re.sub(r"^(\w+://)?.*@", r"\1***@", url)
-    return re.sub(r"(password=)[^&]*", r"\1***", without_user)
