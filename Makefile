@@ -42,8 +42,9 @@ demo-stop: setup ## End what `make demo KEEP=1` left running.
 test: setup ## Run all tests, against a real Kafka and a real Valkey.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-chaos: setup ## Kill and fail everything for long: 300 rounds of crashes, and disk and power at every write.
-	SHOAL_CHAOS_ROUNDS=300 SHOAL_DISK_TIMES=0 SHOAL_POWER_TIMES=0 $(BIN)/pytest -s tests/chaos tests/disk
+chaos: setup ## Kill and fail everything for long: 300 rounds of crashes, disk and power at every write, damage everywhere.
+	SHOAL_CHAOS_ROUNDS=300 SHOAL_DISK_TIMES=0 SHOAL_POWER_TIMES=0 SHOAL_DAMAGE_MORE=20 $(BIN)/pytest -s tests/chaos tests/disk \
+		tests/index/test_damage.py tests/worker/test_damage.py
 
 check: setup ## Lint and types.
 	$(BIN)/ruff check

@@ -22,7 +22,7 @@ from index.findings import Finding, Harm, Part
 from index.forked import die_with
 from index.recall import Recall, RecallProbe
 from index.scrub import scrub_database
-from index.sealed import seal, unseal
+from index.sealed import is_sealed, seal, unseal
 from index.settings import IndexSettings
 from index.shared import Shared
 from index.shared import compare as compare_images
@@ -62,6 +62,7 @@ __all__ = [
     "error_text",
     "file_checksum",
     "is_disk_error",
+    "is_sealed",
     "reach_fault",
     "scrub_database",
     "seal",

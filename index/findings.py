@@ -27,6 +27,10 @@ class Part(StrEnum):
     GENERATION = "generation"
     RUN = "run"
     POSITIONS = "positions"
+    HOLDER = "holder"
+    BACKUP = "backup"
+    REQUEST = "request"
+    LETTERS = "letters"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from index import reach_fault
 from worker.amend import amend, rows_of, told
 from worker.assignments import NONE, Labels, Rows
 from worker.collection import Collection
+from worker.errors import CorruptError
 from worker.recluster import generations
 from worker.recluster.lineage import Lineage
 from worker.recluster.result import RunResult, read_result, resolve
 from worker.store.base import Event, EventKind
+
+_log = structlog.get_logger(__name__)
 
 # In the folder of runs: a result that is being adopted, and one that waits for a person.
 ADOPTING = "adopting"
@@ -120,7 +124,11 @@ def resume(collection: Collection, path: Path) -> None:
 def _give_back(collection: Collection, path: Path) -> None:
     """A held run that was to be published when the process died waits for a person again."""
     if path.is_dir():
-        result = read_result(path)
+        try:
+            result = read_result(path)
+        except CorruptError as error:
+            _log.warning("a run that was held is damaged", reason=str(error))
+            return
         if result.verdict.held and result.generation > collection.state.generation:
             path.rename(path.with_name(HELD))
 

@@ -1,8 +1,5 @@
 """Puts a worker together from its settings."""
 
-import socket
-import uuid
-from pathlib import Path
 from typing import Any
 
 from worker.answering import Answering
@@ -17,6 +14,8 @@ from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings
 from worker.edges import Edges, ModelEdges
 from worker.errors import SettingsError
+from worker.evictions import Evictions
+from worker.holder import holder
 from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
@@ -48,20 +47,6 @@ from worker.status import StatusBoard
 from worker.store.base import Store
 from worker.takeover import Takeover
 from worker.tracing import NoTracing, Tracing
-
-
-def holder(data_dir: Path) -> str:
-    """The name under which the worker of a locked data directory holds leases.
-
-    Host, folder, and a random part that is kept in the folder: a worker that was killed takes its
-    own leases again at once, and nobody else's.
-    """
-    file = data_dir / "holder"
-    kept = file.read_text().strip() if file.exists() else ""
-    if not kept:
-        kept = uuid.uuid4().hex[:8]
-        file.write_text(f"{kept}\n")
-    return f"{socket.gethostname()}:{data_dir.resolve()}#{kept}"
 
 
 def make_worker(
@@ -163,6 +148,7 @@ def make_parts(
         publishing=publishing,
         collections=collections,
         leases=leases,
+        evictions=Evictions(collections, publisher, metrics, clock, role),
         queue=queue,
         takeover=takeover,
         migrating=migrating,

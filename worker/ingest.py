@@ -246,11 +246,15 @@ class Ingest:
 
         False if the worker is to stop before that: the records are read again by the next one.
         """
+        if flight.letters:
+            reach_fault("letters")
         while flight.letters and not self._sent(flight.letters):
             self._clock.sleep(_RETRY_SECONDS)
             if not self.meanwhile():
                 return False
         letters, flight.letters = flight.letters, []
+        if letters:
+            reach_fault("letters-sent")
         for letter in letters:
             self._metrics.dead_letters.labels(letter.reason).inc()
         if letters:

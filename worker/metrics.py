@@ -403,6 +403,10 @@ class Metrics:
         self.store_errors = self._counter(
             "shoal_store_errors_total", "Writes that Redis did not take; they are repeated."
         )
+        self.evicted = self._gauge(
+            "shoal_store_evicted_keys",
+            "Keys that Redis has dropped for want of memory since it was started.",
+        )
         self.rebuilds = self._counter(
             "shoal_store_rebuilds_total", "Times a collection was written to Redis as a whole."
         )

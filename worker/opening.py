@@ -32,6 +32,7 @@ def open_source(
         try:
             source.open(positions.next)
             _check_origin(source, positions, accept_loss=accept_loss)
+            _note_origin(source, positions)
         except SourceUnavailableError as error:
             log.warning("the source cannot be reached", error=str(error))
             clock.sleep(_RETRY_SECONDS)
@@ -59,3 +60,13 @@ def _check_origin(source: Source, positions: Positions, *, accept_loss: bool) ->
     source.close()
     positions.begin_anew(anew)
     source.open(positions.next)
+
+
+def _note_origin(source: Source, positions: Positions) -> None:
+    """Positions of an earlier version, which kept no origin, are taken to be in the topic that is
+    there at first sight.
+    """
+    known = positions.next
+    bare = {p: known[p] for p in source.lag() if p in known and not positions.origin(p)}
+    if bare and source.origin:
+        positions.advance(bare, source.origin)

@@ -8,6 +8,7 @@ from worker.answering import Answering
 from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collections import Collections
+from worker.evictions import Evictions
 from worker.ingest import Ingest
 from worker.leases import Leases
 from worker.lock import DirectoryLock
@@ -42,6 +43,7 @@ class Parts:
     publishing: Publishing
     collections: Collections
     leases: Leases
+    evictions: Evictions
     queue: RunQueue
     takeover: Takeover
     migrating: Migrating

@@ -51,6 +51,10 @@ class Publisher:
         """Who holds the lease of a collection, and who held it last; None for nobody."""
         return self._store.holders(name)
 
+    def evicted(self) -> int | None:
+        """As `Store.evicted`."""
+        return self._store.evicted()
+
     def shown(self, name: str) -> Shown | None:
         """What readers see of a collection; None if nothing was ever published."""
         return self._store.shown(name)

@@ -13,6 +13,7 @@ from index.repair import Repaired
 from index.repair import repair as repair_index
 from index.repair_catalog import repair_database
 from worker import adopt
+from worker.beside import repair_beside
 from worker.collections import FOLDER
 from worker.errors import CorruptError
 from worker.migration import end_switches
@@ -62,6 +63,7 @@ def repair(
             repaired.failed[name] = str(error)
     if only is None:
         repaired.directory += _repair_positions(data_dir)
+        repaired.directory += repair_beside(data_dir)
     _go_back(data_dir, repaired)
     return repaired
 

@@ -15,7 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import structlog
+
+from index import is_sealed, seal, unseal
 from worker.message import COLLECTION_PATTERN
+
+log = structlog.get_logger()
 
 Saying = Literal["name", "same", "apart", "belongs", "uncorrect", "corrections", "truth"]
 Verb = Literal["recluster", "publish", "discard", "erase", "backup", "migrate", Saying]
@@ -45,13 +50,14 @@ class Mailbox:
     def send(self, verb: Verb, collection: str, *words: str) -> str:
         """Ask; returns the id to wait for."""
         id_ = f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}"
-        self._write(f"{id_}.json", json.dumps(asdict(Request(verb, collection, id_, words))))
+        self._write(f"{id_}.json", seal(asdict(Request(verb, collection, id_, words))))
         return id_
 
     def pending(self) -> Iterator[Request]:
         """Requests without an answer, oldest first.
 
-        What is no request is removed; what cannot be read, or not be removed, is passed over.
+        What is no request, or damaged, is removed; what cannot be read, or not be removed, is
+        passed over.
         """
         for path in sorted(self._folder.glob("*.json")):
             request = None
@@ -59,6 +65,7 @@ class Mailbox:
                 request = _parse(path.stem, path.read_bytes())
                 if request is None:
                     path.unlink()
+                    log.warning("request removed: it is none, or damaged", path=str(path))
             if request is not None:
                 yield request
 
@@ -81,7 +88,7 @@ class Mailbox:
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             if path.exists():
-                text = path.read_text()
+                text = path.read_text(errors="replace")
                 path.unlink()
                 return text
             time.sleep(_POLL_SECONDS)
@@ -93,17 +100,25 @@ class Mailbox:
         os.replace(aside, self._folder / name)  # noqa: PTH105  says atomic
 
 
+def damaged_requests(data_dir: Path) -> Iterator[Path]:
+    """The files of requests that are none, or damaged."""
+    for path in sorted((data_dir / _FOLDER).glob("*.json")):
+        if _parse(path.stem, path.read_bytes()) is None:
+            yield path
+
+
 def _parse(id_: str, text: bytes) -> Request | None:
-    """The request in a file; None if it is none."""
+    """The request in a file; None if it is none, or not what was written."""
     try:
-        fields = json.loads(text)
+        # Earlier versions, and other programs that ask, give no checksum.
+        found = unseal(text) if is_sealed(text) else json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict):
+    if not isinstance(found, dict):
         return None
-    verb = next((verb for verb in get_args(Verb) if verb == fields.get("verb")), None)
-    collection = fields.get("collection")
-    words = fields.get("words", [])
+    verb = next((verb for verb in get_args(Verb) if verb == found.get("verb")), None)
+    collection = found.get("collection")
+    words = found.get("words", [])
     if verb is None or not isinstance(collection, str):
         return None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):

@@ -216,6 +216,7 @@ class Worker:
 
     def _between_batches(self) -> None:
         self._parts.leases.keep()
+        self._parts.evictions.tick()
         self._parts.answering.answer()
         if self._parts.role.standing_by:
             self._take_over()
@@ -322,6 +323,8 @@ class Worker:
         if not self._settings.once or not self._source.exhausted:
             return False
         if self._parts.answering.waits() or self._queue.running is not None:
+            return False
+        if self._parts.evictions.goes_on:
             return False
         if self._parts.purging.goes_on or self._parts.migrating.goes_on:
             return False

@@ -14,6 +14,7 @@ from index.errors import CorruptError as IndexCorruptError
 from index.findings import Finding, Harm, Part, Progress, silent
 from index.verify import verify as verify_index
 from worker import adopt
+from worker.beside import verify_beside
 from worker.collections import FOLDER, MAKING
 from worker.errors import CorruptError, SettingsError
 from worker.migration import FORMER, second_of
@@ -99,6 +100,7 @@ def verify(data_dir: Path, only: str | None = None, progress: Progress = silent)
         verified.collections[name] = [*found, *verify_runs(directory, told)]
     if only is None:
         verified.directory += verify_positions(data_dir / POSITIONS)
+        verified.directory += verify_beside(data_dir)
         for path in sorted((data_dir / FOLDER).glob(f"{MAKING}*")):
             what = "a collection that was not made to its end"
             verified.directory.append(Finding(Part.CATALOG, Harm.NONE, path, what))

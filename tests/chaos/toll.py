@@ -7,7 +7,8 @@ import numpy as np
 
 from index import CollectionIndex, IndexSettings, NewImage
 
-SETTINGS = IndexSettings(threads=1)
+# A narrow HNSW, so that a graph which crashes had harmed would show: its recall is below one.
+SETTINGS = IndexSettings(threads=1, m=6, ef_construction=30, ef_search=30)
 SAMPLE_ROWS = 500
 
 

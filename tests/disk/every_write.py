@@ -1,8 +1,8 @@
 """One worker over a data directory on a disk that fails at one call after another.
 
 Runs under `failing_disk.c`. A worker takes images, erasures, bad records and what people say, takes
-snapshots and reclusters; at the n-th call that changes a file the disk begins to fail, and works
-again after a while. No worker is started again. Prints each n at which something is wrong.
+snapshots, reclusters and purges; at the n-th call that changes a file the disk begins to fail, and
+works again after a while. No worker is started again. Prints each n at which something is wrong.
 """
 
 import copy
@@ -23,6 +23,9 @@ import structlog
 from index import CollectionIndex, IndexSettings
 from worker.dead_letters.file import FileDeadLetters
 from worker.requests import Mailbox
+from worker.traces.in_files import Searched, in_files
+from worker.traces.sought import sought
+from worker.vectors import unit_vector
 
 TESTS = Path(__file__).parents[1]
 MODES = ("works", "full", "read-only", "failing", "unsynced")
@@ -86,6 +89,7 @@ class Scene:
         self.template = folder / "template"
         self.folder = folder / "data"
         self.expected = {"main": {}, "user": {}}
+        self.former = {}  # images with the vector that they had, erased or replaced since
         self.bench = bench_of.Bench(self.template)
         for number in range(40):
             self._send("main", f"a{number}", number % 4, number / 50)
@@ -107,6 +111,8 @@ class Scene:
                 self._send("user", f"u{number}", number % 2, number / 90)
             if number % 20 == 0:
                 self.bench.topic.append(b"bad", b"no json")
+        for number in (*range(0, 12, 2), *range(1, 9, 2)):
+            self.former[f"a{number}"] = self.expected["main"][f"a{number}"]
         for number in range(0, 12, 2):
             self._send("main", f"a{number}", 6, number / 80)
         for number in range(1, 9, 2):
@@ -137,7 +143,11 @@ class Scene:
         """Run a worker; how many calls changed a file."""
         bench = self.set()
         worker = bench.worker(
-            batch_records="15", snapshot_images="20", open_collections="1", gate_min_images="100000"
+            batch_records="15",
+            snapshot_images="20",
+            open_collections="1",
+            gate_min_images="100000",
+            erasure_seconds="0.001",
         )
         self._move_time(bench, worker)
         before = self.disk.calls
@@ -185,6 +195,7 @@ class Scene:
                 consistency._check_published(index, InStore(bench.store, name))
             finally:
                 index.close()
+        self._check_purged()
         lines = (self.folder / "dead-letters.jsonl").read_text().splitlines()
         assert {json.loads(line)["offset"] for line in lines} == {
             raw.offset for raw in bench.topic.read("images/0", 0, 10**6) if raw.key == b"bad"
@@ -203,6 +214,18 @@ class Scene:
         one, two = bench.states("a16", "a20")
         assert one.cluster != two.cluster
         assert bench.topic.committed["images/0"] == bench.topic.end["images/0"]
+
+    def _check_purged(self):
+        """Nothing is left of what was erased, nor of the vectors that images had before."""
+        still = {unit_vector(v).tobytes() for all_ in self.expected.values() for v in all_.values()}
+        for image, vector in self.former.items():
+            kept = unit_vector(vector)
+            if kept.tobytes() in still:
+                continue
+            there = image in self.expected["main"]
+            wanted = sought("nobody" if there else image, kept)
+            left = list(in_files(self.folder, "main", wanted, Searched()))
+            assert not left, (image, left)
 
 
 class InStore:

@@ -48,11 +48,11 @@ def files_of(directory):
 def damaged_copies(directory, kind, times, seed=0, only=None):
     """Copies of a folder, each with one file damaged in one place: (folder, file).
 
-    `only` names the files; default: all.
+    `only` names the files, by name or by path within the folder; default: all.
     """
     random_ = random.Random(seed)
     copy = directory.with_name(f"{directory.name}-{kind}")
-    for file in [file for file in files_of(directory) if only is None or file.name in only]:
+    for file in _chosen(directory, only):
         for _ in range(times):
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(directory, copy)
@@ -64,12 +64,17 @@ def damaged_copies(directory, kind, times, seed=0, only=None):
                 yield copy, file
 
 
-def swapped_copies(directory, times, seed=0):
+def _chosen(directory, only):
+    files = files_of(directory)
+    return [f for f in files if only is None or f.name in only or f in only]
+
+
+def swapped_copies(directory, times, seed=0, only=None):
     """Copies of a folder, each with one file in the place of another: (folder, file)."""
     random_ = random.Random(seed)
     copy = directory.with_name(f"{directory.name}-swapped")
     files = files_of(directory)
-    for file in files:
+    for file in _chosen(directory, only):
         others = [
             o for o in files if (directory / o).read_bytes() != (directory / file).read_bytes()
         ]
@@ -80,10 +85,10 @@ def swapped_copies(directory, times, seed=0):
             yield copy, file
 
 
-def missing_copies(directory):
+def missing_copies(directory, only=None):
     """Copies of a folder, each with one file gone: (folder, file)."""
     copy = directory.with_name(f"{directory.name}-missing")
-    for file in files_of(directory):
+    for file in _chosen(directory, only):
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(directory, copy)
         (copy / file).unlink()

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from loading import load
 
@@ -51,7 +51,7 @@ class Stage:
         config = {name.replace("_", "."): str(value) for name, value in config.items()}
         self.kafka.create_topic(self.topic, partitions, config)
 
-    def send(self, stream):
+    def send(self, stream, seconds=10):
         """Send a stream's records, each key to its own partition, and wait until they are there."""
         if self._producer is None:
             self._producer = KafkaProducer(
@@ -63,7 +63,7 @@ class Stage:
         sent = [self._producer.send(self.topic, v, k, list(h)) for k, v, h in stream.records]
         self._producer.flush()
         for future in sent:
-            future.get(10)
+            future.get(seconds)
 
     def delete_records(self, before, partition=0):
         """Delete the records of a partition before an offset."""
@@ -140,6 +140,25 @@ class Stage:
             self._producer.close()
 
 
+def letters(stage, count):
+    """The records of the dead-letter topic, by reason."""
+    consumer = KafkaConsumer(
+        **client_options(stage.kafka.bootstrap, {}, 10),
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=2**25,
+        metrics_enabled=False,
+    )
+    partition = TopicPartition(f"{stage.topic}.dead", 0)
+    consumer.assign([partition])
+    consumer.seek_to_beginning(partition)
+    found = []
+    while len(found) < count:
+        for records in consumer.poll(1_000).values():
+            found += records
+    consumer.close()
+    return [(dict(record.headers), record) for record in found]
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory):
     """One real Valkey for the whole folder."""
@@ -204,6 +223,7 @@ class Tools:
     """What tests use beside a stage."""
 
     eventually = staticmethod(process.eventually)
+    letters = staticmethod(letters)
     Stream = streams.Stream
     Mailbox = Mailbox
     groups = staticmethod(streams.groups)

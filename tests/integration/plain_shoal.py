@@ -1,13 +1,20 @@
-"""`shoal` with a model of a few lines in place of Hi-LANDER, so that it starts within a second."""
+"""`shoal` with a model of a few lines in place of Hi-LANDER, so that it starts within a second.
 
+The variable `EXACT_ROWS` lets smaller collections be searched by HNSW.
+"""
+
+import os
 from functools import partial
 
+from index import search
 from worker import compose
 from worker.cli import main
 from worker.edges import CosineEdges
 
 compose._model_edges = lambda _settings: CosineEdges
 compose.Supervisor = partial(compose.Supervisor, module="plain_clusterer")
+
+search.EXACT_ROWS = int(os.environ.get("EXACT_ROWS", search.EXACT_ROWS))
 
 if __name__ == "__main__":
     main()

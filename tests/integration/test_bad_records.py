@@ -3,9 +3,6 @@
 import json
 
 import numpy as np
-from kafka import KafkaConsumer, TopicPartition
-
-from worker.sources.kafka_client import client_options
 
 GOOD = [1.0] + [0.0] * 15
 
@@ -30,25 +27,6 @@ BAD = {
 }
 
 
-def letters(stage, count):
-    """The records of the dead-letter topic, by reason."""
-    consumer = KafkaConsumer(
-        **client_options(stage.kafka.bootstrap, {}, 10),
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=2**25,
-        metrics_enabled=False,
-    )
-    partition = TopicPartition(f"{stage.topic}.dead", 0)
-    consumer.assign([partition])
-    consumer.seek_to_beginning(partition)
-    found = []
-    while len(found) < count:
-        for records in consumer.poll(1_000).values():
-            found += records
-    consumer.close()
-    return [(dict(record.headers), record) for record in found]
-
-
 def test_bad_records(stage, tools):
     """Each is counted by its reason and found in the dead letters; the good ones arrive."""
     limits = {"max.message.bytes": "20000000"}
@@ -70,7 +48,7 @@ def test_bad_records(stage, tools):
     assert counted == expected
     offsets = [2 * number + 1 for number in range(len(bad))]
     for (headers, letter), (reason, record), offset in zip(
-        letters(stage, len(bad)), bad, offsets, strict=True
+        tools.letters(stage, len(bad)), bad, offsets, strict=True
     ):
         assert headers["shoal-reason"].decode() == reason
         assert headers["shoal-topic"].decode() == stage.topic

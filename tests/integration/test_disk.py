@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "disk" / "failing_disk.c"
-MODES = ("works", "full", "read-only", "failing", "unsynced")
+MODES = ("works", "full", "read-only", "failing", "unsynced", "slow")
 
 
 class PreloadedDisk:
@@ -115,10 +115,34 @@ def fail_and_work_again(stage, tools, disk, mode):
     stage.assert_grouped(stream)
 
 
-@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("mode", MODES[1:5])
 def test_the_disk_fails(stage, tools, preloaded, mode):
     """Full, read-only, failing or unable to sync: the worker pauses, says why, and goes on."""
     fail_and_work_again(stage, tools, preloaded, mode)
+
+
+def test_a_slow_disk(stage, tools, preloaded):
+    """A disk that takes a write long after it was asked: `/readyz` says so meanwhile, and then all
+    of it is there, without a restart.
+    """
+    stage.create_topic()
+    stream = tools.groups(10, 10)
+    stage.send(stream.head(50))
+    worker = stage.start(**preloaded.variables).ready()
+    stage.published(stream.head(50))
+    preloaded.fail("slow")
+    stage.send(stream.tail(50))
+    tools.eventually(lambda: worker.ask("/readyz")[0] == 503)
+    reason = worker.ask("/readyz")[1]
+    assert reason.startswith("the disk is slow")
+    assert str(stage.data_dir) in reason
+    assert worker.ask("/healthz")[0] == 200
+    preloaded.work()
+    stage.published(stream)
+    tools.eventually(lambda: worker.ask("/readyz") == (200, "ok\n"))
+    assert worker.metric("shoal_disk_errors_total") == 0
+    assert worker.stop() == 0
+    stage.assert_consistent(stream)
 
 
 def test_a_full_file_system(stage, tools, mounted):

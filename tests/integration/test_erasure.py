@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from redis import Redis
 
 # So short that a purge is due at once; and so long that none is.
 AT_ONCE = {"erasure_seconds": 0.001}
@@ -100,6 +101,74 @@ def test_what_is_left_is_found(stage, tools):
     stage.assert_consistent(stream)
 
 
+def test_what_is_no_trace_of_it(stage, tools, acl_user):
+    """Another collection's image of that id, and what other programs have, are told apart; what
+    may not be read, and a vector that is not known, are said not to be searched.
+    """
+    stage.create_topic()
+    stream = tools.groups(2, 10)
+    for image, vector in list(stream.images["main"].items()):
+        stream.add(image, vector, "user:2")
+    stage.send(stream)
+    assert stage.run(**LATER).exit_code == 0
+    done, _ = stage.shoal("erase", "i0-3", "--json")
+    assert done.returncode == 0
+    assert stage.run(**AT_ONCE).exit_code == 0
+    redis = Redis.from_url(stage.valkey.url)
+    name = f"{stage.name}-foreign".encode() + b"\xff"
+    redis.hset(name, mapping={b"\xfe": b"i0-3", b"a": b"\x00\xff"})
+    answer = verify(stage, "i0-3")
+    assert (answer["found"], answer["vector_searched"]) == ([], False)
+    assert "--vector" in answer["not_searched"]
+    assert {trace["owner"] for trace in answer["elsewhere"]} == {"user:2", ""}
+    files = {t["where"] for t in answer["elsewhere"] if not t["where"].startswith("redis ")}
+    assert all(file.startswith("collections/user:2/") for file in files)
+    known = verify(stage, "i0-3", stream.images["main"]["i0-3"])
+    assert (known["found"], known["not_searched"]) == ([], None)
+    assert {t["what"] for t in known["elsewhere"]} >= {"id", "vector"}
+    done, _ = stage.shoal("verify-erased", "i0-3")
+    first, *_, last = done.stdout.splitlines()
+    assert first == "main: i0-3: nothing found of its id"
+    assert "ITS VECTOR WAS NOT SEARCHED FOR" in done.stdout
+    assert "an image of the collection user:2, a key of another program" in done.stdout
+    assert last.startswith("searched ")
+    url = acl_user(redis, f"%R~{stage.name}:*")
+    done, [answer] = stage.shoal("verify-erased", "i0-3", "--json", redis_url=url)
+    assert answer["searched"]["unread_keys"] >= 1
+    assert {trace["owner"] for trace in answer["elsewhere"]} == {"user:2"}
+    redis.delete(name)
+
+
+@pytest.fixture
+def acl_user(stage):
+    """Makes a user of Redis who may read keys of one pattern; the URL."""
+    made = []
+
+    def make(redis, pattern):
+        made.append((redis, f"user-{stage.name}"))
+        rights = "resetchannels -@all +@read +scan +type"
+        redis.execute_command(
+            "ACL", "SETUSER", made[-1][1], "on", ">secret", pattern, *rights.split()
+        )
+        return stage.valkey.url.replace("redis://", f"redis://{made[-1][1]}:secret@")
+
+    yield make
+    for redis, user in made:
+        redis.execute_command("ACL", "DELUSER", user)
+
+
+def test_a_trace_in_another_collection(stage, tools):
+    """What lies in the folder of a collection that has no such image is a trace."""
+    stage.create_topic()
+    stream = tools.groups(1, 5)
+    stream.add("x", stream.images["main"]["i0-0"], "user:2")
+    stage.send(stream)
+    assert stage.run(**AT_ONCE).exit_code == 0
+    (stage.data_dir / "collections/user:2/stray.json").write_text('"i0-9"')
+    [trace] = verify(stage, "i0-9")["found"]
+    assert (trace["where"], trace["owner"]) == ("collections/user:2/stray.json", "user:2")
+
+
 @pytest.mark.parametrize("fault", PURGE)
 def test_killed_in_a_purge(stage, tools, fault):
     """Killed at any step of it, the next start ends it: nothing of what was erased or replaced is
@@ -166,7 +235,7 @@ def test_ids_from_standard_input(stage, tools):
     assert "its erasure is under way; nothing is left by " in done.stdout
     done, _ = stage.shoal("verify-erased", "nobody-at-all")
     assert done.returncode == 0
-    assert done.stdout.startswith("main: nobody-at-all: nothing found\n")
+    assert done.stdout.startswith("main: nobody-at-all: nothing found of its id\n")
     np.save(stage.folder / "short.npy", np.ones(3, np.float32))
     done, _ = stage.shoal("verify-erased", "i2-3", "--vector", str(stage.folder / "short.npy"))
     assert (done.returncode, done.stdout) == (2, "")

@@ -6,6 +6,8 @@ import pytest
 INGEST = ["1:4", "2:3", "3:3", "3a:4", "3b:3", "3c:4", "4:3", "5:3", "6:3", "7:4"]
 SNAPSHOT = ["snapshot-before-rename:2", "snapshot-after-rename"]
 # Of the runs of two collections at the end, the first or the second.
+# Before and after a batch's dead letters are sent.
+LETTERS = ["letters:2", "letters-sent"]
 RUN = ["R1", "R2:2", "R3", "R6", "R6:2", "R7:2", "R8", "R8:2"]
 
 
@@ -24,6 +26,39 @@ def test_killed_while_images_come(stage, tools, fault):
     """Killed while images are added, replaced and erased, the next start makes it whole."""
     settings = {"batch_records": 30, "snapshot_images": 60}
     check_killed(stage, tools.eventful(seed=len(fault)), fault, **settings)
+
+
+@pytest.mark.parametrize("fault", LETTERS)
+def test_killed_at_the_dead_letters(stage, tools, fault):
+    """Killed before or after they are sent, each refused record has its letter, perhaps twice."""
+    stream = tools.eventful(seed=2)
+    check_killed(stage, stream, fault, batch_records=30)
+    letters = tools.letters(stage, stream.bad)
+    assert {headers["shoal-reason"] for headers, _ in letters} == {b"not_json"}
+    places = {(headers["shoal-partition"], headers["shoal-offset"]) for headers, _ in letters}
+    assert len(places) == stream.bad
+
+
+@pytest.mark.parametrize("fault", ["R2-child", "R4", "R5-child"])
+def test_a_child_that_is_killed(stage, tools, fault):
+    """Killed while it clusters, matches or corrects, then the worker too: ingestion went on, and
+    the next start has the run again.
+    """
+    stage.create_topic()
+    stream = tools.groups(6, 10)
+    stage.send(stream)
+    worker = stage.start(fault=fault, recluster_first_images=20).ready()
+    stage.published(stream)
+    tools.eventually(lambda: worker.metric("shoal_reclusterings_total", result="failed") >= 1)
+    assert "killed by SIGKILL" in worker.text()
+    late = tools.groups(6, 2, seed=1, prefix="late")
+    stage.send(late)
+    both = stream.with_(late)
+    stage.published(both)
+    worker.kill()
+    assert stage.run().exit_code == 0
+    stage.assert_consistent(both)
+    stage.assert_grouped(both)
 
 
 @pytest.mark.parametrize("fault", RUN)

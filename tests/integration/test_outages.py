@@ -4,6 +4,11 @@ import signal
 import time
 
 import pytest
+import redis
+
+from worker.embedded.valkey import EmbeddedValkey
+
+EVICTING = ("--maxmemory-policy", "allkeys-random")
 
 
 def test_redis_comes_back_empty(own_valkey, make_stage, tools):
@@ -30,6 +35,52 @@ def test_redis_comes_back_empty(own_valkey, make_stage, tools):
     stage.published(stream)
     assert worker.stop() == 0
     stage.assert_consistent(stream)
+
+
+def test_redis_is_away_at_the_start(own_valkey, make_stage, tools):
+    """The worker takes images in without it, and publishes them when it comes."""
+    stage = make_stage(valkey=own_valkey)
+    stage.create_topic()
+    stream = tools.groups(4, 10)
+    stage.send(stream)
+    own_valkey.kill()
+    worker = stage.start(lease_seconds=3).ready()
+    tools.eventually(lambda: worker.metric("shoal_writes_total", outcome="added") == 40)
+    assert "no lease yet" in worker.text()
+    tools.eventually(lambda: worker.metric("shoal_unpublished_images") == 40)
+    own_valkey.start()
+    stage.published(stream)
+    assert worker.stop() == 0
+    stage.assert_consistent(stream)
+
+
+def test_redis_that_drops_keys(make_stage, tools, tmp_path):
+    """With an eviction policy a full Redis drops what readers need: the worker tells, and fills it
+    again.
+    """
+    with EmbeddedValkey(tmp_path / "evicting", options=EVICTING) as server:
+        stage = make_stage(valkey=server)
+        stage.create_topic()
+        stream = tools.groups(6, 20)
+        stage.send(stream)
+        worker = stage.start(**tools.NO_RUNS).ready()
+        stage.published(stream)
+        with redis.Redis.from_url(server.url) as admin:
+            before = len(admin.keys())
+            admin.config_set("maxmemory", admin.info("memory")["used_memory"] - 20_000)
+            tools.eventually(lambda: admin.info("stats")["evicted_keys"] > 5)
+            admin.config_set("maxmemory", 0)
+        tools.eventually(lambda: worker.metric("shoal_store_evicted_keys") > 5)
+        tools.eventually(lambda: len(stage_keys(server)) >= before, 60)
+        stage.published(stream)
+        assert "Redis drops keys" in worker.text()
+        assert worker.stop() == 0
+        stage.assert_consistent(stream)
+
+
+def stage_keys(server):
+    with redis.Redis.from_url(server.url) as admin:
+        return admin.keys()
 
 
 def test_too_much_waits_for_redis(own_valkey, make_stage, tools):

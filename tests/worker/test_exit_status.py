@@ -1,3 +1,5 @@
+import resource
+import shutil
 import sqlite3
 
 import pytest
@@ -23,6 +25,36 @@ from worker.errors import BadStreamError, LeaseError, StoreUnavailableError
 def test_exit_status(error, status):
     """Each kind of error ends the command with the status that the README lists for it."""
     assert exit_status(error) == status
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("lock", 3), ("holder", 74), ("positions.sqlite", 74)]
+)
+def test_a_disk_that_fails_before_anything_is_open(bench, name, status):
+    """The start ends with a status that says so; the directory as it was still works."""
+    bench.run()
+    copy = bench.path.with_name("copy")
+    shutil.copytree(bench.path, copy)
+    for suffix in ("", ".sums"):
+        copy.joinpath(f"{name}{suffix}").unlink(missing_ok=True)
+    (copy / name).mkdir()
+    with pytest.raises(Exception) as caught:  # noqa: PT011  which one is what the test is about
+        bench.run(data_dir=str(copy))
+    assert exit_status(caught.value) == status
+    bench.run()
+
+
+def test_no_room_before_anything_is_open(bench):
+    """A disk without room ends the start as any command without a worker."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(Exception) as caught:  # noqa: PT011  which one is what the test is about
+            bench.run(data_dir=str(bench.path.with_name("full")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert exit_status(caught.value) == 74
+    bench.run()
 
 
 def test_damage_that_sqlite_meets(tmp_path):

@@ -20,5 +20,16 @@ def test_every_test_that_the_page_names_is_there(page, least):
     assert len(named) >= least
 
 
+def test_every_row_of_failures_names_a_test():
+    """No failure is described on the word of the page alone."""
+    lines = (ROOT / "docs/failures.md").read_text().splitlines()
+    after_head = [n + 2 for n, line in enumerate(lines) if re.fullmatch(r"\|[-|]+\|", line)]
+    heads = {n - 3 for n in after_head} | {n - 2 for n in after_head}
+    rows = [line for n, line in enumerate(lines) if line.startswith("|") and n not in heads]
+    bare = [row for row in rows if not re.search(r"`\w+/test_\w+\.py::\w+`", row)]
+    assert bare == []
+    assert len(rows) > 120
+
+
 def _text(file):
     return file.read_text() if file.exists() else ""

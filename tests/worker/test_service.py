@@ -10,6 +10,7 @@ from worker.errors import (
     LeaseError,
     StoreUnavailableError,
 )
+from worker.positions import Positions
 from worker.requests import Mailbox
 from worker.testing import MemoryTopic
 
@@ -265,6 +266,25 @@ def test_topic_made_anew_is_loud(bench, axis):
     assert all(bench.states("a0", "b0", "b4"))
     assert bench.store.summary("main").images == 8
     bench.run()
+
+
+def test_positions_of_an_earlier_version(bench, axis):
+    """Those that do not say which topic they are in take the one at first sight, though nothing
+    comes from it; one that is made anew after that is not taken for it.
+    """
+    for number in range(3):
+        bench.send(f"a{number}", axis(0))
+    bench.run()
+    positions = Positions(bench.path / "positions.sqlite")
+    positions.advance(positions.next)
+    assert positions.origin("images/0") == ""
+    positions.close()
+    bench.run()
+    bench.topic.make_anew()
+    for number in range(5):
+        bench.send(f"b{number}", axis(1))
+    with pytest.raises(DataLossError, match="made anew"):
+        bench.run()
 
 
 def test_stopping_while_dead_letters_wait(bench, axis):

@@ -143,14 +143,27 @@ class TestFiles:
             ("dead-letters.jsonl", "vector"),
         ]
 
-    def test_other_collections_are_not_searched(self, data_dir):
-        """Theirs is another image of that id."""
-        path = data_dir / "collections" / "other" / "notes.json"
-        path.parent.mkdir()
+    @pytest.mark.parametrize(
+        ("folder", "owner"),
+        [
+            ("collections/main", None),
+            ("collections/.second-main", None),
+            ("collections/.making-.second-main", None),
+            ("restoring/collections/main", None),
+            ("backup/scratch", None),
+            ("collections/other", "other"),
+            ("collections/.former-other", "other"),
+        ],
+    )
+    def test_every_file_is_searched(self, data_dir, folder, owner):
+        """What is found says whose it is."""
+        path = data_dir / folder / "notes.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('"photo-1"')
         searched = Searched()
-        assert list(in_files(data_dir, "main", Sought("photo-1"), searched)) == []
-        assert searched.files == 0
+        [trace] = in_files(data_dir, "main", Sought("photo-1"), searched)
+        assert (trace.where, trace.owner) == (f"{folder}/notes.json", owner)
+        assert searched.files == 1
 
 
 class TestCatalog:

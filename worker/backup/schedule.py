@@ -7,7 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from worker.backup.take import FOLDER, Taken, clear_remains, last_taken
+from worker.backup.last import FOLDER, Taken, last_taken
+from worker.backup.take import clear_remains
 from worker.clock import Clock
 from worker.metrics import Metrics
 from worker.requests import Mailbox, Request

@@ -7,20 +7,20 @@ B4 look whether all of it is there
 B5 remove what is older than those that are kept, and pieces that nobody names
 """
 
-import json
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from index import pages
+from index import pages, seal
 from index.faults import reach
 from index.files import replace
 from worker import __version__
 from worker.backup import manifest
 from worker.backup.cut import copy_collection, copy_database
 from worker.backup.kept import doomed, look
+from worker.backup.last import FOLDER, LAST, Taken
 from worker.backup.manifest import Files, Manifest
 from worker.backup.pieces import Pieces
 from worker.backup.target import Target, open_target
@@ -31,35 +31,11 @@ from worker.migration import switches
 from worker.recluster.folder import DOOMED
 from worker.verify import POSITIONS, indexes
 
-# In the data directory: what is copied before it is sent, a lock, and when it last went well.
-FOLDER = "backup"
-_LAST = "last.json"
+# In the folder of backups: what is copied before it is sent.
 _SCRATCH = "scratch"
 
 # In the data directory that a collection moves to: the way there.
 MOVING = "moving"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A backup that is whole: begun at `begun` (seconds since 1970), taken in `seconds`. `sent`
-    bytes of its `bytes` were not there before.
-    """
-
-    name: str
-    begun: float
-    seconds: float
-    collections: int
-    images: int
-    sent: int
-    bytes: int
-
-    def text(self) -> str:
-        """It in one line, for people."""
-        return (
-            f"{self.name}: {self.collections} collections, {self.images} images,"
-            f" {self.bytes} bytes, {self.sent} of them sent"
-        )
 
 
 def worker_target(url: str, ordinal: int) -> Target:
@@ -103,7 +79,7 @@ def back_up(data_dir: Path, target: Target, keep: int, only: str | None = None) 
             sum(piece.size for piece in made.pieces()),
         )
         if only is None:
-            replace(data_dir / FOLDER / _LAST, json.dumps(asdict(taken)).encode())
+            replace(data_dir / FOLDER / LAST, seal(asdict(taken)).encode())
         return taken
 
 
@@ -126,14 +102,6 @@ def clear_remains(data_dir: Path) -> None:
     moved = (data_dir / COLLECTIONS).glob(f"{DOOMED}*")
     for path in (data_dir / FOLDER / _SCRATCH, data_dir / MOVING, *moved):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def last_taken(data_dir: Path) -> Taken | None:
-    """The last one of this data directory that went well."""
-    try:
-        return Taken(**json.loads((data_dir / FOLDER / _LAST).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _copy_positions(path: Path, pieces: Pieces, scratch: Path) -> Files:

@@ -14,7 +14,12 @@ from worker.errors import SettingsError
 from worker.options import with_settings
 from worker.settings import Settings
 from worker.traces.report import Report, report
+from worker.traces.sought import FOREIGN
 
+_NOT_SEARCHED = (
+    "ITS VECTOR WAS NOT SEARCHED FOR: it is not known any more. Give the embedding, as it was sent,"
+    " by --vector FILE.npy"
+)
 _READ = ("data_dir", "collection", "redis_url", "redis_prefix", "erasure_seconds")
 
 
@@ -27,7 +32,7 @@ def verify_erased(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search every file of the collection and every key in Redis for an image; exit 1 if found.
+    """Search every file below the data directory, and all of Redis, for an image; exit 1 if found.
 
     While it is there its vector is known; afterwards give it by --vector.
     """
@@ -60,8 +65,10 @@ def _fields(settings: Settings, image: str, found: Report) -> dict[str, object]:
         "erased_at": found.image.erased,
         "gone_by": _gone_by(settings, found),
         "found": [asdict(trace) for trace in found.found],
+        "elsewhere": [asdict(trace) for trace in found.elsewhere],
         "same_vector": list(found.others),
         "vector_searched": found.vector_searched,
+        "not_searched": None if found.vector_searched else _NOT_SEARCHED,
         "searched": asdict(found.searched),
     }
 
@@ -77,7 +84,7 @@ def _print(settings: Settings, image: str, found: Report) -> None:
     if rows:
         print_table(f"{title}found in {len(rows)} places", ["where", "what", "how"], rows)
     else:
-        print(f"{title}nothing found")
+        print(f"{title}nothing found{'' if found.vector_searched else ' of its id'}")
     if found.image.row is not None:
         print("it is not erased: it is an image of the collection")
     gone_by = _gone_by(settings, found)
@@ -85,7 +92,20 @@ def _print(settings: Settings, image: str, found: Report) -> None:
         print(f"its erasure is under way; nothing is left by {utc(gone_by)}")
     if found.others:
         print(f"the vector is still there as image {', '.join(found.others)}")
+    if found.elsewhere:
+        rows = [(trace.where, trace.what, trace.how) for trace in found.elsewhere]
+        print_table(_whose(found), ["where", "what", "how"], rows)
     if not found.vector_searched:
-        print("its vector is not known, and was not searched for: give it by --vector")
+        print(_NOT_SEARCHED)
     searched = found.searched
     print(f"searched {searched.files:,} files ({searched.bytes:,} bytes), {searched.keys:,} keys")
+    if searched.unread_keys:
+        print(f"NOT SEARCHED: the values of {searched.unread_keys:,} keys, which cannot be read")
+
+
+def _whose(found: Report) -> str:
+    """Whose the traces elsewhere are."""
+    owners = {trace.owner for trace in found.elsewhere if trace.owner is not None}
+    whose = [f"an image of the collection {owner}" for owner in sorted(owners - {FOREIGN})]
+    whose += ["a key of another program"] if FOREIGN in owners else []
+    return f"not a trace of it, but {', '.join(whose)}:"

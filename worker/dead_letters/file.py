@@ -1,4 +1,4 @@
-"""Dead letters as lines of JSON in a file."""
+"""Dead letters as lines of JSON in a file, each with its checksum."""
 
 import base64
 import json
@@ -8,10 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from index import seal, unseal
+from index.files import replace
 from worker.dead_letters.base import DeadLetter
 from worker.errors import SettingsError, SourceUnavailableError
 
 _ERASED = b'{"reason": "erased"}'
+_FIELDS = ("reason", "detail", "partition", "offset", "time", "key", "value", "headers")
 
 
 class FileDeadLetters:
@@ -29,7 +32,7 @@ class FileDeadLetters:
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """See `DeadLetters.send`; the file is synced."""
-        lines = "".join(f"{json.dumps(_fields(letter))}\n" for letter in letters).encode()
+        lines = "".join(seal(_fields(letter), indent=None) for letter in letters).encode()
         try:
             self._cut()
             self._good = os.fstat(self._file).st_size
@@ -74,6 +77,31 @@ def forget_letters(path: Path, collection: str, images: Collection[str]) -> None
                 os.pwrite(file.fileno(), _ERASED.ljust(len(line) - 1), start)
             start += len(line)
         os.fsync(file.fileno())
+
+
+def damaged_letters(path: Path) -> list[int]:
+    """The lines, from 1, that are not what was written, or were not written to their end.
+
+    Raises `OSError`.
+    """
+    with path.open("rb") as file:
+        return [number for number, line in enumerate(file, 1) if not _is_whole(line)]
+
+
+def drop_damaged(path: Path) -> None:
+    """Remove those lines; for who holds the lock of the data directory. Raises `OSError`."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    replace(path, b"".join(line for line in lines if _is_whole(line)))
+
+
+def _is_whole(line: bytes) -> bool:
+    if line.rstrip() == _ERASED:
+        return True
+    try:
+        unseal(line, bare=_FIELDS)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_of(line: bytes, keys: Collection[str | None], collection: str) -> bool:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index import die_with
+from index import die_with, reach_fault
 from worker.agreement import BELONGS, Table
 from worker.correct import correct
 from worker.drift import as_groups, measure
@@ -62,12 +62,15 @@ def run(view_directory: Path, result_directory: Path, cluster: Clusterer, report
     """
     started = time.perf_counter()
     view = read_view(view_directory)
+    reach_fault("R2-child")
     clustering = cluster(view, report)
     check(clustering, view.counts)
     report("match", 0.0)
+    reach_fault("R4")
     matching_started = time.perf_counter()
     new = clustering.labels.astype(np.int64)
     matching = match(view.labels, new, view.counts, view.pinned, view.history, view.live)
+    reach_fault("R5-child")
     correcting_started = time.perf_counter()
     matching, holds = _correct(view, clustering, matching)
     ended = time.perf_counter()

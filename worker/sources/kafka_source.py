@@ -145,7 +145,7 @@ class KafkaSource:
     @property
     def origin(self) -> str:
         """See `Source.origin`."""
-        return str(self._topic_id)
+        return "" if self._topic_id is None else str(self._topic_id)
 
     @property
     def exhausted(self) -> bool:

@@ -170,6 +170,12 @@ class Store(Protocol):
     def holders(self, collection: str) -> tuple[str | None, str | None]:
         """Who holds the lease now, and who held it last; None for nobody."""
 
+    def evicted(self) -> int | None:
+        """How many keys the store has dropped for want of memory since it was started, whoever's.
+
+        None where it does not say. Raises `StoreUnavailableError`.
+        """
+
     def shown(self, collection: str) -> Shown | None:
         """What readers see, None if nothing was ever published. Raises `StoreUnavailableError`,
         also while `Shown.images` is read.

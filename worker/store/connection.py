@@ -45,15 +45,17 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, *, decode: bool = True) -> redis.Redis:
     """A thread-safe client; connects when first used.
 
-    A broken connection is replaced once, since a pooled one may have died of old age. Raises
-    `SettingsError` for a URL that is none.
+    A broken connection is replaced once, since a pooled one may have died of old age.
+    Keys and values are text, or bytes without `decode`. Raises `SettingsError` for a URL that is
+    none.
     """
     once = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
     with _checking(url):
-        client = redis.Redis.from_url(url, retry=once, **_OPTIONS)
+        options = _OPTIONS | {"decode_responses": decode}
+        client = redis.Redis.from_url(url, retry=once, **options)
         _try_options(client.connection_pool)
     return client
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from worker.clock import Clock, SystemClock
-from worker.errors import LeaseError, LeaseLapsedError, RetryError
+from worker.errors import LeaseError, LeaseLapsedError, RetryError, SettingsError
 from worker.store.base import Change, ClusterInfo, ImageState, Layout, Lease, Shown, Update
 from worker.store.codec import names
 from worker.store.connection import connect, unavailability
@@ -46,6 +46,7 @@ class RedisStore:
         self._events_kept = events_kept
         self._clock = clock or SystemClock()
         self._live: dict[str, Space] = {}
+        self._may_ask = True
         Keys(prefix, "main")
 
     def acquire(self, collection: str, holder: str, floor: int) -> Lease:
@@ -73,6 +74,17 @@ class RedisStore:
         keys = self._keys(collection)
         with unavailability():
             return self._redis.get(keys.lease), self._redis.hget(keys.writer, "holder")
+
+    def evicted(self) -> int | None:
+        """As `Store.evicted`; a user without the right to ask is not asked again."""
+        if not self._may_ask:
+            return None
+        try:
+            with unavailability():
+                return int(self._redis.info("stats")["evicted_keys"])
+        except SettingsError:
+            self._may_ask = False
+            return None
 
     def shown(self, collection: str) -> Shown | None:
         """As `Store.shown`."""

@@ -47,6 +47,7 @@ class MemoryStore:
 
     def __init__(self, clock: Clock | None = None, lease_seconds: float = 15.0) -> None:
         self.down = False
+        self.evictions: int | None = 0
         self._clock = clock or SystemClock()
         self._lease_seconds = lease_seconds
         self._collections: dict[str, _Collection] = {}
@@ -84,6 +85,11 @@ class MemoryStore:
         if kept is None or not kept.holder:
             return None, None
         return (kept.holder if self._is_held(kept) else None), kept.holder
+
+    def evicted(self) -> int | None:
+        """As `Store.evicted`: what `evictions` is set to."""
+        self._check_up()
+        return self.evictions
 
     def shown(self, collection: str) -> Shown | None:
         """As `Store.shown`."""

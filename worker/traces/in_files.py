@@ -1,13 +1,13 @@
-"""Every file of a data directory that has to do with one collection."""
+"""Every file of a data directory."""
 
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worker.collections import FOLDER, MAKING
-from worker.migration import FORMER, second_of
+from worker.migration import FORMER, SECOND
 from worker.recluster.folder import DOOMED
 from worker.traces.in_catalog import in_catalog
 from worker.traces.scan import places
@@ -20,34 +20,43 @@ _CODED = frozenset({"key", "value"})
 
 @dataclass
 class Searched:
-    """How much was searched."""
+    """How much was searched; `unread_keys` are those whose values could not be."""
 
     files: int = 0
     bytes: int = 0
     keys: int = 0
+    unread_keys: int = 0
 
 
 def in_files(
     data_dir: Path, collection: str, sought: Sought, searched: Searched
 ) -> Iterator[Trace]:
-    """Traces in the folders of the collection, those that a kill left among them, and in the files
-    that all collections share.
+    """Traces in every file below `data_dir`, those that a kill left among them.
 
     A file that goes away meanwhile is passed over.
     """
-    indexes = {collection, second_of(collection)}
-    left = {f"{how}{index}" for how in (MAKING, DOOMED) for index in indexes}
-    own = {*indexes, *left, f"{FORMER}{collection}"}
     for path in sorted(data_dir.rglob("*")):
-        inside = path.relative_to(data_dir).parts
-        if (inside[0] == FOLDER and own.isdisjoint(inside[1:2])) or not path.is_file():
+        if not path.is_file():
             continue
+        inside = path.relative_to(data_dir)
+        owner = _owner(inside, collection)
         try:
             searched.bytes += path.stat().st_size
-            yield from _in_file(path, str(path.relative_to(data_dir)), sought)
+            for trace in _in_file(path, str(inside), sought):
+                yield trace if owner is None else replace(trace, owner=owner)
         except FileNotFoundError:
             continue
         searched.files += 1
+
+
+def _owner(inside: Path, collection: str) -> str | None:
+    """The `Trace.owner` of what is found in a file."""
+    if inside.parts[0] != FOLDER or len(inside.parts) < 3:
+        return None
+    name = inside.parts[1]
+    for how in (MAKING, DOOMED, FORMER, SECOND):
+        name = name.removeprefix(how)
+    return None if name == collection else name
 
 
 def _in_file(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
@@ -78,9 +87,7 @@ def _in_letters(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             for content in _contents(line):
-                what = sought.in_text(content.decode(errors="replace"))
-                if what is None and any(vector in content for vector in sought.vectors):
-                    what = "vector"
+                what = sought.in_content(content)
                 if what is not None:
                     yield Trace(where, what, f"line {number}")
                     break

@@ -15,25 +15,27 @@ from worker.settings import Settings
 from worker.traces.in_catalog import Known, images_with, known, vector_of
 from worker.traces.in_files import Searched, in_files
 from worker.traces.in_redis import in_redis
-from worker.traces.sought import Sought, Trace, sought
+from worker.traces.sought import FOREIGN, Sought, Trace, sought
 from worker.vectors import unit_vector
 
 
 @dataclass(frozen=True)
 class Report:
     """`image` says what the catalog knows of it; `others` are images with the very same vector;
-    `vector_searched` whether the vector was known.
+    `vector_searched` whether the vector was known. `elsewhere` is what other collections have of
+    an image of that id or vector, and other programs in Redis: no traces of this one.
     """
 
     image: Known
     found: Sequence[Trace]
+    elsewhere: Sequence[Trace]
     others: Sequence[str]
     vector_searched: bool
     searched: Searched
 
 
 def report(settings: Settings, id_: str, given: NDArray[np.floating] | None) -> Report:
-    """Search files and Redis for the image `id_`, and for the vector `given` or still kept.
+    """Search every file and all of Redis for the image `id_`, and for the vector `given` or kept.
 
     Reads only; a worker may be running. Raises `SettingsError` where there is no such collection
     or the vector is of another dimension, and `StoreUnavailableError`.
@@ -55,12 +57,38 @@ def report(settings: Settings, id_: str, given: NDArray[np.floating] | None) -> 
         wanted = wanted if kept is None else wanted.also(kept)
     searched = Searched()
     url = settings.redis_url.get_secret_value()
-    found = [
+    traces = [
         *in_files(settings.data_dir, settings.collection, wanted, searched),
         *in_redis(url, settings.redis_prefix, settings.collection, wanted, searched),
     ]
     others = [other for path in folders for other in images_with(path / CATALOG, wanted)]
-    return Report(_together(images), found, others, bool(wanted.vectors), searched)
+    theirs = {FOREIGN: True}
+    for owner in _owners(traces) - {FOREIGN}:
+        theirs[owner] = _has(folder.with_name(owner), wanted)
+    found = [trace for trace in traces if not (trace.owner is not None and theirs[trace.owner])]
+    elsewhere = [trace for trace in traces if trace not in found]
+    return Report(_together(images), found, elsewhere, others, bool(wanted.vectors), searched)
+
+
+def _owners(traces: Sequence[Trace]) -> set[str]:
+    return {trace.owner for trace in traces if trace.owner is not None}
+
+
+def _has(folder: Path, wanted: Sought) -> bool:
+    """Whether another collection has, or is to be rid of, an image with this id or vector.
+
+    What another worker has is not for this data directory to say.
+    """
+    catalogs = [
+        path / CATALOG
+        for path in (folder, folder.with_name(second_of(folder.name)))
+        if (path / CATALOG).exists()
+    ]
+    return not catalogs or any(
+        found.row is not None or found.erased is not None or images_with(catalog, wanted)
+        for catalog in catalogs
+        for found in [known(catalog, wanted.id)]
+    )
 
 
 def _together(images: Sequence[Known]) -> Known:

@@ -13,6 +13,9 @@ from index.vectors import row_hashes
 # A shorter id can stand by chance among the bytes of files that hold numbers.
 SURE_BYTES = 8
 
+# The owner of a Redis key that another program made.
+FOREIGN = ""
+
 _WORDS = re.compile(r"[^\s;,]+")
 
 
@@ -20,11 +23,15 @@ _WORDS = re.compile(r"[^\s;,]+")
 class Trace:
     """Something that was found: `where` (a file or a Redis key), `what` (`id`, `vector` or
     `checksum`), and `how` it is there.
+
+    `owner` is the other collection whose file or key it is, `FOREIGN` where it is no key of this
+    Shoal, and None for what is the collection's own or shared by all.
     """
 
     where: str
     what: str
     how: str
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,13 @@ class Sought:
             *(("vector", content) for content in self.vectors),
             *(("checksum", content) for content in self.checksums),
         ]
+
+    def in_content(self, content: bytes) -> str | None:
+        """What of it some bytes hold: as `in_text`, or a vector anywhere in them."""
+        named = self.in_text(content.decode(errors="replace"))
+        if named is None and any(vector in content for vector in self.vectors):
+            return "vector"
+        return named
 
     def in_text(self, text: str) -> str | None:
         """What of it a text names: as a whole, as a string of its JSON, or as a word."""
