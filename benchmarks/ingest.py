@@ -8,7 +8,8 @@
    speed drifts is the same for both. A turn of the worker begins when its images are in the topic
    and ends when all are in Redis, the first when the first is. No reclustering runs.
 2. `ratio` is the worker's rate against hnswlib's; `ratio_of_the_last_tenth` is that of the last
-   two turns. With `--repeats` all is done so often from the start, and medians are printed.
+   two turns. What the worker holds at the end is in MB. With `--repeats` all is done so often from
+   the start, and medians are printed.
 3. More images come at about half of full load: without a reclustering, during one, and without
    again, since the collection grows meanwhile. The time from produce to visible in Redis is
    compared. No snapshot falls into this part: reclusterings are what it is about. At the end images
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import redis
 from indexing import Bare, Vectors, look_alikes
 from kafka import KafkaProducer
 from rich.console import Console
@@ -51,6 +53,8 @@ NEVER = "1000000000"
 
 # The worker and hnswlib take so many turns; the last two are the last tenth.
 TURNS, LAST_TURNS = 20, 2
+
+RECALL = "shoal_graph_recall_ratio"
 
 # Images that come after the load, in times of those before: enough for a reclustering that has to
 # make do with the time that ingestion leaves it.
@@ -276,7 +280,7 @@ def p99(producer: Producer, seen: dict[str, float], *spans: tuple[float, float])
 def metric(address: str, name: str) -> float:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as reply:
         for line in reply.read().decode().splitlines():
-            if line.startswith(f"{name} "):
+            if line.startswith((f"{name} ", f"{name}{{")):
                 return float(line.split()[-1])
     return 0.0
 
@@ -347,6 +351,23 @@ def full_load(bootstrap: str, url: str, vectors: Vectors, form: str) -> float:
         return (before + BURST - first) / (time.perf_counter() - started)
 
 
+def held(pid: int, data: Path, redis_url: str) -> dict[str, float]:
+    """MB that the worker holds for itself, of files that it maps, on disk, and in Redis."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    memory = {
+        line.split(":")[0]: float(line.split()[1]) for line in status.splitlines() if "kB" in line
+    }
+    disk = sum(path.stat().st_blocks * 512 for path in data.rglob("*") if path.is_file())
+    with redis.Redis.from_url(redis_url) as store:
+        in_redis = store.info("memory")["used_memory"]
+    return {
+        "mb_of_memory": memory["RssAnon"] / 1e3,
+        "mb_of_mapped_files": memory["RssFile"] / 1e3,
+        "mb_on_disk": disk / 1e6,
+        "mb_in_redis": in_redis / 1e6,
+    }
+
+
 def loaded(
     options: argparse.Namespace, vectors: Vectors, late: Vectors | None
 ) -> tuple[dict[str, float], dict[str, object]]:
@@ -358,6 +379,8 @@ def loaded(
             with worker(directory, kafka.bootstrap, valkey.url) as (process, file):
                 await_file(file)
                 turns = take_turns(vectors, kafka, client, process, options.format)
+                room = held(process.pid, directory / "data", valkey.url)
+                recall = metric(file.read_text(), RECALL)
             late_turns = turns[-LAST_TURNS:]
             console.print(f"ratios by turn {[round(ratio([turn]), 2) for turn in turns]}")
             if late is not None:
@@ -370,6 +393,8 @@ def loaded(
         "bare_per_second_of_the_last_tenth": rate(late_turns, "bare"),
         "worker_per_second_of_the_last_tenth": rate(late_turns, "worker"),
         "ratio_of_the_last_tenth": ratio(late_turns),
+        "recall_as_the_worker_says": recall,
+        **room,
     }, waits
 
 
