@@ -44,8 +44,12 @@ def test_bad_records(stage, tools):
     stage.published(stream)
 
     expected = dict.fromkeys(BAD, 1.0) | {"not_finite": 2.0}
-    counted = {r: worker.metric("shoal_dead_letters_total", reason=r) for r in BAD}
-    assert counted == expected
+
+    def counted():
+        return {r: worker.metric("shoal_dead_letters_total", reason=r) for r in BAD}
+
+    tools.eventually(lambda: sum(counted().values()) >= len(bad))
+    assert counted() == expected
     offsets = [2 * number + 1 for number in range(len(bad))]
     for (headers, letter), (reason, record), offset in zip(
         tools.letters(stage, len(bad)), bad, offsets, strict=True

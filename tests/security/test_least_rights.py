@@ -154,17 +154,30 @@ def server(request, tmp_path_factory):
         yield found, lambda user: found.secure_url(user, "PASSWORD")
 
 
+def evicted(url):
+    """The keys that the store has dropped, as a worker with these rights learns it."""
+    with closing(RedisStore(url)) as store:
+        return store.evicted()
+
+
 def test_redis_worker(server, acl):
-    """A worker may do all with the documented rights; with any one less it says which it lacks."""
+    """A worker may do all with the documented rights; with any one less it says which it lacks,
+    but for the one by which it notices that Redis drops keys: that it does without.
+    """
     at, url = server[0], server[1]("shoal")
     line = acl.block("Redis, worker")
     acl.set_user(at, line)
     write(url, "shoal")
+    assert evicted(url) == 0
     for right in rights(line):
         acl.ask(at, "FLUSHALL")
         acl.ask(at, "SCRIPT", "FLUSH")
         acl.set_user(at, without(line, right))
-        assert_told(lambda: write(url, "shoal"), right)
+        if right == "+info":
+            write(url, "shoal")
+            assert evicted(url) is None
+        else:
+            assert_told(lambda: write(url, "shoal"), right)
 
 
 def read(url, prefix):
