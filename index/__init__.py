@@ -20,6 +20,7 @@ from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
 from index.findings import Finding, Harm, Part
 from index.forked import die_with
+from index.growing import GrowingArray
 from index.recall import Recall, RecallProbe
 from index.scrub import scrub_database
 from index.sealed import is_sealed, seal, unseal
@@ -39,6 +40,7 @@ __all__ = [
     "Erasure",
     "Finding",
     "FormatError",
+    "GrowingArray",
     "Harm",
     "ImageWrite",
     "IndexSettings",

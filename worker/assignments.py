@@ -6,6 +6,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from index import GrowingArray
+
 Rows = NDArray[np.int64]
 Labels = NDArray[np.int32]
 
@@ -18,11 +20,10 @@ class Assignments:
     """
 
     def __init__(self, connection: sqlite3.Connection, rows: int) -> None:
-        self._size = 0
-        self._labels = np.empty(0, np.int32)
-        self._confidence = np.empty(0, np.float32)
-        self._provisional = np.empty(0, np.bool_)
-        self._generation = np.empty(0, np.int32)
+        self._labels: GrowingArray[np.int32] = GrowingArray(np.int32, NONE)
+        self._confidence: GrowingArray[np.float32] = GrowingArray(np.float32, 0)
+        self._provisional: GrowingArray[np.bool_] = GrowingArray(np.bool_, fill=False)
+        self._generation: GrowingArray[np.int32] = GrowingArray(np.int32, 0)
         self.grow(rows)
         stored = connection.execute(
             "SELECT row, cluster, confidence, provisional, generation FROM assignment"
@@ -40,37 +41,32 @@ class Assignments:
         )
 
     def __len__(self) -> int:
-        return self._size
+        return self._labels.rows
 
     @property
     def labels(self) -> Labels:
         """Cluster number of each row, -1 for none."""
-        return self._labels[: self._size]
+        return self._labels.view
 
     @property
     def confidence(self) -> NDArray[np.float32]:
         """Probability that the row belongs to its cluster."""
-        return self._confidence[: self._size]
+        return self._confidence.view
 
     @property
     def provisional(self) -> NDArray[np.bool_]:
         """True until a full run has confirmed the row's cluster."""
-        return self._provisional[: self._size]
+        return self._provisional.view
 
     @property
     def generation(self) -> Labels:
         """The run that the row's cluster comes from."""
-        return self._generation[: self._size]
+        return self._generation.view
 
     def grow(self, rows: int) -> None:
         """Make room for rows up to `rows`; the new ones have no cluster."""
-        if rows > len(self._labels):
-            extra = max(rows, len(self._labels) * 3 // 2, 1_024) - len(self._labels)
-            self._labels = np.append(self._labels, np.full(extra, NONE, np.int32))
-            self._confidence = np.append(self._confidence, np.zeros(extra, np.float32))
-            self._provisional = np.append(self._provisional, np.zeros(extra, np.bool_))
-            self._generation = np.append(self._generation, np.zeros(extra, np.int32))
-        self._size = max(self._size, rows)
+        for array in (self._labels, self._confidence, self._provisional, self._generation):
+            array.resize(max(array.rows, rows))
 
     def set(
         self,
@@ -81,10 +77,10 @@ class Assignments:
         generation: Labels,
     ) -> None:
         """Change the arrays alone; `write` makes it last."""
-        self._labels[rows] = labels
-        self._confidence[rows] = confidence
-        self._provisional[rows] = provisional
-        self._generation[rows] = generation
+        self.labels[rows] = labels
+        self.confidence[rows] = confidence
+        self.provisional[rows] = provisional
+        self.generation[rows] = generation
 
     def write(self, connection: sqlite3.Connection, rows: Rows) -> None:
         """Store what the arrays say of `rows`, within the caller's transaction."""
@@ -92,10 +88,10 @@ class Assignments:
             "INSERT OR REPLACE INTO assignment VALUES (?, ?, ?, ?, ?)",
             zip(
                 rows.tolist(),
-                self._labels[rows].tolist(),
-                self._confidence[rows].tolist(),
-                self._provisional[rows].tolist(),
-                self._generation[rows].tolist(),
+                self.labels[rows].tolist(),
+                self.confidence[rows].tolist(),
+                self.provisional[rows].tolist(),
+                self.generation[rows].tolist(),
                 strict=True,
             ),
         )
@@ -105,4 +101,4 @@ class Assignments:
         connection.executemany(
             "DELETE FROM assignment WHERE row = ?", [(row,) for row in rows.tolist()]
         )
-        self._labels[rows] = NONE
+        self.labels[rows] = NONE
