@@ -12,7 +12,7 @@ from worker.coverage import Coverages
 from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings
-from worker.edges import Edges, ModelEdges
+from worker.edges import Edges, ModelEdges, warm_up
 from worker.errors import SettingsError
 from worker.evictions import Evictions
 from worker.holder import holder
@@ -233,4 +233,5 @@ def _model_edges(settings: Settings) -> Any:
         model = load_model(settings.weights, "cpu")  # a batch is too small for a GPU
     except ModelError as error:
         raise SettingsError(f"weights: {error}") from error
+    warm_up(model)
     return lambda: ModelEdges(model, settings.granularity, settings.group_size)

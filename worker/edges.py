@@ -1,6 +1,7 @@
 """Edge probabilities for new rows: what step 5 asks of the model."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +28,8 @@ _COUNTED_GROWTH = 1.05
 
 # A new row is placed by its nearest neighbours; judging all thirty costs several times as much.
 _JUDGED = 6
+
+_MADE_UP_ROWS, _MADE_UP_DIMENSION = 64, 8
 
 
 class Edges(Protocol):
@@ -91,6 +94,23 @@ class ModelEdges:
         self._measured = None
         self._context = CollectionContext.load(context).grown(index.vectors, index.neighbours)
         self._rows = self._counted = index.rows
+
+
+def warm_up(model: "Model") -> None:
+    """Have what a batch needs compiled or loaded, on made-up rows, so that no image waits for it.
+
+    Takes some ten seconds once after an installation, a second where they are cached. Blocks. A
+    model of one encoder takes no other dimension, and has nothing to compile.
+    """
+    from models import BadInputError, exact_knn
+
+    rows = np.random.default_rng(0).standard_normal((_MADE_UP_ROWS, _MADE_UP_DIMENSION))
+    unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    graph = exact_knn(unit)
+    with suppress(BadInputError):
+        context = model.context(unit, graph)
+        some = np.arange(_MADE_UP_ROWS // 2)
+        model.edge_probabilities(unit, graph, some, context, first=_JUDGED)
 
 
 class CosineEdges:
