@@ -42,8 +42,7 @@ class NodeTable:
 
 def node_table(view: View, background: Background, rows: Tensor) -> NodeTable:
     """The statistics of `rows` [m], by blocks."""
-    kind = "cpu" if view.device.type == "cpu" else "cuda"
-    parts = torch.split(rows, BLOCK_ROWS[kind])
+    parts = torch.split(rows, BLOCK_ROWS[view.kind])
     return NodeTable.cat([_block(view, background, part) for part in parts])
 
 

@@ -36,15 +36,19 @@ class View:
         """Where everything lies."""
         return self.vectors.device
 
+    @property
+    def kind(self) -> str:
+        """How much a step takes at once: as on a "cpu", or as on a GPU, "cuda"."""
+        return "cpu" if self.device.type == "cpu" else "cuda"
+
     def __len__(self) -> int:
         return len(self.vectors)
 
     def chunks(self, rows: Tensor) -> tuple[Tensor, ...]:
         """`rows` in pieces whose neighbours' vectors fit CHUNK_FLOATS."""
         width = self.k * max(self.k, int(self.vectors.shape[1]))
-        kind = "cpu" if self.device.type == "cpu" else "cuda"
-        fitting = CHUNK_FLOATS[kind] // max(width, 1)
-        return torch.split(rows, max(1, min(MAX_CHUNK_ROWS[kind], fitting)))
+        fitting = CHUNK_FLOATS[self.kind] // max(width, 1)
+        return torch.split(rows, max(1, min(MAX_CHUNK_ROWS[self.kind], fitting)))
 
 
 def view_of(vectors: NDArray[np.float32], graph: KnnGraph, device: str | None = None) -> View:

@@ -82,16 +82,24 @@ def mounted(stage):
     subprocess.run(["umount", "-l", stage.data_dir], check=True)
 
 
+def let_fail(stage, disk, mode, stream, first, **settings):
+    """A worker that took in the first records of a stream, and is sent the others while the disk
+    fails.
+    """
+    stage.send(stream.head(first))
+    worker = stage.start(**settings, **disk.variables).ready()
+    stage.published(stream.head(first))
+    disk.fail(mode)
+    stage.send(stream.tail(len(stream.records) - first))
+    return worker
+
+
 def fail_and_work_again(stage, tools, disk, mode):
     """Let the disk fail under a worker, then work: all is there once, without a restart."""
     stage.create_topic(partitions=2)
     stream = tools.groups(10, 20)
-    stage.send(stream.head(100))
     settings = {"batch_records": 30, "snapshot_images": 60}
-    worker = stage.start(**settings, **disk.variables).ready()
-    stage.published(stream.head(100))
-    disk.fail(mode)
-    stage.send(stream.tail(100))
+    worker = let_fail(stage, disk, mode, stream, 100, **settings)
     tools.eventually(lambda: worker.ask("/readyz")[0] == 503)
     reason = worker.ask("/readyz")[1]
     assert reason.startswith("reading is paused: the disk fails")
@@ -127,11 +135,7 @@ def test_a_slow_disk(stage, tools, preloaded):
     """
     stage.create_topic()
     stream = tools.groups(10, 10)
-    stage.send(stream.head(50))
-    worker = stage.start(**preloaded.variables).ready()
-    stage.published(stream.head(50))
-    preloaded.fail("slow")
-    stage.send(stream.tail(50))
+    worker = let_fail(stage, preloaded, "slow", stream, 50)
     tools.eventually(lambda: worker.ask("/readyz")[0] == 503)
     reason = worker.ask("/readyz")[1]
     assert reason.startswith("the disk is slow")
@@ -154,11 +158,7 @@ def test_stopped_while_the_disk_fails(stage, tools, preloaded):
     """A worker that is stopped meanwhile ends with status 74; the next one takes all of it."""
     stage.create_topic()
     stream = tools.groups(5, 10)
-    stage.send(stream.head(20))
-    worker = stage.start(**preloaded.variables).ready()
-    stage.published(stream.head(20))
-    preloaded.fail("full")
-    stage.send(stream.tail(30))
+    worker = let_fail(stage, preloaded, "full", stream, 20)
     tools.eventually(lambda: worker.ask("/readyz")[0] == 503)
     assert worker.stop() == 74
     assert "No space left" in worker.text().strip().splitlines()[-1]
