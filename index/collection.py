@@ -242,7 +242,7 @@ class CollectionIndex:
         Dead rows and rows that are in already are passed over.
         """
         self.begin_insert(rows)
-        self._live.end_inserts()
+        self._live.end_inserts(self.vectors)
 
     def begin_insert(self, rows: NDArray[np.int64]) -> None:
         """As `insert`, but HNSW takes the rows in on another thread; `end_insert` does the rest.
@@ -253,12 +253,16 @@ class CollectionIndex:
         rows = np.asarray(rows, np.int64)
         self._live.begin_insert(self.vectors, rows[self.counts[rows] > 0])
 
+    def begin_link(self) -> None:
+        """Begin what `end_insert` does, on a third thread: who looks at the graph waits for it."""
+        self._live.begin_link(self.vectors)
+
     def end_insert(self) -> None:
         """Take the batch that was begun first into the graph; blocks until HNSW is done with it.
 
         Where none is begun, or other work has ended it already, there is nothing to do.
         """
-        self._live.end_insert()
+        self._live.end_insert(self.vectors)
 
     def remove(self, rows: NDArray[np.int64]) -> None:
         """Protocol step 4 for dead rows: out of HNSW and graph; who listed one is searched again.
@@ -323,7 +327,7 @@ class CollectionIndex:
 
         Raises SnapshotError or OSError when the disk does not take it; earlier ones stay then.
         """
-        self._live.end_inserts()
+        self._live.end_inserts(self.vectors)
         info = self._snapshots.write(self._live, self._last_hash())
         self._covered = info.rows
         return info
@@ -336,7 +340,7 @@ class CollectionIndex:
         gigabyte. What either process then writes to is copied, page by page. Raises OSError when
         the system has no room for another process.
         """
-        self._live.end_inserts()
+        self._live.end_inserts(self.vectors)
         self._snapshots.begin(self._live, self._last_hash())
 
     @property

@@ -1,5 +1,7 @@
 """The k-NN graph, kept as images arrive and leave."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +11,13 @@ NO_NEIGHBOUR = -1
 NO_SIMILARITY = -2.0
 # Rows looked at together when a dead row is sought; bounds the memory of the scan.
 SCAN_ROWS = 1 << 18
+# How many of those that list a row, and are not listed back, are remembered.
+LISTERS = 16
 
 Rows = NDArray[np.int64]
 Labels = NDArray[np.int32]
 Similarity = NDArray[np.float32]
+Vectors = NDArray[np.float32]
 
 
 class NeighbourGraph:
@@ -28,6 +33,9 @@ class NeighbourGraph:
         self._neighbours = GrowingArray(np.int32, NO_NEIGHBOUR, (k,))
         self._similarity = GrowingArray(np.float32, NO_SIMILARITY, (k,))
         self._weakest = GrowingArray(np.float32, NO_SIMILARITY)
+        self._listers = GrowingArray(np.int32, NO_NEIGHBOUR, (LISTERS,))
+        self._turn = GrowingArray(np.uint8, 0)
+        self._noted = True  # whether the listers of what was loaded were found
 
     @property
     def neighbours(self) -> Labels:
@@ -44,54 +52,60 @@ class NeighbourGraph:
         """float32 [rows]: what an offer must exceed; the last column of `similarity`, packed."""
         return self._weakest.view
 
+    def fits(self, rows: int) -> bool:
+        """Whether `resize` moves nothing, so that `introduce` may be under way meanwhile."""
+        return all(array.fits(rows) for array in self._arrays())
+
     def resize(self, rows: int) -> None:
         """Grow to `rows`; new rows have no neighbours."""
-        self._neighbours.resize(rows)
-        self._similarity.resize(rows)
-        self._weakest.resize(rows)
+        for array in self._arrays():
+            array.resize(rows)
+
+    def _arrays(self) -> tuple[GrowingArray[Any], ...]:
+        return self._neighbours, self._similarity, self._weakest, self._listers, self._turn
 
     def load(self, neighbours: Labels, similarity: Similarity) -> None:
         """Take the first rows from a snapshot."""
         self._neighbours.load(neighbours)
         self._similarity.load(similarity)
         self._weakest.load(similarity[:, -1].copy())
+        self._listers.resize(len(neighbours))
+        self._turn.resize(len(neighbours))
+        self._noted = False
 
-    def put(self, rows: Rows, labels: Rows, similarity: Similarity) -> None:
-        """Set the lists of `rows` [n] to the k best of their candidates [n, width], best first.
+    def introduce(
+        self,
+        rows: Rows,
+        labels: Rows,
+        similarity: Similarity,
+        present: NDArray[np.bool_],
+        vectors: Vectors,
+        most: int,
+    ) -> None:
+        """Let each of `rows` [n] and its own `labels` [n, width], distinct and so similar, know of
+        each other; then walk on from those that are near, for about `most` similarities a row.
 
-        A row may be among its own candidates.
+        Each list keeps its k best: nobody twice, no row itself, none that is not `present` [rows];
+        on a tie what was there first stays first. `vectors` float32 [rows, d] are of all rows.
         """
-        own = labels == rows[:, None]
-        labels = np.where(own, NO_NEIGHBOUR, labels)
-        similarity = np.where(own, np.float32(NO_SIMILARITY), similarity)
-        order = np.argsort(own, axis=1, kind="stable")[:, : self.k]
-        width = order.shape[1]
-        self.neighbours[rows, :width] = np.take_along_axis(labels, order, axis=1)
-        self.similarity[rows, :width] = np.take_along_axis(similarity, order, axis=1)
-        self.weakest[rows] = self.similarity[rows, -1]
-        self.changes += 1
+        from index.walk import introduce, note_listers  # compiled on first use
 
-    def offer_to_each(self, targets: Rows, sources: Rows, similarity: Similarity) -> None:
-        """Propose each of `sources` [n] to its own `targets` [n, width]; `similarity` likewise.
-
-        Each row keeps its k best. What it lists already is not taken twice, nor the row itself; on
-        a tie what was there first stays first. A pair may occur once in a call.
-        """
-        from index.offers import take_offers  # compiled on first use
-
-        take_offers(
-            np.ascontiguousarray(targets),
-            sources,
+        if not self._noted:
+            note_listers(self._lists())
+            self._noted = True
+        introduce(
+            rows,
+            np.ascontiguousarray(labels),
             np.ascontiguousarray(similarity),
-            self.neighbours,
-            self.similarity,
-            self.weakest,
+            vectors,
+            present,
+            self._lists(),
+            most,
         )
         self.changes += 1
 
-    def offer(self, targets: Rows, sources: Rows, similarity: Similarity) -> None:
-        """As `offer_to_each`, the edges `targets[i]` -> `sources[i]`."""
-        self.offer_to_each(targets[:, None], sources, similarity[:, None])
+    def _lists(self) -> tuple[Labels, Similarity, Similarity, Labels, NDArray[np.uint8]]:
+        return self.neighbours, self.similarity, self.weakest, self._listers.view, self._turn.view
 
     def drop(self, dead: Rows) -> Rows:
         """Empty the lists of dead rows, take them out of all others; the rows that lost one.

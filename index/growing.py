@@ -29,6 +29,10 @@ class GrowingArray(Generic[Scalar]):
         """The rows, writable, without a copy."""
         return self._data[: self.rows]
 
+    def fits(self, rows: int) -> bool:
+        """Whether `resize` leaves the data where they are."""
+        return rows <= len(self._data)
+
     def resize(self, rows: int) -> None:
         """Grow to `rows`, moving the data when it does not fit."""
         capacity = grown(len(self._data), rows)

@@ -2,8 +2,7 @@
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,14 @@ from index.graph import NeighbourGraph
 from index.growing import GrowingArray
 from index.hnsw import Hnsw
 from index.rebuild import Rebuild
-from index.search import best, candidates, is_exact
+from index.search import candidates, is_exact
 from index.settings import IndexSettings
 from index.stale import Stale
-from index.widening import WIDENING, WIDEST, common_reach, wanted_by_tail
 
 SEARCHED_TOGETHER = 1_000
+
+# Similarities that a walk may compute for one row; most walks end before.
+WALKED = 1_500
 
 # HNSW does not lead to a row whose search ends farther off than the row itself by so much. Where
 # more than LOST_SHARE are lost a group is cut off, as happens where hundreds of rows that are
@@ -30,18 +31,17 @@ Vectors = NDArray[np.float32]
 Similarity = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Rows [n], what is near them [n, width] and how near, and whether their lists are new."""
+class Found(NamedTuple):
+    """Rows [n], what is near them [n, width] and how near."""
 
     rows: Rows
     labels: Rows
     similarity: Similarity
-    new: bool
 
 
 # One at a time: hnswlib must not add and search at once, and takes every core by itself.
 _BACKGROUND = ThreadPoolExecutor(1, "hnsw")
+_LINKING = ThreadPoolExecutor(1, "graph")
 
 
 class LiveIndex:
@@ -49,19 +49,26 @@ class LiveIndex:
 
     Everything here can be rebuilt from the log. `insert` and `remove` may be repeated without harm:
     what is there is not added again, what is gone is not removed again. One owner, one thread;
-    HNSW takes a batch in on a second one, between `begin_insert` and `end_insert`.
+    HNSW takes a batch in on a second one from `begin_insert` on, the graph on a third from
+    `begin_link` on, until `end_insert`. Who looks at the graph meanwhile waits for it.
     """
 
     def __init__(self, dimension: int, settings: IndexSettings) -> None:
         self.hnsw = Hnsw(dimension, settings)
-        self.graph = NeighbourGraph(settings.k)
+        self._graph = NeighbourGraph(settings.k)
         self._present = GrowingArray(np.bool_, fill=False)
         self._stale = Stale()
-        self._insertions: deque[tuple[Rows, Future[list[Found]]]] = deque()
-        self._wider: deque[tuple[Rows, int]] = deque()  # to be searched so wide, in time
+        self._insertions: deque[tuple[Rows, Future[Found]]] = deque()
+        self._linking: Future[None] | None = None  # of the first of them
         self._rebuild: Rebuild | None = None
-        # HNSW finds these anyway; the more rows hear of a new one, the better the older lists are.
         self._width = max(settings.ef_search, settings.k + 1)
+
+    @property
+    def graph(self) -> NeighbourGraph:
+        """The k-NN graph, while nothing changes it."""
+        if self._linking is not None:
+            wait([self._linking])
+        return self._graph
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -98,14 +105,15 @@ class LiveIndex:
 
     def resize(self, rows: int) -> None:
         """Make room for the rows of the log."""
-        self.graph.resize(rows)
+        graph = self._graph if self._graph.fits(rows) else self.graph
+        graph.resize(rows)
         self._present.resize(rows)
         self._stale.resize(rows)
 
     def insert(self, vectors: Vectors, rows: Rows) -> None:
         """Add rows, then let them and those near them know of each other."""
         self.begin_insert(vectors, rows)
-        self.end_inserts()
+        self.end_inserts(vectors)
 
     def begin_insert(self, vectors: Vectors, rows: Rows) -> None:
         """Let HNSW add rows and search for them, on another thread; `end_insert` does the rest.
@@ -117,52 +125,47 @@ class LiveIndex:
         self.present[rows] = True
         live = self.hnsw.live + len(rows)
         self._stale.searched(slice(None) if is_exact(live) else rows, live)
-        reach = common_reach(self.graph.weakest)
-        again = self._take_wider() if len(rows) else []
         # Copies: the log may wipe rows and the arrays may move while the search goes on.
-        adding = _BACKGROUND.submit(self._add, vectors, rows, self.present.copy(), reach, again)
+        adding = _BACKGROUND.submit(self._add, vectors, rows, self.present.copy())
         self._insertions.append((rows, adding))
 
-    def end_insert(self) -> None:
+    def begin_link(self, vectors: Vectors) -> None:
+        """Let the batch that was begun first into the graph, on a third thread, once HNSW has it.
+
+        `vectors` must stay mapped until `end_insert`. Where none is begun there is nothing to do.
+        """
+        if self._insertions and self._linking is None:
+            _, adding = self._insertions[0]
+            self._linking = _LINKING.submit(self._link, vectors, adding)
+
+    def end_insert(self, vectors: Vectors) -> None:
         """Take the batch that was begun first into the graph; blocks until HNSW is done with it.
 
         Where none is begun there is nothing to do.
         """
         if not self._insertions:
             return
-        _, adding = self._insertions.popleft()
-        self._take(adding.result())
-
-    def _take(self, found: list[Found]) -> None:
-        """Set new lists, mend the others, and let what was found know."""
-        for part in found:
-            nearest = best(part.labels, part.similarity, self.graph.k + 1)
-            if part.new:
-                self.graph.put(part.rows, *nearest)
+        linking, self._linking = self._linking, None
+        try:
+            if linking is not None:
+                linking.result()
             else:
-                self._offer_own(part.rows, *nearest)
-        reach = common_reach(self.graph.weakest)
-        for part in found:
-            self._note_wanted(part, reach)
-            self.graph.offer_to_each(part.labels, part.rows, part.similarity)
+                self._link(vectors, self._insertions[0][1])
+        finally:
+            self._insertions.popleft()
 
-    def _note_wanted(self, part: Found, reach: float) -> None:
-        """Have those searched wider of which rows farther off want to hear as well."""
-        width, live = part.labels.shape[1], self.hnsw.live
-        if is_exact(live) or not len(part.rows) or width >= min(WIDEST * self._width, live):
-            return
-        wanted = wanted_by_tail(part.labels, part.similarity, self.graph.weakest)
-        wanted |= part.similarity[:, -1] > reach
-        if wanted.any():
-            self._wider.append((part.rows[wanted], WIDENING * width))
+    def _link(self, vectors: Vectors, adding: "Future[Found]") -> None:
+        self._introduce(vectors, adding.result())
 
-    def _offer_own(self, rows: Rows, labels: Rows, similarity: Similarity) -> None:
-        self.graph.offer(np.repeat(rows, labels.shape[1]), labels.ravel(), similarity.ravel())
-
-    def end_inserts(self) -> None:
+    def end_inserts(self, vectors: Vectors) -> None:
         """Take in every batch that was begun."""
         while self._insertions:
-            self.end_insert()
+            self.end_insert(vectors)
+
+    def _introduce(self, vectors: Vectors, found: Found) -> None:
+        """Nothing is left to walk to where every live row was looked at."""
+        most = 0 if is_exact(self.hnsw.live) else WALKED
+        self._graph.introduce(*found, self.present, vectors, most)
 
     def _wait(self) -> None:
         wait([adding for _, adding in self._insertions])
@@ -170,6 +173,9 @@ class LiveIndex:
     def close(self) -> None:
         """Leave HNSW alone from now on: wait for a batch that it takes in, and forget it."""
         self._wait()
+        if self._linking is not None:
+            wait([self._linking])
+            self._linking = None
         self._insertions.clear()
         if self._rebuild is not None:
             self._rebuild.close()
@@ -177,7 +183,7 @@ class LiveIndex:
 
     def remove(self, vectors: Vectors, rows: Rows) -> None:
         """Take rows out; those that lost a neighbour by it are searched again."""
-        self.end_inserts()
+        self.end_inserts(vectors)
         rows = rows[self.present[rows]]
         if not len(rows):
             return
@@ -197,47 +203,26 @@ class LiveIndex:
         rebuilt = self._rebuild.go_on(vectors, self.present, limit)
         if rebuilt is None:
             return False
-        self.end_inserts()
+        self.end_inserts(vectors)
         self.hnsw, self._rebuild = rebuilt, None
         return True
 
     def refresh(self, vectors: Vectors, limit: int) -> int:
-        """Search again those that others want to hear of, and the rows whose last search lies
-        furthest back; how many needed it.
+        """Search again the rows whose last search lies furthest back; how many needed it.
 
         Rows that a search now would bring next to nothing are left alone.
         """
-        self.end_inserts()
-        searched = self._search_wider(vectors, limit) if self._wider else 0
-        stale = self._stale.take(self.present, self.hnsw.live, limit - searched)
+        self.end_inserts(vectors)
+        stale = self._stale.take(self.present, self.hnsw.live, limit)
         self._search_again(vectors, stale)
-        return searched + len(stale)
+        return len(stale)
 
     def _search_again(self, vectors: Vectors, rows: Rows) -> None:
         for start in range(0, len(rows), SEARCHED_TOGETHER):
             part = rows[start : start + SEARCHED_TOGETHER]
             found = self._candidates(vectors, self.present, part)
-            self._offer_own(part, *best(*found, self.graph.k + 1))
+            self._introduce(vectors, Found(part, *found))
             self._stale.searched(part, self.hnsw.live)
-
-    def _search_wider(self, vectors: Vectors, limit: int) -> int:
-        """What would wait for the next batch, at the cost of `limit` usual searches."""
-        rows, width = self._wider.popleft()
-        most = max(1, limit * self._width // width)
-        if len(rows) > most:
-            self._wider.appendleft((rows[most:], width))
-        rows = rows[:most]
-        part = rows[self.present[rows]]
-        if len(part):
-            found = candidates(self.hnsw, vectors, self.present, part, width)
-            self._take([Found(part, *found, new=False)])
-        return len(rows)
-
-    def _take_wider(self) -> list[tuple[Rows, int]]:
-        """What is to be searched wider, without the rows that died since."""
-        taken = [(rows[self.present[rows]], width) for rows, width in self._wider]
-        self._wider.clear()
-        return taken
 
     def _candidates(
         self, vectors: Vectors, present: NDArray[np.bool_], rows: Rows
@@ -254,30 +239,12 @@ class LiveIndex:
             labels[lost], similarity[lost] = found
         return labels, similarity
 
-    def _add(
-        self,
-        vectors: Vectors,
-        rows: Rows,
-        present: NDArray[np.bool_],
-        reach: float,
-        again: list[tuple[Rows, int]],
-    ) -> list[Found]:
-        """Add rows to HNSW; them, in up to two parts, with what is near: one is searched wider.
-        Then the rows to search `again`, each part with the width of its search.
+    def _add(self, vectors: Vectors, rows: Rows, present: NDArray[np.bool_]) -> Found:
+        """Add rows to HNSW; them, and what is near.
 
         Runs beside the owner's thread, and touches nothing but HNSW.
         """
         if not len(rows):
-            return []
+            return Found(rows, np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
         self.hnsw.add(vectors[rows], rows)
-        labels, similarity = self._candidates(vectors, present, rows)
-        if is_exact(self.hnsw.live):
-            return [Found(rows, labels, similarity, new=True)]
-        wide = similarity[:, -1] > reach
-        found = [Found(rows[~wide], labels[~wide], similarity[~wide], new=True)]
-        parts = [(rows[wide], WIDENING * self._width, True), *((*part, False) for part in again)]
-        for part, width, new in parts:
-            if len(part):
-                near = candidates(self.hnsw, vectors, present, part, width)
-                found.append(Found(part, *near, new))
-        return found
+        return Found(rows, *self._candidates(vectors, present, rows))

@@ -172,6 +172,10 @@ class Collection:
         self.index.begin_insert(logged.new_rows)
         self._inserting.append(logged)
 
+    def begin_link(self) -> None:
+        """The end of step 4 begins for the first batch that waits for it, on another thread."""
+        self.index.begin_link()
+
     def link(self, logged: Logged) -> None:
         """Step 4 ends, for a batch and those before it: their rows are in the graph.
 

@@ -184,6 +184,9 @@ class Ingest:
         before = [other for other in self._flights if other is not flight]
         for other in before:
             self._assign(other)
+        if flight is not None:
+            for collection, _ in flight.open:
+                collection.begin_link()
         with ExitStack() as stack:
             for other in before:
                 stack.enter_context(other.steps.step("6 publish"))

@@ -1,0 +1,212 @@
+"""Introductions: rows get to know who is near them, by a walk over the k-NN graph.
+
+HNSW finds a few rows near a new one. Whoever is near knows others that are, in both directions:
+those that it lists, and its listers, the rows that list it and are not listed back. From every row
+whose list the new one enters, or nearly, the walk goes on to both. Listers are what leads out of a
+dense place to rows in a sparse one, which may want the new row although it has many nearer ones.
+
+The walk is that of NN-descent (Dong, Charikar and Li, 2011: a neighbour's neighbour is likely a
+neighbour) from one row at a time, over a graph that is whole before and after. What it was measured
+to bring is in docs/decisions/0211-a-walk-over-the-graph.md.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.kernels.compiled import compiled
+
+Array = NDArray[Any]
+
+# The walk goes on from a row that has the new one within so many times the (squared) distance of
+# its last neighbour.
+NEARLY = 1.03
+_NOBODY = -1
+
+
+@compiled
+def introduce(
+    rows: Array,
+    labels: Array,
+    similarity: Array,
+    vectors: Array,
+    present: Array,
+    lists: tuple[Array, Array, Array, Array, Array],
+    most: int,
+) -> None:
+    """Let each of `rows` [n] and those that a search found near it know of each other, then walk.
+
+    `labels` [n, width] are distinct, `similarity` [n, width] likewise; the walk computes about
+    `most` more similarities from `vectors` [all, d], none if 0. Only rows that are `present` [all]
+    are met. `lists` is (neighbours [all, k], their similarity, best first; the last column of that;
+    listers [all, l]; which of those to replace next [all]), all changed in place. A row takes what
+    is more similar than its last, behind those that are as similar.
+    """
+    width = labels.shape[1]
+    at_once = lists[0].shape[1] + lists[3].shape[1]
+    seen = np.empty(_room(width + most + at_once), np.int64)
+    queue = np.empty(width + most + at_once, np.int64)
+    for i in range(len(rows)):
+        if present[rows[i]]:
+            near = _meet_all(rows[i], labels[i], similarity[i], present, lists, queue)
+            if most:
+                seen[:] = _NOBODY
+                _is_new(seen, rows[i])
+                for j in range(width):
+                    _is_new(seen, labels[i, j])
+                _walk(rows[i], queue, near, seen, vectors, present, lists, most)
+
+
+@compiled
+def _meet_all(row: int, labels: Any, similarity: Any, present: Any, lists: Any, near: Any) -> int:
+    """Let `row` meet all of `labels`; those that are `near` it go there, and how many."""
+    weakest, count = lists[2], 0
+    for j in range(len(labels)):
+        other = labels[j]
+        if other != row and present[other] and _is_near(row, other, similarity[j], weakest):
+            _meet(row, other, similarity[j], lists)
+            near[count] = other
+            count += 1
+    return count
+
+
+@compiled
+def _walk(
+    row: int,
+    queue: Any,
+    waiting: int,
+    seen: Any,
+    vectors: Any,
+    present: Any,
+    lists: Any,
+    most: int,
+) -> None:
+    """Let `row` meet those near the first `waiting` of `queue`, those near these, and so on."""
+    own, weakest = vectors[row], lists[2]
+    at_once = lists[0].shape[1] + lists[3].shape[1]
+    found, value = np.empty(at_once, np.int64), np.empty(at_once, np.float32)
+    walked = done = 0
+    while walked < waiting and done < most:
+        count = _who_is_new(queue[walked], seen, present, lists, found)
+        walked += 1
+        done += count
+        for c in range(count):  # all at once, so that one waits for memory while others do
+            value[c] = _dot(own, vectors[found[c]])
+        for c in range(count):
+            if _is_near(row, found[c], value[c], weakest):
+                _meet(row, found[c], value[c], lists)
+                queue[waiting] = found[c]
+                waiting += 1
+
+
+@compiled
+def note_listers(lists: tuple[Array, Array, Array, Array, Array]) -> None:
+    """Find the listers of all rows, of which nothing is known; `lists` as for `introduce`."""
+    neighbours, similarity, weakest = lists[0], lists[1], lists[2]
+    for row in range(neighbours.shape[0]):
+        for place in range(neighbours.shape[1]):
+            listed = neighbours[row, place]
+            if listed >= 0 and similarity[row, place] < weakest[listed]:
+                _note(listed, row, lists)
+
+
+@compiled
+def _is_near(row: int, other: int, similarity: float, weakest: Any) -> bool:
+    """Whether one of the two may list the other, or `other` nearly does."""
+    reach = np.float32(NEARLY) * (np.float32(1) - weakest[other])
+    return np.float32(1) - similarity < reach or similarity > weakest[row]
+
+
+@compiled
+def _meet(row: int, other: int, similarity: float, lists: Any) -> None:
+    """Offer each to the other, and remember who lists whom alone."""
+    weakest = lists[2]
+    taken = similarity > weakest[row] and _take(row, other, similarity, lists)
+    wanted = similarity > weakest[other] and _take(other, row, similarity, lists)
+    if taken and not wanted:
+        _note(other, row, lists)
+    elif wanted and not taken:
+        _note(row, other, lists)
+
+
+@compiled
+def _take(row: int, other: int, similarity: float, lists: Any) -> bool:
+    """Put `other` into the list of `row`, whose last is less similar; False where it is there."""
+    neighbours, similarities, weakest, _, _ = lists
+    last = neighbours.shape[1] - 1
+    for place in range(last + 1):
+        if neighbours[row, place] == other:
+            return False
+    dropped = neighbours[row, last]
+    if dropped >= 0 and weakest[row] >= weakest[dropped]:
+        _note(row, dropped, lists)
+    place = last
+    while place > 0 and similarities[row, place - 1] < similarity:
+        neighbours[row, place] = neighbours[row, place - 1]
+        similarities[row, place] = similarities[row, place - 1]
+        place -= 1
+    neighbours[row, place] = other
+    similarities[row, place] = similarity
+    weakest[row] = similarities[row, last]
+    return True
+
+
+@compiled
+def _note(row: int, lister: int, lists: Any) -> None:
+    """Remember that `lister` lists `row`, in the place of who was noted first."""
+    _, _, _, listers, turn = lists
+    listers[row, turn[row]] = lister
+    turn[row] = (turn[row] + 1) % listers.shape[1]
+
+
+@compiled
+def _who_is_new(row: int, seen: Any, present: Any, lists: Any, out: Any) -> int:
+    """Write whom `row` lists, and its listers, into `out` if they were not seen; how many."""
+    neighbours, _, _, listers, _ = lists
+    count = 0
+    for place in range(neighbours.shape[1]):
+        other = neighbours[row, place]
+        if other < 0:
+            break
+        if _is_new(seen, other) and present[other]:
+            out[count] = other
+            count += 1
+    for place in range(listers.shape[1]):
+        other = listers[row, place]
+        if other < 0:
+            break
+        if _is_new(seen, other) and present[other]:
+            out[count] = other
+            count += 1
+    return count
+
+
+@compiled
+def _is_new(seen: Any, row: int) -> bool:
+    """Whether `row` is not in the hash table `seen` (its size a power of two); it is then."""
+    mask = len(seen) - 1
+    at = (row * 40_503) & mask
+    while seen[at] != _NOBODY:
+        if seen[at] == row:
+            return False
+        at = (at + 1) & mask
+    seen[at] = row
+    return True
+
+
+@compiled
+def _room(most: int) -> int:
+    """The size of a table for so many rows: a power of two, at most half full."""
+    size = 2
+    while size < 2 * most:
+        size *= 2
+    return size
+
+
+@compiled
+def _dot(a: Any, b: Any) -> Any:
+    total = np.float32(0)
+    for c in range(len(a)):
+        total += a[c] * b[c]
+    return total
