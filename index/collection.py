@@ -137,6 +137,11 @@ class CollectionIndex:
         return self._log.path
 
     @property
+    def k(self) -> int:
+        """Neighbours that are kept of a row."""
+        return self.settings.k
+
+    @property
     def neighbours(self) -> NDArray[np.int32]:
         """int32 [rows, k], best first; -1 where there is none."""
         return self._live.graph.neighbours
@@ -149,7 +154,7 @@ class CollectionIndex:
     @property
     def graph_changes(self) -> int:
         """Rises whenever `neighbours` or `similarity` change."""
-        return self._live.graph.changes
+        return self._live.graph_changes
 
     def linked(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of `rows` live and have been taken into the graph, bool as `rows`."""

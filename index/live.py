@@ -71,6 +71,11 @@ class LiveIndex:
         return self._graph
 
     @property
+    def graph_changes(self) -> int:
+        """Rises whenever the graph has changed."""
+        return self._graph.changes
+
+    @property
     def present(self) -> NDArray[np.bool_]:
         """Which rows are in HNSW and graph, bool [rows]."""
         return self._present.view

@@ -42,6 +42,10 @@ class Graph(Protocol):
         """int32 [rows]; 0 for a dead row."""
 
     @property
+    def k(self) -> int:
+        """Neighbours that are kept of a row."""
+
+    @property
     def neighbours(self) -> NDArray[np.int32]:
         """int32 [rows, k], best first."""
 
@@ -103,7 +107,14 @@ class RecallProbe:
         return full and self._passes[0].graph_changes == graph.graph_changes
 
     def go_on(self, graph: Graph) -> bool:
-        """Look at one more slice of rows; True when a pass has ended.
+        """`look`, and `compare` where all rows were looked at; True when a pass has ended."""
+        if not self.look(graph):
+            return False
+        self.compare(graph)
+        return True
+
+    def look(self, graph: Graph) -> bool:
+        """Look at one more slice of rows; True when all were looked at, and `compare` is due.
 
         Reads up to `SLICE_BYTES` of vectors, and as many rows as came since the last call, so that
         a pass ends also where rows come faster than it goes on.
@@ -115,12 +126,13 @@ class RecallProbe:
         came, self._rows_seen = rows - self._rows_seen, rows
         search = self._search
         search.look_at(graph, max(1, SLICE_BYTES // (4 * graph.vectors.shape[1])) + came)
-        if search.next_row < rows:
-            return False
-        self._search = None
-        if len(search.rows):
+        return search.next_row >= rows
+
+    def compare(self, graph: Graph) -> None:
+        """End the pass. The one call that looks at the graph, and waits where it is changing."""
+        search, self._search = self._search, None
+        if search is not None and len(search.rows):
             self._passes.append(_compared(search, graph))
-        return True
 
     def _sample(self, graph: Graph) -> Rows:
         rows = len(graph.counts)
@@ -141,7 +153,7 @@ class _ExactSearch:
         self.rows = rows
         self.next_row = 0
         self._queries = graph.vectors[rows]  # a copy: the log wipes what dies
-        shape = len(rows), SPARE * graph.neighbours.shape[1]
+        shape = len(rows), SPARE * graph.k
         self.labels = np.full(shape, -1, np.int64)
         self.similarity = np.full(shape, -np.inf, np.float32)
 

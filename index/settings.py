@@ -14,8 +14,8 @@ class IndexSettings:
 
     k: int = 30
     m: int = 16
-    ef_construction: int = 60
-    ef_search: int = 96
+    ef_construction: int = 100
+    ef_search: int = 64
     threads: int = 0
     snapshots_kept: int = 2
 

@@ -24,24 +24,31 @@ class RecallWatch:
         self._metrics = metrics
         self._share = Share(clock, _SHARE, _MOST_SECONDS)
         self._measured: Collection | None = None
+        self._seen = False  # whether all its rows were looked at
         self._last = ""
 
     def tick(self) -> None:
-        """Go on for as long as is due, up to the end of a pass."""
-        self._share.spend(self._go_on)
+        """Go on for as long as is due, up to the end of a pass.
 
-    def _go_on(self) -> bool:
-        """One slice; True when a pass has ended, or nothing is to be measured."""
+        That end waits where the graph is changing, which is not time that measuring takes.
+        """
+        self._seen = False
+        self._share.spend(self._look)
+        collection = self._measured
+        if self._seen and collection is not None:
+            collection.recall.compare(collection.index)
+            self._measured, self._last = None, collection.name
+            self._show(collection)
+
+    def _look(self) -> bool:
+        """One slice; True when all rows were looked at, or nothing is to be measured."""
         if self._measured is None or self._measured.closed:
             self._measured = self._next()
         collection = self._measured
         if collection is None:
             return True
-        if not collection.recall.go_on(collection.index):
-            return False
-        self._measured, self._last = None, collection.name
-        self._show(collection)
-        return True
+        self._seen = collection.recall.look(collection.index)
+        return self._seen
 
     def _next(self) -> Collection | None:
         """The one after the last by name, from the first again after the last of all."""

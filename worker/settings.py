@@ -161,8 +161,8 @@ class Settings(BaseSettings):
 
     neighbours: int = Field(30, ge=2, le=255, description="Neighbours an image has in the graph.")
     hnsw_m: int = Field(16, ge=4, le=96, description="Links a node has in HNSW.")
-    hnsw_ef_construction: int = Field(60, ge=8, description="Beam of an HNSW insert.")
-    hnsw_ef_search: int = Field(96, ge=8, description="Beam of an HNSW query.")
+    hnsw_ef_construction: int = Field(100, ge=8, description="Beam of an HNSW insert.")
+    hnsw_ef_search: int = Field(64, ge=8, description="Beam of an HNSW query.")
     threads: int = Field(0, ge=0, description="Threads of index work; 0: all cores.")
     snapshot_images: Positive = Field(
         100_000, description="New images after which a snapshot is taken."

@@ -49,13 +49,13 @@ def test_what_did_not_change_is_left_alone(bench, parts):
 def test_a_collection_that_is_closed_meanwhile(bench, parts, monkeypatch):
     """One slice a tick where slices take long; the next collection comes when one is closed."""
     monkeypatch.setattr("index.recall.SLICE_BYTES", 1)
-    look_at = RecallProbe.go_on
+    look_at = RecallProbe.look
 
     def slowly(probe, graph):
         bench.clock.advance(1.0)
         return look_at(probe, graph)
 
-    monkeypatch.setattr(RecallProbe, "go_on", slowly)
+    monkeypatch.setattr(RecallProbe, "look", slowly)
     for _ in range(5):
         bench.clock.advance(101.0)
         parts.recall.tick()
