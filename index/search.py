@@ -54,15 +54,3 @@ def exact(
         labels[start : start + lot] = among[order]
         similarity[start : start + lot] = np.take_along_axis(values, order, axis=1)
     return labels, similarity
-
-
-def best(labels: NDArray[np.int64], similarity: NDArray[np.float32], k: int) -> Found:
-    """The k best candidates of each row, best first."""
-    if (similarity[:, 1:] <= similarity[:, :-1]).all():
-        return labels[:, :k], similarity[:, :k]
-    if labels.shape[1] > 2 * k:
-        order = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-        labels = np.take_along_axis(labels, order, axis=1)
-        similarity = np.take_along_axis(similarity, order, axis=1)
-    order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(labels, order, axis=1), np.take_along_axis(similarity, order, axis=1)

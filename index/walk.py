@@ -115,7 +115,7 @@ def note_listers(lists: tuple[Array, Array, Array, Array, Array]) -> None:
 def _is_near(row: int, other: int, similarity: float, weakest: Any) -> bool:
     """Whether one of the two may list the other, or `other` nearly does."""
     reach = np.float32(NEARLY) * (np.float32(1) - weakest[other])
-    return np.float32(1) - similarity < reach or similarity > weakest[row]
+    return bool(np.float32(1) - similarity < reach or similarity > weakest[row])
 
 
 @compiled
