@@ -20,6 +20,7 @@ from index.faults import reach as reach_fault
 from index.files import sync as sync_folder
 from index.findings import Finding, Harm, Part
 from index.forked import die_with
+from index.graph import warm_up
 from index.growing import GrowingArray
 from index.recall import Recall, RecallProbe
 from index.scrub import scrub_database
@@ -71,4 +72,5 @@ __all__ = [
     "sync_folder",
     "unseal",
     "waits_for",
+    "warm_up",
 ]

@@ -134,3 +134,19 @@ class NeighbourGraph:
         self.similarity[rows] = np.take_along_axis(similarity, order, axis=1)
         self.weakest[rows] = self.similarity[rows, -1]
         self.changes += 1
+
+
+def warm_up() -> None:
+    """Have what takes a batch into a graph compiled or loaded, so that no image waits for it.
+
+    Blocks: some seconds once after an installation, next to nothing where it is cached.
+    """
+    graph = NeighbourGraph(1)
+    graph.resize(2)
+    graph.load(graph.neighbours.copy(), graph.similarity.copy())
+    vectors = np.eye(2, dtype=np.float32)
+    vectors.setflags(write=False)  # as those of a log are
+    other = np.array([[1], [0]])
+    graph.introduce(
+        np.arange(2), other, np.zeros((2, 1), np.float32), np.ones(2, np.bool_), vectors, 1
+    )

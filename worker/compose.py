@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from index import warm_up as warm_up_graph
 from worker.answering import Answering
 from worker.backup.restore import check_restored
 from worker.backup.schedule import Backups
@@ -12,7 +13,8 @@ from worker.coverage import Coverages
 from worker.dead_letters.base import DeadLetters
 from worker.dead_letters.limits import DeadLetterLimits, LimitSettings
 from worker.decode import Decoder, DecodeSettings
-from worker.edges import Edges, ModelEdges, warm_up
+from worker.edges import Edges, ModelEdges
+from worker.edges import warm_up as warm_up_edges
 from worker.errors import SettingsError
 from worker.evictions import Evictions
 from worker.holder import holder
@@ -233,5 +235,6 @@ def _model_edges(settings: Settings) -> Any:
         model = load_model(settings.weights, "cpu")  # a batch is too small for a GPU
     except ModelError as error:
         raise SettingsError(f"weights: {error}") from error
-    warm_up(model)
+    warm_up_edges(model)
+    warm_up_graph()
     return lambda: ModelEdges(model, settings.granularity, settings.group_size)

@@ -1,13 +1,15 @@
 import numpy as np
 
 from index import CollectionIndex, IndexSettings, NewImage
+from index import warm_up as warm_up_graph
+from index.walk import introduce, note_listers
 from models import BadInputError, load_model
 from models.kernels.edges import relate_ends, write_features
 from models.kernels.network import answer_rows
 from models.kernels.nodes import describe_nodes
 from worker.edges import ModelEdges, warm_up
 
-KERNELS = (describe_nodes, relate_ends, write_features, answer_rows)
+KERNELS = (describe_nodes, relate_ends, write_features, answer_rows, introduce, note_listers)
 
 
 def compiled():
@@ -16,9 +18,10 @@ def compiled():
 
 
 def test_a_warm_model_has_nothing_left_to_compile(tmp_path):
-    """The first batch of a collection runs what `warm_up` compiled."""
+    """The first batch of a collection, and of a loaded one, runs what was compiled."""
     model = load_model(device="cpu")
     warm_up(model)
+    warm_up_graph()
     before = compiled()
     assert min(before) > 0
     index = CollectionIndex.open(tmp_path / "c", settings=IndexSettings(), dimension=16)
@@ -30,6 +33,9 @@ def test_a_warm_model_has_nothing_left_to_compile(tmp_path):
         logged = index.log([NewImage(f"image-{number}", vector) for number, vector in part], {})
         index.insert(logged.new_rows)
         judge.probabilities(index, logged.new_rows)
+        index.snapshot()
+        index.close()
+        index = CollectionIndex.open(tmp_path / "c", settings=IndexSettings())
     index.close()
     assert compiled() == before
 
