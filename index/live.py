@@ -17,6 +17,9 @@ from index.stale import Stale
 
 SEARCHED_TOGETHER = 1_000
 
+# How many times as wide a row is searched for while there is time.
+REFRESH_WIDTHS = 4
+
 # Similarities that a walk may compute for one row; most walks end before.
 WALKED = 1_500
 
@@ -194,7 +197,7 @@ class LiveIndex:
             return
         self.hnsw.mark_deleted(rows)
         self.present[rows] = False
-        self._search_again(vectors, self.graph.drop(rows))
+        self._search_again(vectors, self.graph.drop(rows), self._width)
 
     def rebuild(self, vectors: Vectors, limit: int) -> bool:
         """Go on by about `limit` rows with an HNSW that lacks the deleted elements; True when it
@@ -219,28 +222,28 @@ class LiveIndex:
         """
         self.end_inserts(vectors)
         stale = self._stale.take(self.present, self.hnsw.live, limit)
-        self._search_again(vectors, stale)
+        self._search_again(vectors, stale, REFRESH_WIDTHS * self._width)
         return len(stale)
 
-    def _search_again(self, vectors: Vectors, rows: Rows) -> None:
+    def _search_again(self, vectors: Vectors, rows: Rows, width: int) -> None:
         for start in range(0, len(rows), SEARCHED_TOGETHER):
             part = rows[start : start + SEARCHED_TOGETHER]
-            found = self._candidates(vectors, self.present, part)
+            found = self._candidates(vectors, self.present, part, width)
             self._introduce(vectors, Found(part, *found))
             self._stale.searched(part, self.hnsw.live)
 
     def _candidates(
-        self, vectors: Vectors, present: NDArray[np.bool_], rows: Rows
+        self, vectors: Vectors, present: NDArray[np.bool_], rows: Rows, width: int
     ) -> tuple[Rows, Similarity]:
         """As `candidates`; if HNSW leads to too few of the rows, the others are linked again."""
-        labels, similarity = candidates(self.hnsw, vectors, present, rows, self._width)
+        labels, similarity = candidates(self.hnsw, vectors, present, rows, width)
         if is_exact(self.hnsw.live):
             return labels, similarity
         lengths = np.einsum("nd,nd->n", vectors[rows], vectors[rows])
         lost = similarity[:, 0] < lengths - LOST_SIMILARITY
         if lost.mean() > LOST_SHARE:
             self.hnsw.link_again(vectors[rows[lost]], rows[lost])
-            found = candidates(self.hnsw, vectors, present, rows[lost], self._width)
+            found = candidates(self.hnsw, vectors, present, rows[lost], width)
             labels[lost], similarity[lost] = found
         return labels, similarity
 
@@ -252,4 +255,4 @@ class LiveIndex:
         if not len(rows):
             return Found(rows, np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
         self.hnsw.add(vectors[rows], rows)
-        return Found(rows, *self._candidates(vectors, present, rows))
+        return Found(rows, *self._candidates(vectors, present, rows, self._width))
