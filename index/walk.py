@@ -88,13 +88,13 @@ def _walk(
     found, value = np.empty(at_once, np.int64), np.empty(at_once, np.float32)
     walked = done = 0
     while walked < waiting and done < most:
-        count = _who_is_new(queue[walked], seen, present, lists, found)
+        count = _who_is_new(queue[walked], seen, lists, found)
         walked += 1
         done += count
         for c in range(count):  # all at once, so that one waits for memory while others do
             value[c] = _dot(own, vectors[found[c]])
         for c in range(count):
-            if _is_near(row, found[c], value[c], weakest):
+            if present[found[c]] and _is_near(row, found[c], value[c], weakest):
                 _meet(row, found[c], value[c], lists)
                 queue[waiting] = found[c]
                 waiting += 1
@@ -161,7 +161,7 @@ def _note(row: int, lister: int, lists: Any) -> None:
 
 
 @compiled
-def _who_is_new(row: int, seen: Any, present: Any, lists: Any, out: Any) -> int:
+def _who_is_new(row: int, seen: Any, lists: Any, out: Any) -> int:
     """Write whom `row` lists, and its listers, into `out` if they were not seen; how many."""
     neighbours, _, _, listers, _ = lists
     count = 0
@@ -169,14 +169,14 @@ def _who_is_new(row: int, seen: Any, present: Any, lists: Any, out: Any) -> int:
         other = neighbours[row, place]
         if other < 0:
             break
-        if _is_new(seen, other) and present[other]:
+        if _is_new(seen, other):
             out[count] = other
             count += 1
     for place in range(listers.shape[1]):
         other = listers[row, place]
         if other < 0:
             break
-        if _is_new(seen, other) and present[other]:
+        if _is_new(seen, other):
             out[count] = other
             count += 1
     return count
@@ -184,7 +184,10 @@ def _who_is_new(row: int, seen: Any, present: Any, lists: Any, out: Any) -> int:
 
 @compiled
 def _is_new(seen: Any, row: int) -> bool:
-    """Whether `row` is not in the hash table `seen` (its size a power of two); it is then."""
+    """Whether `row` is not in the hash table `seen` (its size a power of two); it is then.
+
+    The table must have room: there is no end to a search in a full one.
+    """
     mask = len(seen) - 1
     at = (row * 40_503) & mask
     while seen[at] != _NOBODY:

@@ -281,3 +281,24 @@ def test_a_walk_goes_on_to_listers():
     introduced(graph, vectors, [5], [[3]], most=100)
     assert graph.neighbours[4].tolist() == [5, 3]
     assert graph.neighbours[5].tolist() == [3, 2]
+
+
+def test_a_walk_among_erased_listers_ends():
+    """Rows that are gone are still noted as listers; a walk meets none, and ends all the same."""
+    near, listers = 200, 16
+    degrees = [np.linspace(0, 20, near), np.linspace(40, 80, near * listers), [10.05]]
+    vectors = on_a_circle(*np.concatenate(degrees))
+    graph = NeighbourGraph(K)
+    graph.resize(len(vectors))
+    rows = np.arange(near)
+    introduced(graph, vectors, rows, np.tile(rows, (near, 1)))
+    gone = np.arange(near, near + near * listers)
+    introduced(graph, vectors, gone, np.repeat(rows, listers))
+    present = np.ones(len(vectors), np.bool_)
+    present[gone] = False
+    graph.drop(gone)
+    last, found = len(vectors) - 1, np.arange(60, 140)[None]
+    similarity = (vectors[last] @ vectors[found[0]].T)[None]
+    graph.introduce(np.array([last]), found, similarity, present, vectors, 8)
+    assert sorted(graph.neighbours[last].tolist()) == list(range(85, 115))
+    assert not np.isin(graph.neighbours[:near], gone).any()
