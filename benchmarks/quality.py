@@ -5,10 +5,11 @@
 
 Reads `*_test_public.npz` and `types/*_test.npz` of the data folder ($SHOAL_DATA, else
 ../shared/data) and scikit-learn's digits. Compares, as mean of pairwise and BCubed F over the
-seeds: this model told nothing but the word for the classes (ours), and the true size of groups as
-well (told); average linkage, connected components and FINCH with the threshold that is best on the
-set's own meta-train; the linker trained there; HDBSCAN of scikit-learn, fast_hdbscan and evoc with
-their defaults. A * marks what was chosen on the test labels: these thresholds and smallest sizes.
+seeds: this model told nothing but the word for the classes (ours), the true size of groups as
+well (told), or instead 100 answers on pairs that it picks (answers); average linkage, connected
+components and FINCH with the threshold that is best on the set's own meta-train; the linker
+trained there; HDBSCAN of scikit-learn, fast_hdbscan and evoc with their defaults. A * marks what
+was chosen on the test labels: these thresholds and smallest sizes.
 
 The bar of a set is the best of the linker and everything with a *, here or as stated beside the
 data (STATED, types/README.md). Peers are kept in the cache and not run again; a run that was
@@ -31,7 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import Clustering, Model, cluster, evaluate, load_model
+from models import Clustering, Model, ask, calibrated, cluster, evaluate, load_model
 from models.calibration import assignment_truth, calibration_error, reliability_bins
 from models.peers.choose import best_parameter, worth
 from models.peers.components import Components
@@ -50,6 +51,8 @@ DENSITIES = {"hdbscan": "sklearn", "fast_hdbscan": "fast_hdbscan", "evoc": "evoc
 # Better of linker and classic oracle where the data's description has them: means of both F.
 STATED = {"omniglot": 0.803, "neardup": 0.678, "caltech101": 0.8785, "grocery": 0.5625}
 DIGITS = "digits"
+METHODS = ("ours", "told", "answers")
+ANSWERS = 100
 
 Labels = NDArray[np.int64]
 Table = dict[str, dict[str, list[float]]]
@@ -113,16 +116,19 @@ class Misjudged:
 
 def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, Misjudged]]:
     """Method, figure, and how far the run misjudges itself."""
-    for method, size in (("ours", None), ("told", seen_size(case.test.labels))):
-        found = cluster(
-            case.test.unit,
-            granularity=case.test.granularity,
-            group_size=size,
-            model=model,
-            seed=seed,
-        )
-        figure = worth(case.test.labels, found.labels)
-        yield method, figure, Misjudged.of(case.test.labels, found)
+    labels = case.test.labels
+    run = partial(
+        cluster, case.test.unit, granularity=case.test.granularity, model=model, seed=seed
+    )
+    found = run()
+    pairs = ask(found, ANSWERS, seed=seed)
+    runs = {
+        "ours": found,
+        "told": run(group_size=seen_size(labels)),
+        "answers": calibrated(found, pairs, labels[pairs[:, 0]] == labels[pairs[:, 1]]),
+    }
+    for method, result in runs.items():
+        yield method, worth(labels, result.labels), Misjudged.of(labels, result)
 
 
 def peers(case: Case, seed: int) -> Iterator[tuple[str, Callable[[], float]]]:
@@ -204,7 +210,7 @@ def summary(
         } | {"bar": round(bar_of(row, stated.get(name, 0.0)), 4)}
     types = [name for name in sets if name not in STATED and name != DIGITS]
     result: dict[str, object] = {}
-    for method in ("ours", "told"):
+    for method in METHODS:
         over = [name for name in sets if sets[name][method][0] >= sets[name]["bar"]]
         result[method] = {
             "at_or_over_bar": len(over),
@@ -243,7 +249,7 @@ def main() -> None:
     model = load_model(arguments.weights, allow_unusable=True)
     cache = Cache(arguments.cache)
     table: Table = {}
-    misjudged: dict[str, list[Misjudged]] = {"ours": [], "told": []}
+    misjudged: dict[str, list[Misjudged]] = {method: [] for method in METHODS}
     for name, read in cases(arguments.data):
         if arguments.only and name not in arguments.only:
             continue
