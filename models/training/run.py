@@ -46,13 +46,13 @@ class Recipe:
     kinds: int = 1
     unions: int = 30
     small_weight: float = 0.3
-    edge_plan: Plan = field(default_factory=lambda: Plan(steps=6_000))
-    pair_plan: Plan = field(default_factory=lambda: Plan(steps=3_000, feature_noise=0.2))
-    pair_rounds: tuple[int, ...] = (100, 150, 150)
+    edge_plan: Plan = field(default_factory=lambda: Plan(steps=10_000))
+    pair_plan: Plan = field(default_factory=lambda: Plan(steps=4_000, feature_noise=0.2))
+    pair_rounds: tuple[int, ...] = (150, 250, 250)
     certainty_plan: Plan = field(default_factory=lambda: Plan(steps=1_500, feature_noise=0.3))
     certainty_episodes: int = 400
     # Scales each set's own number of episodes.
-    variations: float = 1.0
+    variations: float = 2.0
 
 
 QUICK = Recipe(
