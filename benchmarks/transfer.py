@@ -8,8 +8,8 @@ shipped one is, without any set that holds pictures of this source, under whatev
 tested on the source's public tests: told nothing but the word (unknown), and the true size of
 groups as well (told). Figures are means of pairwise and BCubed F, beside each set's bar (see
 quality.py: the better of the linker trained at home and of baselines tuned on the test's labels,
-as stated beside the data). A training takes a quarter of an hour of one core or so; with --keep, weights
-that are there already are not made again. The last line is one JSON object.
+as stated beside the data). A training takes a quarter of an hour of one core or so; with --keep,
+weights that are there already are not made again. The last line is one JSON object.
 """
 
 import argparse
