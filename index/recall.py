@@ -106,13 +106,6 @@ class RecallProbe:
         full = len(self._passes) == PASSES
         return full and self._passes[0].graph_changes == graph.graph_changes
 
-    def go_on(self, graph: Graph) -> bool:
-        """`look`, and `compare` where all rows were looked at; True when a pass has ended."""
-        if not self.look(graph):
-            return False
-        self.compare(graph)
-        return True
-
     def look(self, graph: Graph) -> bool:
         """Look at one more slice of rows; True when all were looked at, and `compare` is due.
 

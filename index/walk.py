@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.compiled import compiled
+from models.kernels.product import product
 
 Array = NDArray[Any]
 
@@ -92,7 +93,7 @@ def _walk(
         walked += 1
         done += count
         for c in range(count):  # all at once, so that one waits for memory while others do
-            value[c] = _dot(own, vectors[found[c]])
+            value[c] = product(own, vectors[found[c]])
         for c in range(count):
             if present[found[c]] and _is_near(row, found[c], value[c], weakest):
                 _meet(row, found[c], value[c], lists)
@@ -163,17 +164,14 @@ def _note(row: int, lister: int, lists: Any) -> None:
 @compiled
 def _who_is_new(row: int, seen: Any, lists: Any, out: Any) -> int:
     """Write whom `row` lists, and its listers, into `out` if they were not seen; how many."""
-    neighbours, _, _, listers, _ = lists
-    count = 0
-    for place in range(neighbours.shape[1]):
-        other = neighbours[row, place]
-        if other < 0:
-            break
-        if _is_new(seen, other):
-            out[count] = other
-            count += 1
-    for place in range(listers.shape[1]):
-        other = listers[row, place]
+    listed = _write_new(lists[0][row], seen, out, 0)
+    return _write_new(lists[3][row], seen, out, listed)
+
+
+@compiled
+def _write_new(known: Any, seen: Any, out: Any, count: int) -> int:
+    """Write those of `known` that were not seen into `out`, behind `count`; how many are there."""
+    for other in known:
         if other < 0:
             break
         if _is_new(seen, other):
@@ -205,11 +203,3 @@ def _room(most: int) -> int:
     while size < 2 * most:
         size *= 2
     return size
-
-
-@compiled
-def _dot(a: Any, b: Any) -> Any:
-    total = np.float32(0)
-    for c in range(len(a)):
-        total += a[c] * b[c]
-    return total

@@ -45,7 +45,7 @@ def cache_folder(kernels: Path = Path(__file__).parent) -> Path | None:
     or others could have: numba unpickles what it finds there.
 
     `NUMBA_CACHE_DIR` if that is set, else the user's cache folder. Below it each version of the
-    folder has its own, since a kernel holds a copy of those that it calls.
+    folder, and of this one, has its own, since a kernel holds a copy of those that it calls.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(cache) / "shoal" / "kernels")
@@ -75,6 +75,6 @@ def _is_ours_alone(base: Path, folder: Path) -> bool:
 @cache
 def _version(kernels: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(kernels.glob("*.py")):
+    for file in sorted({*kernels.glob("*.py"), *Path(__file__).parent.glob("*.py")}):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -7,6 +7,7 @@ import numpy as np
 from models.kernels.columns import ALONG, COHERENCE, HUBNESS, LAST, NEAR, NEAR_Z, NORM, SPREAD
 from models.kernels.compiled import Array, compiled
 from models.kernels.constants import FEW, MIN_RANGE, NORM_EPSILON, PREFIXES, SHOWN, WIDE
+from models.kernels.product import product
 from models.kernels.triangles import count_shared, mark, place_in, unmark
 
 _IS_SHOWN = np.array([prefix in SHOWN for prefix in PREFIXES])
@@ -42,14 +43,14 @@ def relate_ends(
                 unmark(marks, neighbours[ids[filled]])
             mark(marks, neighbours[row])
             _centre(vectors[row], mean, table[i, NORM], own)
-            along = _dot(direction[i], mean)
+            along = product(direction[i], mean)
             filled = i
         theirs = neighbours[ids[j]]
         back[e] = place_in(theirs, row)
         count_shared(marks, theirs, shared[e])
-        directions[e, 0] = _dot(direction[i], direction[j])
-        u_of_i = _dot(own, direction[j])
-        u_of_j = (_dot(direction[i], vectors[ids[j]]) - along) / (
+        directions[e, 0] = product(direction[i], direction[j])
+        u_of_i = product(own, direction[j])
+        u_of_j = (product(direction[i], vectors[ids[j]]) - along) / (
             table[j, NORM] + np.float32(NORM_EPSILON)
         )
         directions[e, 1] = min(u_of_i, u_of_j)
@@ -60,14 +61,6 @@ def relate_ends(
 def _centre(vector: Any, mean: Any, norm: float, out: Any) -> None:
     for c in range(len(mean)):
         out[c] = (vector[c] - mean[c]) / (norm + np.float32(NORM_EPSILON))
-
-
-@compiled
-def _dot(a: Any, b: Any) -> Any:
-    total = np.float32(0)
-    for c in range(len(a)):
-        total += a[c] * b[c]
-    return total
 
 
 @compiled
@@ -90,7 +83,7 @@ def write_features(
     (lines_i, lines_j), (place, back, shared, directions) = ends, known
     k = similarity.shape[1]
     logs = np.log1p(np.arange(k + 1).astype(np.float32))
-    mean_square = _dot(mean, mean)
+    mean_square = product(mean, mean)
     for e in range(start, stop):
         one, two = table[lines_i[e]], table[lines_j[e]]
         inner = similarity[ids[lines_i[e]], place[e]] - one[ALONG] - two[ALONG] + mean_square

@@ -23,6 +23,7 @@ from models.kernels.columns import (
 )
 from models.kernels.compiled import Array, compiled
 from models.kernels.constants import NORM_EPSILON, VISIBLE
+from models.kernels.product import product
 
 
 @compiled
@@ -45,7 +46,11 @@ def write_pair_features(
             if a != loaded:
                 along = _load(a, rows, ids, mean, slot, merged, total)
                 loaded = a
-            dot = _dot(total, rows[ids[b]]) - along if slot[b] < 0 else _dot(total, merged[slot[b]])
+            dot = (
+                product(total, rows[ids[b]]) - along
+                if slot[b] < 0
+                else product(total, merged[slot[b]])
+            )
         if one[L_SIZE] > two[L_SIZE]:
             _write_pair(sums[e], dot, two, one, out[e - start])
         else:
@@ -60,14 +65,6 @@ def _load(a: int, rows: Any, ids: Any, mean: Any, slot: Any, merged: Any, total:
         total[c] = merged[slot[a], c] if slot[a] >= 0 else rows[ids[a], c] - mean[c]
         along += total[c] * mean[c]
     return along
-
-
-@compiled
-def _dot(a: Any, b: Any) -> Any:
-    total = np.float32(0)
-    for c in range(len(a)):
-        total += a[c] * b[c]
-    return total
 
 
 @compiled

@@ -17,9 +17,17 @@ def small(monkeypatch):
     monkeypatch.setattr("index.recall.SAMPLE_ROWS", 1 << 14)
 
 
+def go_on(probe, collection):
+    """One slice more, and the end of the pass where all were looked at; whether it ended."""
+    seen = probe.look(collection)
+    if seen:
+        probe.compare(collection)
+    return seen
+
+
 def measured(probe, collection):
     """What is known after one more pass, or the rest of one."""
-    while not probe.go_on(collection):
+    while not go_on(probe, collection):
         pass
     return probe.recall
 
@@ -56,7 +64,7 @@ def test_rows_come_change_and_go_meanwhile(reopen, tools):
     probe, rng = RecallProbe(), np.random.default_rng(0)
     ids = rng.permutation(2_000)
     for step in range(10):
-        assert not probe.go_on(collection)
+        assert not go_on(probe, collection)
         new = 2_000 + 60 * step
         changed, erased = ids[40 * step : 40 * step + 20], ids[40 * step + 20 : 40 * step + 40]
         tools.write(collection, *[(f"n{i}", vectors[i]) for i in range(new, new + 40)])
@@ -116,7 +124,7 @@ def test_it_ends_where_rows_come_faster(reopen, tools):
     vectors, _ = tools.clustered(3_000, 16)
     tools.feed(collection, vectors[:190])
     calls = 1
-    while not probe.go_on(collection):
+    while not go_on(probe, collection):
         tools.feed(collection, vectors[190 * calls : 190 * (calls + 1)], first=190 * calls)
         calls += 1
     assert calls == 4
