@@ -22,8 +22,9 @@ Array = NDArray[Any]
 
 # The walk goes on from a row that has the new one within so many times the (squared) distance of
 # its last neighbour.
-NEARLY = 1.03
-_NOBODY = -1
+NEARLY = 1.05
+# Rows that a walk has seen are marked with its turn, which is a byte.
+_TURNS = 255
 
 
 @compiled
@@ -46,17 +47,19 @@ def introduce(
     """
     width = labels.shape[1]
     at_once = lists[0].shape[1] + lists[3].shape[1]
-    seen = np.empty(_room(width + most + at_once), np.int64)
     queue = np.empty(width + most + at_once, np.int64)
+    seen = np.zeros(len(present) if most else 0, np.uint8)
     for i in range(len(rows)):
         if present[rows[i]]:
             near = _meet_all(rows[i], labels[i], similarity[i], present, lists, queue)
             if most:
-                seen[:] = _NOBODY
-                _is_new(seen, rows[i])
+                turn = i % _TURNS + 1
+                if i and turn == 1:
+                    seen[:] = 0
+                seen[rows[i]] = turn
                 for j in range(width):
-                    _is_new(seen, labels[i, j])
-                _walk(rows[i], queue, near, seen, vectors, present, lists, most)
+                    seen[labels[i, j]] = turn
+                _walk(rows[i], queue, near, seen, turn, vectors, present, lists, most)
 
 
 @compiled
@@ -78,6 +81,7 @@ def _walk(
     queue: Any,
     waiting: int,
     seen: Any,
+    turn: int,
     vectors: Any,
     present: Any,
     lists: Any,
@@ -89,7 +93,7 @@ def _walk(
     found, value = np.empty(at_once, np.int64), np.empty(at_once, np.float32)
     walked = done = 0
     while walked < waiting and done < most:
-        count = _who_is_new(queue[walked], seen, lists, found)
+        count = _who_is_new(queue[walked], seen, turn, lists, found)
         walked += 1
         done += count
         for c in range(count):  # all at once, so that one waits for memory while others do
@@ -162,44 +166,19 @@ def _note(row: int, lister: int, lists: Any) -> None:
 
 
 @compiled
-def _who_is_new(row: int, seen: Any, lists: Any, out: Any) -> int:
+def _who_is_new(row: int, seen: Any, turn: int, lists: Any, out: Any) -> int:
     """Write whom `row` lists, and its listers, into `out` if they were not seen; how many."""
-    listed = _write_new(lists[0][row], seen, out, 0)
-    return _write_new(lists[3][row], seen, out, listed)
+    listed = _write_new(lists[0][row], seen, turn, out, 0)
+    return _write_new(lists[3][row], seen, turn, out, listed)
 
 
 @compiled
-def _write_new(known: Any, seen: Any, out: Any, count: int) -> int:
+def _write_new(known: Any, seen: Any, turn: int, out: Any, count: int) -> int:
     """Write those of `known` that were not seen into `out`, behind `count`; how many are there."""
     for other in known:
         if other < 0:
             break
-        if _is_new(seen, other):
-            out[count] = other
-            count += 1
+        out[count] = other
+        count += seen[other] != turn
+        seen[other] = turn
     return count
-
-
-@compiled
-def _is_new(seen: Any, row: int) -> bool:
-    """Whether `row` is not in the hash table `seen` (its size a power of two); it is then.
-
-    The table must have room: there is no end to a search in a full one.
-    """
-    mask = len(seen) - 1
-    at = (row * 40_503) & mask
-    while seen[at] != _NOBODY:
-        if seen[at] == row:
-            return False
-        at = (at + 1) & mask
-    seen[at] = row
-    return True
-
-
-@compiled
-def _room(most: int) -> int:
-    """The size of a table for so many rows: a power of two, at most half full."""
-    size = 2
-    while size < 2 * most:
-        size *= 2
-    return size
