@@ -30,7 +30,7 @@ from indexing import Vectors, look_alikes, recall
 from numpy.typing import NDArray
 from rich.console import Console
 
-import index.search
+import index.few
 from index import CollectionIndex, Erasure, IndexSettings, NewImage
 
 Labels = NDArray[np.int64]
@@ -117,12 +117,12 @@ def ticked(steps: Sequence[int], what: str) -> Iterator[int]:
 @contextmanager
 def exact_up_to(rows: int) -> Iterator[None]:
     """Collections of more rows are searched by HNSW."""
-    before = index.search.EXACT_ROWS
-    index.search.EXACT_ROWS = rows
+    before = index.few.EXACT_ROWS
+    index.few.EXACT_ROWS = rows
     try:
         yield
     finally:
-        index.search.EXACT_ROWS = before
+        index.few.EXACT_ROWS = before
 
 
 def in_orders(
@@ -183,7 +183,7 @@ def public(directory: Path, seed: int) -> dict[str, object]:
         vectors = data["features"].astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         labels = data["labels"].astype(np.int64)
-        for way, rows in (("", index.search.EXACT_ROWS), (" by HNSW", HNSW_FROM)):
+        for way, rows in (("", index.few.EXACT_ROWS), (" by HNSW", HNSW_FROM)):
             with exact_up_to(rows):
                 console.print(f"{name}{way}, {len(vectors):,} rows")
                 orders = in_orders(directory, vectors, labels, seed)

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from index.few import is_exact
 from index.graph import NeighbourGraph
 from index.growing import GrowingArray
 from index.hnsw import Hnsw
 from index.rebuild import Rebuild
-from index.search import candidates, is_exact
+from index.search import candidates
 from index.settings import IndexSettings
 from index.stale import Stale
 

@@ -3,19 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from index.few import is_exact
 from index.hnsw import Hnsw, UnreachableError
 
-# Up to here the matrix product is about as fast as HNSW, and right.
-EXACT_ROWS = 4_096
 # Bounds the similarities in memory at a time, float32 [queries, rows]: 256 MiB.
 EXACT_CELLS = 1 << 26
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
-
-
-def is_exact(live: int) -> bool:
-    """Whether `candidates` looks at every live row, when there are so many."""
-    return live <= EXACT_ROWS
 
 
 def candidates(

@@ -21,9 +21,9 @@ from index.live import LiveIndex
 from index.sealed import seal, unseal
 from index.settings import IndexSettings
 
-FORMAT = 2
-# Of this format the manifest carries no checksum of its own.
-UNSEALED_FORMAT = 1
+FORMAT = 3
+# Of format 1 the manifest carries no checksum of its own; of 2 `hnsw.bin` is always hnswlib's.
+UNSEALED_FORMAT, HNSW_FORMAT = 1, 2
 SNAPSHOTS = "snapshots"
 MANIFEST = "manifest.json"
 HNSW = "hnsw.bin"
@@ -240,7 +240,8 @@ def read_manifest(path: Path) -> Manifest:
         fields = _read_manifest((path / MANIFEST).read_bytes())
         return Manifest(**{**fields, "facts": Facts(**fields["facts"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"{path / MANIFEST}: {error!r}") from error
+        # Not its repr: that of a UnicodeDecodeError holds the whole file.
+        raise SnapshotError(f"{path / MANIFEST}: {type(error).__name__}: {error}") from error
 
 
 def check_log(manifest: Manifest, rows: int, hash_of: Callable[[int], bytes | None]) -> None:
@@ -261,7 +262,7 @@ def _read_manifest(content: bytes) -> dict[str, Any]:
     version = fields["facts"]["format"]
     if version == UNSEALED_FORMAT:
         return fields
-    if version != FORMAT:
+    if version not in {HNSW_FORMAT, FORMAT}:
         raise ValueError(f"format {version}; this version reads up to {FORMAT}")
     return unseal(content)
 
@@ -287,5 +288,6 @@ def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
         raise SnapshotError(f"{path}: arrays of {shapes}; the manifest has {manifest.rows} rows")
     if manifest.live != np.count_nonzero(arrays["present"]):
         raise SnapshotError(f"{path}: {manifest.live} live rows in the manifest, not in the array")
-    live.hnsw.load(path / HNSW, elements=manifest.elements, live=manifest.live)
+    rows = np.flatnonzero(arrays["present"])
+    live.hnsw.load(path / HNSW, elements=manifest.elements, rows=rows)
     live.load(**arrays)

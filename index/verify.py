@@ -159,7 +159,7 @@ def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> I
     for start in range(0, whole, ROWS_TOGETHER):
         content = _read_rows(vectors, range(start, min(start + ROWS_TOGETHER, whole)), log)
         inside = erased[(erased >= start) & (erased < start + len(content))] - start
-        unwiped |= bool(content[inside].any())
+        unwiped |= bool(content[inside].view(np.uint32).any())  # any bits, not numbers
         content[inside] = 0
         damaged += _damaged(content, log.hashes[start : start + len(content)], start)
         first = start // blocks.BLOCK_ROWS

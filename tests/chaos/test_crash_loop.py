@@ -63,7 +63,7 @@ def test_nothing_is_lost_or_made_up(
     own_kafka, own_valkey, make_stage, tools, tmp_path, monkeypatch
 ):
     """After so many crashes every image is there once, and the graph is as good as without."""
-    monkeypatch.setattr("index.search.EXACT_ROWS", EXACT_ROWS)
+    monkeypatch.setattr("index.few.EXACT_ROWS", EXACT_ROWS)
     rng = random.Random(SEED)
     stage = make_stage(kafka=own_kafka, valkey=own_valkey)
     stage.create_topic(partitions=3)

@@ -15,11 +15,18 @@ def filled(reopen, tools):
     return collection
 
 
-def test_a_snapshot_that_does_not_fit(reopen, filled, tools):
+@pytest.mark.parametrize(
+    ("exact_rows", "error", "says"),
+    [(400, SnapshotError, "is the disk full"), (4_096, OSError, "File too large")],
+)
+def test_a_snapshot_that_does_not_fit(reopen, tools, monkeypatch, exact_rows, error, says):
     """The size of its file tells what hnswlib does not. The snapshot before stays."""
+    monkeypatch.setattr("index.few.EXACT_ROWS", exact_rows)
+    filled = reopen(16)
+    tools.feed(filled, tools.clustered(1_000, 16)[0])
     filled.snapshot()
     tools.feed(filled, tools.clustered(100, 16, seed=1)[0], first=1_000)
-    with tools.full_disk(50_000), pytest.raises(SnapshotError, match="is the disk full"):
+    with tools.full_disk(50_000), pytest.raises(error, match=says):
         filled.snapshot()
     assert filled.rows_since_snapshot == 100
     collection = reopen()

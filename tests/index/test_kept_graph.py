@@ -62,7 +62,7 @@ def test_copies_do_not_hide_the_rest(reopen, tools):
 @pytest.fixture
 def approximate(monkeypatch):
     """Leave the exact search early, so that few rows are enough to test the other."""
-    monkeypatch.setattr("index.search.EXACT_ROWS", 400)
+    monkeypatch.setattr("index.few.EXACT_ROWS", 400)
 
 
 @pytest.mark.usefixtures("approximate")

@@ -13,7 +13,7 @@ POOR = {"k": K, "ef_search": 12, "m": 4, "ef_construction": 20}
 def small(monkeypatch):
     """Slices of 50 rows, a search that soon is not exact, and passes that take all rows."""
     monkeypatch.setattr("index.recall.SLICE_BYTES", 50 * 4 * 16)
-    monkeypatch.setattr("index.search.EXACT_ROWS", 200)
+    monkeypatch.setattr("index.few.EXACT_ROWS", 200)
     monkeypatch.setattr("index.recall.SAMPLE_ROWS", 1 << 14)
 
 

@@ -6,7 +6,7 @@ The variable `EXACT_ROWS` lets smaller collections be searched by HNSW.
 import os
 from functools import partial
 
-from index import search
+from index import few
 from worker import compose
 from worker.cli import main
 from worker.edges import CosineEdges
@@ -14,7 +14,7 @@ from worker.edges import CosineEdges
 compose._model_edges = lambda _settings: CosineEdges
 compose.Supervisor = partial(compose.Supervisor, module="plain_clusterer")
 
-search.EXACT_ROWS = int(os.environ.get("EXACT_ROWS", search.EXACT_ROWS))
+few.EXACT_ROWS = int(os.environ.get("EXACT_ROWS", few.EXACT_ROWS))
 
 if __name__ == "__main__":
     main()
