@@ -12,6 +12,8 @@ from torch import Tensor
 from models.background import BLOCK_ROWS, LANDMARKS, Background, background_of
 from models.edge_features import QUANTILES
 from models.errors import BadInputError
+from models.kernels.constants import FEW, WIDE
+from models.kernels.triangles import count_overlap
 from models.nodes import NodeTable, node_table
 from models.triangles import triangles_of
 from models.view import View, borrow
@@ -161,13 +163,30 @@ def _spread(value: Tensor) -> Tensor:
 
 def _overlap(view: View, sample: Tensor) -> tuple[Tensor, Tensor]:
     """Mean shared neighbours [3] and share of mutual edges [] over the sample's edges."""
-    shared = torch.zeros(3, device=view.device)
-    mutual = torch.zeros((), device=view.device)
-    edges = torch.zeros((), device=view.device)
+    way = _count_by_kernel if view.kind == "cpu" else _count_on_tensors
+    shared, mutual, edges = way(view, sample)
+    limit = torch.tensor([FEW, WIDE, max(view.k, 1)], device=view.device)
+    most = edges.clamp(min=1)
+    return (shared / limit / most).float(), (mutual / most).float()
+
+
+def _count_by_kernel(view: View, sample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Over all edges of the sample: neighbours shared [3], those that are mutual [], all []."""
+    total = np.zeros(5, np.int64)
+    count_overlap(view.neighbours.numpy(), sample.numpy(), total)
+    counts = torch.from_numpy(total).double()
+    return counts[:3], counts[3], counts[4]
+
+
+def _count_on_tensors(view: View, sample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `_count_by_kernel`."""
+    shared = torch.zeros(3, device=view.device, dtype=torch.float64)
+    mutual = torch.zeros((), device=view.device, dtype=torch.float64)
+    edges = torch.zeros((), device=view.device, dtype=torch.float64)
     for rows in view.chunks(sample):
         triangles = triangles_of(view, rows, view.k)
         valid = view.neighbours.index_select(0, rows) >= 0
-        shared += (triangles.shared() * valid[..., None]).sum((0, 1))
+        shared += (triangles.counts() * valid[..., None]).sum((0, 1))
         mutual += ((triangles.back < view.k) & valid).sum()
         edges += valid.sum()
-    return shared / edges.clamp(min=1), mutual / edges.clamp(min=1)
+    return shared, mutual, edges

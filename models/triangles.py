@@ -26,13 +26,17 @@ class Triangles:
     place_j: Tensor
     back: Tensor
 
-    def shared(self) -> Tensor:
-        """Common neighbours among the first 5, 10 and all k of both ends, as shares; [b, w, 3]."""
+    def counts(self) -> Tensor:
+        """Common neighbours among the first 5, 10 and all k of both ends; [b, w, 3]."""
         deepest = torch.maximum(self.place_i, self.place_j)  # [t]
         within = torch.stack([deepest < limit for limit in (FEW, WIDE, self.k)], dim=1).float()
         count = scatter(within, self.base, dim_size=self.back.numel(), reduce="sum")  # [b w, 3]
-        limit = torch.tensor([FEW, WIDE, max(self.k, 1)], device=count.device)
-        return cast("Tensor", (count / limit).view(*self.back.shape, 3))
+        return cast("Tensor", count.view(*self.back.shape, 3))
+
+    def shared(self) -> Tensor:
+        """The same as shares."""
+        limit = torch.tensor([FEW, WIDE, max(self.k, 1)], device=self.back.device)
+        return self.counts() / limit
 
 
 def triangles_of(view: View, rows: Tensor, width: int) -> Triangles:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.kernels.compiled import compiled
+from models.kernels.compiled import Array, compiled
 from models.kernels.constants import FEW, WIDE
 
 
@@ -50,3 +50,25 @@ def count_shared(marks: Any, listed: Any, shared: Any) -> None:
         wide += found & (deepest <= WIDE)
         all_of_them += found
     shared[0], shared[1], shared[2] = few, wide, all_of_them
+
+
+@compiled
+def count_overlap(neighbours: Array, sample: Array, total: Array) -> None:
+    """Add up over the edges of the rows `sample`, into `total` [5]: common neighbours among the
+    first 5, 10 and all, edges that go both ways, edges.
+    """
+    k = neighbours.shape[1]
+    marks = np.zeros(len(neighbours), np.int8)
+    shared = np.empty(3, np.int64)
+    for row in sample:
+        mark(marks, neighbours[row])
+        for place in range(k):
+            other = neighbours[row, place]
+            if other < 0:
+                continue
+            count_shared(marks, neighbours[other], shared)
+            for which in range(3):
+                total[which] += shared[which]
+            total[3] += place_in(neighbours[other], row) < k
+            total[4] += 1
+        unmark(marks, neighbours[row])

@@ -7,7 +7,7 @@ import torch
 
 from models import exact_knn
 from models.conditions import conditions
-from models.context import context_of
+from models.context import _count_by_kernel, _count_on_tensors, context_of
 from models.edge_features import QUANTILES, quantile
 from models.edge_table import edges_of, edges_of_graph
 from models.edges import both_rounds, reader_of
@@ -73,6 +73,16 @@ class TestEdgeTable:
         edges = edges_of(view, early, rows[half:], 3)
         actual = np.concatenate([block.numpy().copy() for _, block in edges.features()])
         np.testing.assert_allclose(actual, features[valid].numpy(), atol=5e-5)
+
+
+def test_neighbours_are_counted_as_on_tensors(collection):
+    """How many the ends of an edge share, and how many edges go both ways, over some rows."""
+    view, _ = collection
+    for sample in (torch.arange(len(view)), torch.arange(0, len(view), 3)):
+        for one, other in zip(
+            _count_by_kernel(view, sample), _count_on_tensors(view, sample), strict=True
+        ):
+            assert torch.equal(one, other)
 
 
 class TestBothRounds:
