@@ -16,7 +16,9 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,9 @@ from worker.recluster.clusterer import Clusterer, Clustering, Progress, check
 from worker.recluster.folder import ERRORS, OUTPUT
 from worker.recluster.result import RunResult, write_result
 from worker.recluster.view import View, read_view
+
+if TYPE_CHECKING:
+    from models import Model
 
 NICENESS = 19
 
@@ -139,10 +144,10 @@ def hilander(view: View, progress: Progress) -> Clustering:
     """Run Hi-LANDER on all cores but one, or on CUDA where there is one."""
     import torch
 
-    from models import KnnGraph, load_model
+    from models import KnnGraph
 
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
-    return load_model(view.weights).cluster(
+    return _model(view.weights, *_when_written(view.weights)).cluster(
         view.vectors(),
         KnnGraph(view.neighbours, view.similarity),
         view.counts,
@@ -150,6 +155,20 @@ def hilander(view: View, progress: Progress) -> Clustering:
         group_size=view.group_size,
         progress=progress,
     )
+
+
+@lru_cache(1)
+def _model(weights: Path | None, *_when_written: int) -> "Model":
+    """The model of a folder, kept for the next run: to load it takes as long as a small one."""
+    from models import load_model
+
+    return load_model(weights)
+
+
+def _when_written(weights: Path | None) -> list[int]:
+    """What changes with the files of a folder."""
+    files = sorted(weights.glob("*")) if weights else []
+    return [file.stat().st_mtime_ns for file in files]
 
 
 def _correct(
