@@ -34,7 +34,7 @@ class NeighbourGraph:
         self._similarity = GrowingArray(np.float32, NO_SIMILARITY, (k,))
         self._weakest = GrowingArray(np.float32, NO_SIMILARITY)
         self._listers = GrowingArray(np.int32, NO_NEIGHBOUR, (LISTERS,))
-        self._turn = GrowingArray(np.uint8, 0)
+        self._came = GrowingArray(np.uint8, 0)
         self._noted = True  # whether the listers of what was loaded were found
 
     @property
@@ -62,7 +62,7 @@ class NeighbourGraph:
             array.resize(rows)
 
     def _arrays(self) -> tuple[GrowingArray[Any], ...]:
-        return self._neighbours, self._similarity, self._weakest, self._listers, self._turn
+        return self._neighbours, self._similarity, self._weakest, self._listers, self._came
 
     def load(self, neighbours: Labels, similarity: Similarity) -> None:
         """Take the first rows from a snapshot."""
@@ -70,7 +70,7 @@ class NeighbourGraph:
         self._similarity.load(similarity)
         self._weakest.load(similarity[:, -1].copy())
         self._listers.resize(len(neighbours))
-        self._turn.resize(len(neighbours))
+        self._came.resize(len(neighbours))
         self._noted = False
 
     def introduce(
@@ -105,7 +105,7 @@ class NeighbourGraph:
         self.changes += 1
 
     def _lists(self) -> tuple[Labels, Similarity, Similarity, Labels, NDArray[np.uint8]]:
-        return self.neighbours, self.similarity, self.weakest, self._listers.view, self._turn.view
+        return self.neighbours, self.similarity, self.weakest, self._listers.view, self._came.view
 
     def drop(self, dead: Rows) -> Rows:
         """Empty the lists of dead rows, take them out of all others; the rows that lost one.

@@ -22,9 +22,11 @@ Array = NDArray[Any]
 
 # The walk goes on from a row that has the new one within so many times the (squared) distance of
 # its last neighbour.
-NEARLY = 1.05
+NEARLY = 1.06
 # Rows that a walk has seen are marked with its turn, which is a byte.
 _TURNS = 255
+# Of so many that last came to list a row each is as likely to be among its listers.
+_OF_LATE = 64
 
 
 @compiled
@@ -42,8 +44,8 @@ def introduce(
     `labels` [n, width] are distinct, `similarity` [n, width] likewise; the walk computes about
     `most` more similarities from `vectors` [all, d], none if 0. Only rows that are `present` [all]
     are met. `lists` is (neighbours [all, k], their similarity, best first; the last column of that;
-    listers [all, l]; which of those to replace next [all]), all changed in place. A row takes what
-    is more similar than its last, behind those that are as similar.
+    listers [all, l]; how many came to list each row, at most `_OF_LATE` [all]), all changed in
+    place. A row takes what is more similar than its last, behind those that are as similar.
     """
     width = labels.shape[1]
     at_once = lists[0].shape[1] + lists[3].shape[1]
@@ -159,10 +161,22 @@ def _take(row: int, other: int, similarity: float, lists: Any) -> bool:
 
 @compiled
 def _note(row: int, lister: int, lists: Any) -> None:
-    """Remember that `lister` lists `row`, in the place of who was noted first."""
-    _, _, _, listers, turn = lists
-    listers[row, turn[row]] = lister
-    turn[row] = (turn[row] + 1) % listers.shape[1]
+    """Remember that `lister` lists `row`: some of those that did of late, each as likely.
+
+    Not the last ones: those near each other would all remember the same.
+    """
+    _, _, _, listers, came = lists
+    room, count = listers.shape[1], np.int64(came[row])
+    place = count if count < room else _mixed(row, lister) % (count + 1)
+    if place < room:
+        listers[row, place] = lister
+    came[row] = min(count + 1, _OF_LATE)
+
+
+@compiled
+def _mixed(row: int, other: int) -> int:
+    """A number that looks random, of two rows."""
+    return ((row * 40_503 + other * 2_654_435_761) >> 11) & 0xFFFF
 
 
 @compiled
