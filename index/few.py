@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from index.growing import GrowingArray
+
 # Up to here the matrix product is about as fast as HNSW, and right.
 EXACT_ROWS = 4_096
 
@@ -20,40 +22,42 @@ def is_exact(live: int) -> bool:
 class Few:
     """`rows` int64 [n], rising, and their vectors float32 [n, d]. One owner, one thread."""
 
-    def __init__(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        order = np.argsort(rows)
-        self.rows, self._vectors = rows[order], vectors[order]
-
-    @classmethod
-    def none(cls, dimension: int) -> "Few":
-        """No rows."""
-        return cls(np.empty(0, np.int64), np.empty((0, dimension), np.float32))
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self._rows = GrowingArray(np.int64, 0)
+        self._vectors = GrowingArray(np.float32, 0, (dimension,))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._rows.rows
 
     @property
-    def dimension(self) -> int:
-        """D."""
-        return int(self._vectors.shape[1])
+    def rows(self) -> NDArray[np.int64]:
+        """The rows held, without a copy; valid until the next change."""
+        return self._rows.view
 
-    def with_more(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> "Few":
-        """These and others."""
-        return Few(np.concatenate((self.rows, rows)), np.concatenate((self._vectors, vectors)))
+    def add(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Take in new rows, rising and higher than those held."""
+        first = len(self)
+        for array, values in ((self._rows, rows), (self._vectors, vectors)):
+            array.resize(first + len(rows))
+            array.view[first:] = values
 
-    def without(self, rows: NDArray[np.int64]) -> "Few":
-        """These but for some."""
+    def remove(self, rows: NDArray[np.int64]) -> None:
+        """Let go of some rows and of their vectors."""
         kept = ~np.isin(self.rows, rows)
-        return Few(self.rows[kept], self._vectors[kept])
+        for array in (self._rows, self._vectors):
+            left = array.view[kept]
+            array.resize(len(left))
+            array.view[:] = left
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of some of the rows [n, d]."""
-        return self._vectors[np.searchsorted(self.rows, rows)]
+        return self._vectors.view[np.searchsorted(self.rows, rows)]
 
     def save(self, path: Path) -> None:
         """Write to `path`; the caller syncs. Raises OSError when the disk does not take it."""
         with path.open("wb") as file:
-            np.savez(file, rows=self.rows, vectors=self._vectors)
+            np.savez(file, rows=self.rows, vectors=self._vectors.view)
 
     @classmethod
     def load(cls, path: Path) -> "Few | None":
@@ -65,7 +69,10 @@ class Few:
             if file.read(len(_MAGIC)) != _MAGIC:
                 return None
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(arrays["rows"], arrays["vectors"])
+            rows, vectors = arrays["rows"], arrays["vectors"]
+        few = cls(vectors.shape[1])
+        few.add(rows, vectors)
+        return few
 
 
 DAMAGED_FILE = (OSError, ValueError, KeyError, zipfile.BadZipFile)

@@ -36,7 +36,7 @@ class Hnsw:
         self._dimension = dimension
         self._settings = settings
         self._index: Any = None
-        self._few = Few.none(dimension)
+        self._few = Few(dimension)
         self._ef = 0
         self.live = 0
 
@@ -51,7 +51,7 @@ class Hnsw:
         self._set_up()
         if len(self._few):
             self._index.add_items(self._few.vectors(self._few.rows), self._few.rows)
-        self._few = Few.none(self._dimension)
+        self._few = Few(self._dimension)
 
     def _new_index(self) -> Any:
         return hnswlib.Index(space=SPACE, dim=self._dimension)
@@ -79,7 +79,7 @@ class Hnsw:
         vectors = self._checked(vectors)
         if self._index is None:
             if is_exact(self.live + len(rows)):
-                self._few = self._few.with_more(rows, vectors)
+                self._few.add(rows, vectors)
                 self.live += len(rows)
                 return
             self._begin()
@@ -100,7 +100,7 @@ class Hnsw:
     def mark_deleted(self, rows: NDArray[np.int64]) -> None:
         """Leave rows out of every result from now on; each must be held and not yet deleted."""
         if self._index is None:
-            self._few = self._few.without(rows)
+            self._few.remove(rows)
         else:
             for row in rows.tolist():
                 self._index.mark_deleted(row)
@@ -170,7 +170,8 @@ class Hnsw:
             if few is None:
                 self._load_hnsw(path, elements)
                 if is_exact(len(rows)):
-                    few = Few(rows, self.vectors(rows))
+                    few = Few(self._dimension)
+                    few.add(rows, self.vectors(rows))
         except (*DAMAGED_FILE, RuntimeError) as error:
             raise SnapshotError(f"{path}: {error!r}") from error
         if few is not None:

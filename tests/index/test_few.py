@@ -84,7 +84,7 @@ def test_other_rows_than_the_manifest_says(reopen, tools):
     """Such a snapshot is passed over, and the log is read instead."""
     collection = reopen(16)
     tools.feed(collection, tools.clustered(300, 16)[0])
-    collection._live.hnsw._few = collection._live.hnsw._few.without(np.array([3]))
+    collection._live.hnsw._few.remove(np.array([3]))
     collection.snapshot()
     collection = reopen()
     assert collection.rows_since_snapshot == 300
