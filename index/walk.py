@@ -52,12 +52,12 @@ def introduce(
     queue = np.empty(width + most + at_once, np.int64)
     seen = np.zeros(len(present) if most else 0, np.uint8)
     for i in range(len(rows)):
+        turn = i % _TURNS + 1
+        if i and turn == 1:
+            seen[:] = 0
         if present[rows[i]]:
             near = _meet_all(rows[i], labels[i], similarity[i], present, lists, queue)
             if most:
-                turn = i % _TURNS + 1
-                if i and turn == 1:
-                    seen[:] = 0
                 seen[rows[i]] = turn
                 for j in range(width):
                     seen[labels[i, j]] = turn
