@@ -1,5 +1,7 @@
 """Runs with Hi-LANDER itself."""
 
+import os
+import shutil
 import time
 from dataclasses import replace
 
@@ -7,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+import models
+from models.weights import SHIPPED
 from worker.recluster import child
 from worker.recluster.result import read_result
 from worker.recluster.supervisor import Finished, Running, Supervisor
@@ -81,3 +85,25 @@ def test_few_rows(run, make_view, images):
     result = run(make_view(blobs=1, size=images, k=30))
     assert len(result.cluster) == images
     assert (result.cluster < -1).all()
+
+
+def test_the_model_is_kept_until_its_files_change(run, make_view, tmp_path, monkeypatch):
+    """One run after another loads the weights once; new files under the same name are loaded."""
+    loaded = []
+    real = models.load_model
+
+    def load(path):
+        loaded.append(path)
+        return real(path)
+
+    monkeypatch.setattr(models, "load_model", load)
+    weights = tmp_path / "weights"
+    shutil.copytree(SHIPPED, weights)
+    view = replace(make_view(size=12, k=30), weights=weights)
+    run(view)
+    run(view)
+    assert loaded == [weights]
+    for file in weights.iterdir():
+        os.utime(file, ns=(1, 1))
+    run(view)
+    assert loaded == [weights, weights]
