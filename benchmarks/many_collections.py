@@ -142,9 +142,9 @@ def main() -> None:
                 await_file(file)
                 address = file.read_text()
                 images = follow(
-                    "images from Kafka to Redis",
+                    "images taken in",
                     total,
-                    lambda: metric(address, "shoal_published_images_total"),
+                    lambda: metric(address, "shoal_records_total"),
                     process,
                 )
                 runs = follow(
