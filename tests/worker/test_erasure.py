@@ -299,8 +299,9 @@ class TestPurge:
         assert {lease.epoch for lease in kept} == {epoch}
         assert photos.metrics.purges._value.get() == 1
 
-    def test_many_deleted_elements(self, bench):
+    def test_many_deleted_elements(self, bench, monkeypatch):
         """A fifth of HNSW makes a purge at once; events stay for their time."""
+        monkeypatch.setattr("index.few.EXACT_ROWS", 100)
         rng = np.random.default_rng(0)
         for number in range(2_500):
             bench.send(f"photo-{number}", rng.standard_normal(8))
