@@ -108,6 +108,12 @@ def full_disk(size):
 
 
 @pytest.fixture
+def approximate(monkeypatch):
+    """Leave the exact search early, so that few rows are enough to test the other."""
+    monkeypatch.setattr("index.few.EXACT_ROWS", 400)
+
+
+@pytest.fixture
 def tools():
     """The functions of this file."""
     return Tools

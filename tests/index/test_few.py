@@ -9,12 +9,6 @@ from index.few import Few
 from index.sealed import seal
 
 
-@pytest.fixture
-def approximate(monkeypatch):
-    """Leave the exact search early, so that few rows are enough to test the other."""
-    monkeypatch.setattr("index.few.EXACT_ROWS", 400)
-
-
 def is_plain(collection):
     """Whether no hnswlib index was made."""
     return collection._live.hnsw._index is None

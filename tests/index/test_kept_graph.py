@@ -59,12 +59,6 @@ def test_copies_do_not_hide_the_rest(reopen, tools):
     tools.check(collection)
 
 
-@pytest.fixture
-def approximate(monkeypatch):
-    """Leave the exact search early, so that few rows are enough to test the other."""
-    monkeypatch.setattr("index.few.EXACT_ROWS", 400)
-
-
 @pytest.mark.usefixtures("approximate")
 def test_order_of_arrival_does_not_matter(reopen, tools, tmp_path):
     """At least .97 of the k true neighbours, and the same within .01, whether classes arrive mixed,

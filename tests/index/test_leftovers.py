@@ -9,12 +9,6 @@ K = 30
 SLICE_ROWS = 300
 
 
-@pytest.fixture
-def approximate(monkeypatch):
-    """Leave the exact search early, so that few rows are enough to test the other."""
-    monkeypatch.setattr("index.few.EXACT_ROWS", 400)
-
-
 def rebuild(collection, limit=SLICE_ROWS):
     """Rebuild HNSW to the end; how many calls it took."""
     calls = 1
