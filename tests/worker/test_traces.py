@@ -193,9 +193,46 @@ class TestCatalog:
         db.close()
         assert traces(path) == []
 
+    @pytest.mark.parametrize("id_", ["7", "a1", "17", "a123"])
+    def test_short_ids_stand_by_chance_among_numbers(self, data_dir, id_):
+        """An id of few bytes is one where a record says so, not within a hash or a checksum."""
+        path = data_dir / "catalog.sqlite"
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE image (id TEXT PRIMARY KEY, hash BLOB) WITHOUT ROWID")
+        content = b"0123" + id_.encode() + b"89"
+        db.execute("INSERT INTO image VALUES ('other', ?)", (content,))
+        assert content in path.with_name("catalog.sqlite-wal").read_bytes()
+        assert traces(path, id_) == []
+        db.execute("INSERT INTO image VALUES (?, ?)", (id_, content))
+        assert traces(path, id_) == ["catalog.sqlite", "catalog.sqlite-wal"]
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("DELETE FROM image WHERE id = ?", (id_,))
+        assert traces(path, id_) == ["catalog.sqlite-wal"]
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert traces(path, id_) == []
+        db.close()
 
-def traces(path):
-    return sorted({trace.where for trace in in_catalog(path, path.name, Sought("photo-1"))})
+    def test_a_log_of_nothing_but_numbers(self, data_dir):
+        """Whatever two bytes the checksums of a write-ahead log begin with, they are no id."""
+        path = data_dir / "positions.sqlite"
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE position (next INTEGER)")
+        log = path.with_name("positions.sqlite-wal")
+        for number in range(2_000):
+            db.execute("INSERT INTO position VALUES (?)", (number,))
+            seen = log.read_bytes()[-4_096 - 8 : -4_096 - 6]
+            if seen.isalnum():
+                break
+        assert seen.isalnum()
+        assert seen in log.read_bytes()
+        assert traces(path, seen.decode()) == []
+        db.close()
+
+
+def traces(path, id_="photo-1"):
+    return sorted({trace.where for trace in in_catalog(path, path.name, Sought(id_))})
 
 
 def _coded(content):

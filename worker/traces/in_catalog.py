@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from index.database import reading
 from index.opening import VECTORS
-from worker.traces.records import Longer
+from worker.traces.records import Longer, is_text
 from worker.traces.scan import places
 from worker.traces.sought import Sought, Trace, times
+
+# A shorter id stands by chance among the hashes of rows and the checksums of a write-ahead log.
+_SURE_BYTES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,10 @@ def vector_of(folder: Path, found: Known) -> NDArray[np.float32] | None:
 
 
 def in_catalog(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
-    """Traces in the tables of a SQLite file, and in the raw bytes of it and its write-ahead log."""
+    """Traces in the tables of a SQLite file, and in the raw bytes of it and its write-ahead log.
+
+    An id of less than five bytes counts among raw bytes where a record says that it is one.
+    """
     longer: set[bytes] = set()
     with reading(path) as db:
         for table, column in _texts(db):
@@ -84,8 +90,13 @@ def in_catalog(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
 
 def _in_pages(file: Path, where: str, sought: Sought, texts: set[bytes]) -> Iterator[Trace]:
     longer = Longer(texts, sought.id_bytes)
+
+    def is_other(page: bytes, at: int) -> bool:
+        size = len(sought.id_bytes)
+        return longer.have(page, at) or (size < _SURE_BYTES and not is_text(page, at, size))
+
     for what, content in sought.patterns:
-        found = places(file, content, longer.have) if what == "id" else places(file, content)
+        found = places(file, content, is_other) if what == "id" else places(file, content)
         if found:
             yield Trace(where, what, f"in its pages: {times(len(found))}, first at {found[0]}")
 
