@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from index.errors import SnapshotError
 from index.growing import GrowingArray
 
 # Up to here the matrix product is about as fast as HNSW, and right.
@@ -20,60 +21,62 @@ def is_exact(live: int) -> bool:
 
 
 class Few:
-    """`rows` int64 [n], rising, and their vectors float32 [n, d]. One owner, one thread."""
+    """Rows, rising, and their vectors. One owner, one thread."""
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self._rows = GrowingArray(np.int64, 0)
         self._vectors = GrowingArray(np.float32, 0, (dimension,))
 
-    def __len__(self) -> int:
+    @property
+    def elements(self) -> int:
+        """Rows held, all of which live."""
         return self._rows.rows
 
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """The rows held, without a copy; valid until the next change."""
-        return self._rows.view
+    live = elements
 
-    def add(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+    def add(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
         """Take in new rows, rising and higher than those held."""
-        first = len(self)
+        first = self.elements
         for array, values in ((self._rows, rows), (self._vectors, vectors)):
             array.resize(first + len(rows))
             array.view[first:] = values
 
-    def remove(self, rows: NDArray[np.int64]) -> None:
+    def mark_deleted(self, rows: NDArray[np.int64]) -> None:
         """Let go of some rows and of their vectors."""
-        kept = ~np.isin(self.rows, rows)
+        kept = ~np.isin(self.labels(), rows)
         for array in (self._rows, self._vectors):
             left = array.view[kept]
             array.resize(len(left))
             array.view[:] = left
 
+    def labels(self) -> NDArray[np.int64]:
+        """The rows held, int64 [n], without a copy; valid until the next change."""
+        return self._rows.view
+
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors of some of the rows [n, d]."""
-        return self._vectors.view[np.searchsorted(self.rows, rows)]
+        """The vectors of some of the rows, float32 [n, d]."""
+        return self._vectors.view[np.searchsorted(self.labels(), rows)]
 
     def save(self, path: Path) -> None:
         """Write to `path`; the caller syncs. Raises OSError when the disk does not take it."""
         with path.open("wb") as file:
-            np.savez(file, rows=self.rows, vectors=self._vectors.view)
+            np.savez(file, rows=self.labels(), vectors=self._vectors.view)
 
     @classmethod
     def load(cls, path: Path) -> "Few | None":
         """What `save` wrote; None where it is a file of another kind.
 
-        Raises OSError, ValueError, KeyError or zipfile.BadZipFile where it is damaged.
+        Raises SnapshotError where it is damaged.
         """
-        with path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
-                return None
-        with np.load(path, allow_pickle=False) as arrays:
-            rows, vectors = arrays["rows"], arrays["vectors"]
+        try:
+            with path.open("rb") as file:
+                if file.read(len(_MAGIC)) != _MAGIC:
+                    return None
+            with np.load(path, allow_pickle=False) as arrays:
+                rows, vectors = arrays["rows"], arrays["vectors"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise SnapshotError(f"{path}: {error!r}") from error
         few = cls(vectors.shape[1])
-        few.add(rows, vectors)
+        few.add(vectors, rows)
         return few
-
-
-DAMAGED_FILE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
-"""What `Few.load` raises."""

@@ -1,8 +1,4 @@
-"""The HNSW graph, by hnswlib, with the checks that hnswlib leaves to its caller.
-
-hnswlib takes 2.6 MB for the locks of any index, and time to link rows that nobody searches for by
-it. A small collection is held as plain arrays instead (`index.few`).
-"""
+"""The HNSW graph, by hnswlib, with the checks that hnswlib leaves to its caller."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import SnapshotError
-from index.few import DAMAGED_FILE, Few, is_exact
 from index.growing import grown
 from index.settings import IndexSettings
 
@@ -28,30 +23,20 @@ class Hnsw:
     """Approximate search by inner product over unit vectors; labels are rows.
 
     One owner, one thread: hnswlib must not add and search at the same time. It spreads a call over
-    `threads` of its own. Vectors must be finite, float32 [n, d]; labels new. Is not to be searched
-    while `is_exact(live)`: it holds plain arrays then, if it did not have more rows once.
+    `threads` of its own. Vectors must be finite, float32 [n, d]; labels new.
     """
 
-    def __init__(self, dimension: int, settings: IndexSettings) -> None:
+    def __init__(self, dimension: int, settings: IndexSettings, *, capacity: int = 0) -> None:
         self._dimension = dimension
         self._settings = settings
-        self._index: Any = None
-        self._few = Few(dimension)
-        self._ef = 0
         self.live = 0
-
-    def _begin(self) -> None:
-        """From plain arrays to HNSW."""
         self._index = self._new_index()
         self._index.init_index(
-            max_elements=max(SMALL_CAPACITY, len(self._few)),
-            M=self._settings.m,
-            ef_construction=self._settings.ef_construction,
+            max_elements=max(SMALL_CAPACITY, capacity),
+            M=settings.m,
+            ef_construction=settings.ef_construction,
         )
         self._set_up()
-        if len(self._few):
-            self._index.add_items(self._few.vectors(self._few.rows), self._few.rows)
-        self._few = Few(self._dimension)
 
     def _new_index(self) -> Any:
         return hnswlib.Index(space=SPACE, dim=self._dimension)
@@ -60,34 +45,18 @@ class Hnsw:
         self._index.set_num_threads(self._settings.threads_used())
         self._ef = 0
 
-    def without_rows(self) -> "Hnsw":
-        """A new, empty one of the same dimension and settings."""
-        return Hnsw(self._dimension, self._settings)
-
     @property
     def elements(self) -> int:
         """Rows held, those marked deleted included."""
-        return len(self._few) if self._index is None else int(self._index.get_current_count())
-
-    @property
-    def deleted(self) -> int:
-        """Rows marked deleted; hnswlib keeps their vectors and links, in memory and in its file."""
-        return self.elements - self.live
+        return int(self._index.get_current_count())
 
     def add(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
         """Insert new rows, growing first: hnswlib would stop half way through the batch."""
-        vectors = self._checked(vectors)
-        if self._index is None:
-            if is_exact(self.live + len(rows)):
-                self._few.add(rows, vectors)
-                self.live += len(rows)
-                return
-            self._begin()
         capacity = int(self._index.get_max_elements())
         needed = grown(capacity, self.elements + len(rows))
         if needed > capacity:
             self._index.resize_index(needed)
-        self._index.add_items(vectors, rows)
+        self._index.add_items(self._checked(vectors), rows)
         self.live += len(rows)
 
     def link_again(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
@@ -99,11 +68,8 @@ class Hnsw:
 
     def mark_deleted(self, rows: NDArray[np.int64]) -> None:
         """Leave rows out of every result from now on; each must be held and not yet deleted."""
-        if self._index is None:
-            self._few.remove(rows)
-        else:
-            for row in rows.tolist():
-                self._index.mark_deleted(row)
+        for row in rows.tolist():
+            self._index.mark_deleted(row)
         self.live -= len(rows)
 
     def search(
@@ -136,14 +102,10 @@ class Hnsw:
 
     def labels(self) -> NDArray[np.int64]:
         """The rows held, those marked deleted included, int64 [elements]."""
-        if self._index is None:
-            return self._few.rows
         return np.array(self._index.get_ids_list(), np.int64)
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of live rows as HNSW holds them, float32 [n, d]."""
-        if self._index is None:
-            return self._few.vectors(rows)
         return np.asarray(self._index.get_items(rows), np.float32).reshape(-1, self._dimension)
 
     def save(self, path: Path) -> None:
@@ -151,38 +113,23 @@ class Hnsw:
 
         Raises SnapshotError when the file came out shorter than it must be, or OSError.
         """
-        if self._index is None:
-            self._few.save(path)
-            return
         self._index.save_index(str(path))
         expected = int(self._index.index_file_size())
         size = path.stat().st_size if path.exists() else 0
         if size != expected:
             raise SnapshotError(f"{path}: {size} bytes written of {expected}; is the disk full?")
 
-    def load(self, path: Path, *, elements: int, rows: NDArray[np.int64]) -> None:
-        """Take over a file whose checksum was verified, of which `rows` live.
+    def load(self, path: Path, *, elements: int, live: int) -> None:
+        """Take over a file whose checksum was verified, of whose `elements` so many are `live`.
 
         Raises SnapshotError when it does not hold what the manifest says.
         """
-        try:
-            few = Few.load(path)
-            if few is None:
-                self._load_hnsw(path, elements)
-                if is_exact(len(rows)):
-                    few = Few(self._dimension)
-                    few.add(rows, self.vectors(rows))
-        except (*DAMAGED_FILE, RuntimeError) as error:
-            raise SnapshotError(f"{path}: {error!r}") from error
-        if few is not None:
-            if not np.array_equal(few.rows, rows) or few.dimension != self._dimension:
-                raise SnapshotError(f"{path}: not the rows that the manifest says are live")
-            self._index, self._few = None, few
-        self.live = len(rows)
-
-    def _load_hnsw(self, path: Path, elements: int) -> None:
         index = self._new_index()
-        index.load_index(str(path), max_elements=max(SMALL_CAPACITY, grown(elements, elements + 1)))
+        capacity = max(SMALL_CAPACITY, grown(elements, elements + 1))
+        try:
+            index.load_index(str(path), max_elements=capacity)
+        except RuntimeError as error:
+            raise SnapshotError(f"{path}: {error!r}") from error
         found = (index.get_current_count(), index.M, index.ef_construction)
         expected = (elements, self._settings.m, self._settings.ef_construction)
         if found != expected:
@@ -191,3 +138,4 @@ class Hnsw:
             )
         self._index = index
         self._set_up()
+        self.live = live

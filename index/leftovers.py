@@ -40,12 +40,12 @@ class Leftovers:
     @property
     def deleted(self) -> int:
         """Elements of HNSW that are deleted: their vectors are still in it."""
-        return self._live.hnsw.deleted
+        return self._live.held.deleted
 
     @property
     def elements(self) -> int:
         """Elements of HNSW, the deleted ones included."""
-        return self._live.hnsw.elements
+        return self._live.held.elements
 
     def dead(self) -> NDArray[np.bool_]:
         """Which rows have no image any more, bool [rows]."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from index.few import is_exact
 from index.graph import NeighbourGraph
 from index.growing import GrowingArray
-from index.hnsw import Hnsw
+from index.held import Held
 from index.rebuild import Rebuild
 from index.search import candidates
 from index.settings import IndexSettings
@@ -49,7 +49,7 @@ _LINKING = ThreadPoolExecutor(1, "graph")
 
 
 class LiveIndex:
-    """HNSW and graph, always of the same rows; `present` says which.
+    """The rows held and their graph, always of the same rows; `present` says which.
 
     Everything here can be rebuilt from the log. `insert` and `remove` may be repeated without harm:
     what is there is not added again, what is gone is not removed again. One owner, one thread;
@@ -58,7 +58,7 @@ class LiveIndex:
     """
 
     def __init__(self, dimension: int, settings: IndexSettings) -> None:
-        self.hnsw = Hnsw(dimension, settings)
+        self.held = Held(dimension, settings)
         self._graph = NeighbourGraph(settings.k)
         self._present = GrowingArray(np.bool_, fill=False)
         self._stale = Stale()
@@ -132,7 +132,7 @@ class LiveIndex:
         self._wait()
         rows = rows[~self.present[rows]]
         self.present[rows] = True
-        live = self.hnsw.live + len(rows)
+        live = self.held.live + len(rows)
         self._stale.searched(slice(None) if is_exact(live) else rows, live)
         # Copies: the log may wipe rows and the arrays may move while the search goes on.
         adding = _BACKGROUND.submit(self._add, vectors, rows, self.present.copy())
@@ -173,7 +173,7 @@ class LiveIndex:
 
     def _introduce(self, vectors: Vectors, found: Found) -> None:
         """Nothing is left to walk to where every live row was looked at."""
-        most = 0 if is_exact(self.hnsw.live) else WALKED
+        most = 0 if is_exact(self.held.live) else WALKED
         self._graph.introduce(*found, self.present, vectors, most)
 
     def _wait(self) -> None:
@@ -196,7 +196,7 @@ class LiveIndex:
         rows = rows[self.present[rows]]
         if not len(rows):
             return
-        self.hnsw.mark_deleted(rows)
+        self.held.mark_deleted(rows)
         self.present[rows] = False
         self._search_again(vectors, self.graph.drop(rows), self._width)
 
@@ -208,12 +208,12 @@ class LiveIndex:
         may come in between. Waits for nothing but the last slice.
         """
         if self._rebuild is None:
-            self._rebuild = Rebuild(self.hnsw.without_rows(), _BACKGROUND)
+            self._rebuild = Rebuild(self.held.without_rows(), _BACKGROUND)
         rebuilt = self._rebuild.go_on(vectors, self.present, limit)
         if rebuilt is None:
             return False
         self.end_inserts(vectors)
-        self.hnsw, self._rebuild = rebuilt, None
+        self.held, self._rebuild = rebuilt, None
         return True
 
     def refresh(self, vectors: Vectors, limit: int) -> int:
@@ -222,7 +222,7 @@ class LiveIndex:
         Rows that a search now would bring next to nothing are left alone.
         """
         self.end_inserts(vectors)
-        stale = self._stale.take(self.present, self.hnsw.live, limit)
+        stale = self._stale.take(self.present, self.held.live, limit)
         self._search_again(vectors, stale, REFRESH_WIDTHS * self._width)
         return len(stale)
 
@@ -231,20 +231,21 @@ class LiveIndex:
             part = rows[start : start + SEARCHED_TOGETHER]
             found = self._candidates(vectors, self.present, part, width)
             self._introduce(vectors, Found(part, *found))
-            self._stale.searched(part, self.hnsw.live)
+            self._stale.searched(part, self.held.live)
 
     def _candidates(
         self, vectors: Vectors, present: NDArray[np.bool_], rows: Rows, width: int
     ) -> tuple[Rows, Similarity]:
         """As `candidates`; if HNSW leads to too few of the rows, the others are linked again."""
-        labels, similarity = candidates(self.hnsw, vectors, present, rows, width)
-        if is_exact(self.hnsw.live):
+        labels, similarity = candidates(self.held, vectors, present, rows, width)
+        hnsw = self.held.hnsw
+        if hnsw is None or is_exact(hnsw.live):
             return labels, similarity
         lengths = np.einsum("nd,nd->n", vectors[rows], vectors[rows])
         lost = similarity[:, 0] < lengths - LOST_SIMILARITY
         if lost.mean() > LOST_SHARE:
-            self.hnsw.link_again(vectors[rows[lost]], rows[lost])
-            found = candidates(self.hnsw, vectors, present, rows[lost], width)
+            hnsw.link_again(vectors[rows[lost]], rows[lost])
+            found = candidates(self.held, vectors, present, rows[lost], width)
             labels[lost], similarity[lost] = found
         return labels, similarity
 
@@ -255,5 +256,5 @@ class LiveIndex:
         """
         if not len(rows):
             return Found(rows, np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
-        self.hnsw.add(vectors[rows], rows)
+        self.held.add(vectors[rows], rows)
         return Found(rows, *self._candidates(vectors, present, rows, self._width))

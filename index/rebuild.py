@@ -5,19 +5,19 @@ from concurrent.futures import Executor, Future, wait
 import numpy as np
 from numpy.typing import NDArray
 
-from index.hnsw import Hnsw
+from index.held import Held
 
 Rows = NDArray[np.int64]
 
 
 class Rebuild:
-    """Takes the rows of an index into an empty `hnsw`, on the one thread of `executor`.
+    """Takes the rows of an index into an empty `held`, on the one thread of `executor`.
 
     Rows come in rising order, so those that arrive meanwhile are the last. One owner, one thread.
     """
 
-    def __init__(self, hnsw: Hnsw, executor: Executor) -> None:
-        self._hnsw = hnsw
+    def __init__(self, held: Held, executor: Executor) -> None:
+        self._held = held
         self._executor = executor
         self._slice: Future[None] | None = None
         self._taken: list[Rows] = []
@@ -26,7 +26,7 @@ class Rebuild:
 
     def go_on(
         self, vectors: NDArray[np.float32], present: NDArray[np.bool_], limit: int
-    ) -> Hnsw | None:
+    ) -> Held | None:
         """Take in up to `limit` of the rows `present`, and as many more as came since the last
         call; the new HNSW once it holds them all.
 
@@ -45,12 +45,12 @@ class Rebuild:
             self._next_row = int(rows[-1]) + 1
             self._taken.append(rows)
             # A copy of the vectors: the log may wipe rows while they are taken in.
-            self._slice = self._executor.submit(self._hnsw.add, vectors[rows], rows)
+            self._slice = self._executor.submit(self._held.add, vectors[rows], rows)
         if len(rows) < len(missing):
             return None
         self.close()
         self._leave_out_dead(present)
-        return self._hnsw
+        return self._held
 
     def close(self) -> None:
         """Block until nothing is taken in any more."""
@@ -62,4 +62,4 @@ class Rebuild:
         if self._slice is not None:
             self._slice.result()
         taken = np.concatenate([np.empty(0, np.int64), *self._taken])
-        self._hnsw.mark_deleted(taken[~present[taken]])
+        self._held.mark_deleted(taken[~present[taken]])

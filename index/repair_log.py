@@ -132,7 +132,7 @@ class _Held:
         """The vector of `row` with that hash, if a snapshot has it."""
         for live in self._all():
             if row < len(live.present) and live.present[row]:
-                [vector] = live.hnsw.vectors(np.array([row]))
+                [vector] = live.held.vectors(np.array([row]))
                 if _hash(vector.tobytes()) == expected:
                     return np.asarray(vector, np.float32)
         return None

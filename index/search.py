@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.few import is_exact
-from index.hnsw import Hnsw, UnreachableError
+from index.held import Held
+from index.hnsw import UnreachableError
 
 # Bounds the similarities in memory at a time, float32 [queries, rows]: 256 MiB.
 EXACT_CELLS = 1 << 26
@@ -13,7 +14,7 @@ Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 def candidates(
-    hnsw: Hnsw,
+    held: Held,
     vectors: NDArray[np.float32],
     present: NDArray[np.bool_],
     rows: NDArray[np.int64],
@@ -24,9 +25,9 @@ def candidates(
     `vectors` are those of the log, `present` says which rows live. A small collection is searched
     whole, so `width'` is all of it. A row may be among its own candidates.
     """
-    if not is_exact(hnsw.live):
+    if held.hnsw is not None and not is_exact(held.live):
         try:
-            return hnsw.search(vectors[rows], min(width, hnsw.live))
+            return held.hnsw.search(vectors[rows], min(width, held.live))
         except UnreachableError:
             return exact(vectors, np.flatnonzero(present), rows, width)
     among = np.flatnonzero(present)

@@ -168,7 +168,7 @@ class Snapshots:
         aside = self._directory / UNFINISHED
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
-        live.hnsw.save(aside / HNSW)
+        live.held.save(aside / HNSW)
         for name, array in live.arrays().items():
             np.save(aside / f"{name}.npy", array)
         content = sorted(aside.iterdir())
@@ -177,8 +177,8 @@ class Snapshots:
         manifest = Manifest(
             facts=self._facts,
             rows=len(live.present),
-            elements=live.hnsw.elements,
-            live=live.hnsw.live,
+            elements=live.held.elements,
+            live=live.held.live,
             last_hash=last_hash,
             checksums={path.name: file_checksum(path) for path in content},
         )
@@ -289,5 +289,5 @@ def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
     if manifest.live != np.count_nonzero(arrays["present"]):
         raise SnapshotError(f"{path}: {manifest.live} live rows in the manifest, not in the array")
     rows = np.flatnonzero(arrays["present"])
-    live.hnsw.load(path / HNSW, elements=manifest.elements, rows=rows)
+    live.held.load(path / HNSW, elements=manifest.elements, rows=rows)
     live.load(**arrays)

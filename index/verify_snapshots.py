@@ -80,7 +80,7 @@ def _disagreements(live: LiveIndex, path: Path, log: "Log") -> Iterator[str]:
     present = live.present
     rows = np.flatnonzero(present & (log.counts[: len(present)] > 0))
     held = np.zeros(len(present), np.bool_)
-    held[live.hnsw.labels()] = True
+    held[live.held.labels()] = True
     if (missing := present & ~held).any():
         yield f"HNSW lacks {np.count_nonzero(missing)} rows of the graph"
         return
@@ -90,7 +90,7 @@ def _disagreements(live: LiveIndex, path: Path, log: "Log") -> Iterator[str]:
     other, untrue, unsound = 0, 0, 0
     for start in range(0, len(rows), ROWS_TOGETHER):
         part = rows[start : start + ROWS_TOGETHER]
-        other += int((live.hnsw.vectors(part) != vectors[part]).any(axis=1).sum())
+        other += int((live.held.vectors(part) != vectors[part]).any(axis=1).sum())
         bad, false = _check_lists(live, part, vectors, log.counts)
         unsound, untrue = unsound + bad, untrue + false
     for number, what in (

@@ -86,12 +86,12 @@ def check(collection):
     assert (listed[live].sum(axis=1) == enough).all()
 
     assert np.array_equal(collection._live.present, live)
-    assert collection._live.hnsw.live == live.sum()
+    assert collection._live.held.live == live.sum()
     if live.any():
         # As wide as this, so that what is asked is whether HNSW leads there at all.
         rows = np.flatnonzero(live)
         width = min(160, len(rows))
-        found, near = candidates(collection._live.hnsw, vectors, live, rows, width)
+        found, near = candidates(collection._live.held, vectors, live, rows, width)
         nearest = np.take_along_axis(found, near.argmax(axis=1)[:, None], axis=1)[:, 0]
         assert np.mean(nearest == rows) > 0.99
 

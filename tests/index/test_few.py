@@ -10,8 +10,8 @@ from index.sealed import seal
 
 
 def is_plain(collection):
-    """Whether no hnswlib index was made."""
-    return collection._live.hnsw._index is None
+    """Whether no HNSW graph was made."""
+    return collection._live.held.hnsw is None
 
 
 @pytest.mark.usefixtures("approximate")
@@ -78,7 +78,7 @@ def test_other_rows_than_the_manifest_says(reopen, tools):
     """Such a snapshot is passed over, and the log is read instead."""
     collection = reopen(16)
     tools.feed(collection, tools.clustered(300, 16)[0])
-    collection._live.hnsw._few.remove(np.array([3]))
+    collection._live.held.mark_deleted(np.array([3]))
     collection.snapshot()
     collection = reopen()
     assert collection.rows_since_snapshot == 300

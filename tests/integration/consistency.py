@@ -92,8 +92,8 @@ def _check_index(index, images):
     if not live.any():
         return
     rows = np.flatnonzero(live)
-    assert np.array_equal(index._live.hnsw.labels(), rows)
-    assert np.array_equal(index._live.hnsw.vectors(rows), index.vectors[rows])
+    assert np.array_equal(index._live.held.labels(), rows)
+    assert np.array_equal(index._live.held.vectors(rows), index.vectors[rows])
     _check_graph(index, live)
 
 
