@@ -9,6 +9,7 @@ from models.judging import judge_graph
 from models.network import HiLanderNetwork
 from models.relational import RelationalModel
 from models.training.certainty import train_certainty
+from models.training.drawings import drawings
 from models.training.edges import train_edges
 from models.training.episodes import SMALL_ROWS, union, variation, whole
 from models.training.fit import JUDGE, PREPARE, READ_ONE, READ_TWO, WATCH, Plan
@@ -40,12 +41,14 @@ class Recipe:
 
     hidden: int = 96
     synthetic: int = 80
+    drawings: int = 80
     small: int = 1
     easy: int = 300
     shots: int = 2
     kinds: int = 1
     unions: int = 30
     small_weight: float = 0.3
+    drawings_weight: float = 0.5
     edge_plan: Plan = field(default_factory=lambda: Plan(steps=10_000))
     pair_plan: Plan = field(default_factory=lambda: Plan(steps=4_000, feature_noise=0.2))
     pair_rounds: tuple[int, ...] = (150, 250, 250)
@@ -58,6 +61,7 @@ class Recipe:
 QUICK = Recipe(
     hidden=48,
     synthetic=4,
+    drawings=4,
     easy=4,
     shots=1,
     unions=2,
@@ -125,6 +129,8 @@ def train(
     known = [source.without(held_out) for source, held_out in split]
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [union(*two_of(known, rng), rng) for _ in range(recipe.unions) if len(known) > 1]
+    drawn = [drawings(rng) for _ in range(recipe.drawings)]
+    parts += [part.weighing(recipe.drawings_weight) for part in drawn]
     real = len(parts)
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
     parts += [easy(rng) for _ in range(recipe.easy)]

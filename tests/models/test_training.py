@@ -5,6 +5,7 @@ from models import BadInputError, WeightsError, cluster, evaluate, load_model
 from models.pairs import pairs_of
 from models.relational import RelationalModel
 from models.training.card import CARD, save_trained
+from models.training.drawings import drawings
 from models.training.episodes import union, variation, whole
 from models.training.fit import Plan
 from models.training.gate import auc
@@ -20,6 +21,7 @@ from models.training.synthetic import easy, synthetic
 TINY = Recipe(
     hidden=16,
     synthetic=2,
+    drawings=1,
     easy=2,
     small=1,
     shots=1,
@@ -36,6 +38,7 @@ TINY = Recipe(
 SHORT = Recipe(
     hidden=4,
     synthetic=0,
+    drawings=0,
     easy=0,
     small=0,
     shots=0,
@@ -163,6 +166,24 @@ class TestEpisodes:
         assert part.classes >= 2
         assert 2 <= len(part) <= 900
         assert np.isfinite(part.unit).all()
+
+    @pytest.mark.parametrize("seed", range(24))
+    def test_drawings_of_one_character_are_alike(self, seed):
+        """Whatever the encoder, nearest neighbours are of one character far more often than by
+        chance; at least five characters, classes numbered without gaps.
+        """
+        part = drawings(np.random.default_rng(seed))
+        assert part.granularity in {"thing", None}
+        assert part.classes >= 5
+        assert np.unique(part.labels).tolist() == list(range(part.classes))
+        np.testing.assert_allclose(np.linalg.norm(part.unit, axis=1), 1, rtol=1e-5)
+        centred = part.unit - part.unit.mean(axis=0)
+        centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+        similarity = centred @ centred.T
+        np.fill_diagonal(similarity, -2)
+        same = part.labels[similarity.argmax(axis=1)] == part.labels
+        by_chance = (np.bincount(part.labels) ** 2).sum() / len(part) ** 2
+        assert same.mean() > 2 * by_chance
 
     @pytest.mark.parametrize("seed", range(12))
     def test_shots_are_versions_of_pictures(self, labelled, seed):
