@@ -30,7 +30,8 @@ class Clustering:
 
     `expected_precision`, `expected_recall`, `expected_f`: the pairwise figures that the run
     expects of itself. `method` is how the clusters were made and `reason` why: "hi-lander"; where
-    little was expected of that, "hi-lander sized by linkage".
+    little was expected of that, "hi-lander sized by linkage". `device`: where it ran, "cpu" or
+    "cuda".
 
     `context` serves `Model.edge_probabilities`; its rows are those of the run, which for
     `models.cluster` are the distinct features. `hierarchy` is what `models.ask` and
@@ -48,6 +49,7 @@ class Clustering:
     seconds: dict[str, float]
     context: "CollectionContext"
     reason: str = ""
+    device: str = "cpu"
     expected_precision: float | None = None
     expected_recall: float | None = None
     hierarchy: "Hierarchy | None" = None

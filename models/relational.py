@@ -163,6 +163,7 @@ class RelationalModel:
                 seconds=stages.seconds,
                 context=context,
                 reason=choice.reason,
+                device=view.device.type,
                 expected_precision=parts.expected_precision,
                 expected_recall=parts.expected_recall,
                 hierarchy=hierarchy,

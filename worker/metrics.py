@@ -9,6 +9,7 @@ they like.
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
@@ -23,6 +24,8 @@ OUTCOMES = ("added", "unchanged", "replaced", "erased", "absent")
 BACKUP_RESULTS = ("good", "failed")
 DAMAGES = ("data", "spare")
 CORRECTION_KINDS = ("same", "apart", "belongs", "name", "uncorrect")
+METHODS = ("hi-lander", "hi-lander sized by linkage", "hi-lander (coordinate)")
+DEVICES = ("cpu", "cuda")
 RECLUSTER_RESULTS = ("published", "held", "failed", "discarded")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -327,6 +330,14 @@ class Metrics:
         )
         for trigger in TRIGGERS:
             self.triggers.labels(trigger)
+        self.recluster_methods = self._counter(
+            "shoal_recluster_methods_total",
+            "Reclusterings that found clusters, by how these were made and on which device.",
+            "method",
+            "device",
+        )
+        for method, device in product(METHODS, DEVICES):
+            self.recluster_methods.labels(method, device)
         self.recluster_seconds = self._histogram(
             "shoal_recluster_seconds", "Time of each stage of a run.", _LONG_SECONDS, "stage"
         )

@@ -186,6 +186,16 @@ class Reclustering:
         self._queue.end(name)
         scores = score(collection, result.cluster)
         observe(self._metrics, first_of(name), result, scores)
+        log.info(
+            "run ended",
+            collection=name,
+            run=result.generation,
+            seconds=round(result.seconds.get("total", 0.0), 1),
+            expected_f=result.expected_f and round(result.expected_f, 2),
+            method=result.method,
+            device=result.device,
+            **({"reason": result.reason} if result.reason else {}),
+        )
         if scores is not None:
             log.info(
                 "run scored",

@@ -13,7 +13,10 @@ _TRUTH = ("truth_images", "truth_pairwise_f", "truth_bcubed_f")
 
 
 def observe(metrics: Metrics, collection: str, result: RunResult, scores: Scores | None) -> None:
-    """Show the times of a run, its drift, and how it scored against the sample if there is one."""
+    """Show how and where a run made its clusters, how long each stage took, its drift, and how it
+    scored against the sample if there is one.
+    """
+    metrics.recluster_methods.labels(result.method, result.device).inc()
     for stage, seconds in result.seconds.items():
         metrics.recluster_seconds.labels(stage).observe(seconds)
     drift = asdict(result.drift)

@@ -150,4 +150,5 @@ class CoordinateModel:
             method=METHOD,
             seconds={},
             context=empty_context(),
+            device=probability[0].device.type,
         )

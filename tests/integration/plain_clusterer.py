@@ -29,6 +29,9 @@ class Clusters:
     levels: tuple = ()
     seconds: dict = field(default_factory=dict)
     expected_f: float = 0.9
+    method: str = "toy"
+    reason: str = ""
+    device: str = "cpu"
     context: Context = field(default_factory=Context)
 
 

@@ -41,6 +41,9 @@ def result(calm):
         verdict=Verdict(held=True, reasons=("so", "and so")),
         seconds={"edges": 0.5},
         expected_f=0.5,
+        method="hi-lander sized by linkage",
+        reason="merges promise F 0.10 only",
+        device="cuda",
     )
 
 

@@ -54,6 +54,8 @@ def test_four_groups(tmp_path, make_view):
         "total",
     } == result.seconds.keys()
     assert 0 <= result.expected_f <= 1
+    assert result.method == "hi-lander"
+    assert result.device in {"cpu", "cuda"}
 
 
 def test_a_row_erased_after_the_view_was_taken(run, make_view):

@@ -76,6 +76,7 @@ def test_a_run_from_view_to_result(supervisor, tmp_path, make_view):
     assert result.drift.changed_share == 0
     assert not result.verdict.held
     assert result.expected_f == 0.75
+    assert (result.method, result.reason, result.device) == ("toy", "", "cpu")
     assert result.seconds.keys() == {"edges", "match", "correct", "total"}
     assert result.context_path.read_text() == "context"
 

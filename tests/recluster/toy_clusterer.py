@@ -28,6 +28,9 @@ class Clustering:
     exemplars: np.ndarray
     seconds: dict
     expected_f: float = 0.75
+    method: str = "toy"
+    reason: str = ""
+    device: str = "cpu"
     context: Context = field(default_factory=Context)
 
 

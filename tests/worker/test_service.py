@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from index import CollectionIndex
+from models.choice import LINKED, Choice
+from models.coordinate.model import METHOD as COORDINATE
 from worker.edges import CosineEdges
 from worker.errors import (
     BadStreamError,
@@ -10,9 +14,10 @@ from worker.errors import (
     LeaseError,
     StoreUnavailableError,
 )
+from worker.metrics import METHODS
 from worker.positions import Positions
 from worker.requests import Mailbox
-from worker.testing import MemoryTopic
+from worker.testing import InlineRunner, MemoryTopic
 
 
 def test_images_get_clusters(bench, axis):
@@ -27,6 +32,31 @@ def test_images_get_clusters(bench, axis):
     assert states[4] is None
     assert bench.store.summary("main").images == 40
     assert bench.store.summary("main").clusters == 2
+
+
+def test_a_run_says_how_and_where_it_made_its_clusters(bench, axis, capsys):
+    """In a metric and in the log, with the reason where it is not the usual way."""
+    clusters = bench.runner._cluster
+
+    def lost(view, report):
+        return replace(clusters(view, report), method=LINKED, reason="not sure", device="cuda")
+
+    bench.runner = InlineRunner(lost)
+    for number in range(20):
+        bench.send(f"a{number}", axis(0, tilt=number / 50))
+    bench.run()
+    runs = bench.metrics.registry.get_sample_value(
+        "shoal_recluster_methods_total", {"method": LINKED, "device": "cuda"}
+    )
+    assert runs >= 1
+    logged = capsys.readouterr().out
+    assert "run ended" in logged
+    assert "not sure" in logged
+
+
+def test_the_ways_that_are_counted_are_those_of_the_models():
+    """Each has its series from the start."""
+    assert set(METHODS) == {LINKED, Choice(0.5, 1.0).method, COORDINATE}
 
 
 def test_ids_survive(bench, axis):

@@ -228,6 +228,9 @@ def _result(
         corrections=int(holds.sum()),
         contradicted=tuple(view.corrections[~holds, 0].tolist()),
         expected_f=float(clustering.expected_f),
+        method=clustering.method,
+        reason=clustering.reason,
+        device=clustering.device,
     )
 
 

@@ -48,6 +48,18 @@ class Clustering(Protocol):
         """The model's own estimate of its pairwise F, 0..1."""
 
     @property
+    def method(self) -> str:
+        """How the clusters were made."""
+
+    @property
+    def reason(self) -> str:
+        """Why so, where it is not the usual way; else empty."""
+
+    @property
+    def device(self) -> str:
+        """Where it ran: "cpu" or "cuda"."""
+
+    @property
     def context(self) -> Context:
         """What to keep for provisional assignments."""
 

@@ -34,6 +34,8 @@ class RunResult:
     * `corrections`: how many of the view's corrections hold; `contradicted`: the numbers of the
       others, which newer ones contradict.
     * `seconds` by stage. `expected_f`: the model's own estimate of its pairwise F, if any.
+    * `method`: how the clusters were made, `reason` why so, `device` where; empty in results of
+      versions that did not say.
     * `context_path`: the clusterer's context file, if it wrote one.
     """
 
@@ -53,6 +55,9 @@ class RunResult:
     corrections: int = 0
     contradicted: tuple[int, ...] = ()
     expected_f: float | None = None
+    method: str = ""
+    reason: str = ""
+    device: str = ""
     context_path: Path | None = None
 
     @property
@@ -96,6 +101,9 @@ def write_result(
         "corrections": result.corrections,
         "contradicted": result.contradicted,
         "expected_f": result.expected_f,
+        "method": result.method,
+        "reason": result.reason,
+        "device": result.device,
     }
     attachments = {_CONTEXT: save_context} if save_context else {}
     write_folder(directory, arrays, meta, durable=True, attachments=attachments)
@@ -124,6 +132,9 @@ def read_result(directory: Path) -> RunResult:
         corrections=meta.get("corrections", 0),
         contradicted=tuple(meta.get("contradicted", ())),
         expected_f=meta["expected_f"],
+        method=meta.get("method", ""),
+        reason=meta.get("reason", ""),
+        device=meta.get("device", ""),
         context_path=next(directory.glob(f"{_CONTEXT}*"), None),
     )
 
