@@ -96,7 +96,6 @@ def test_nothing_is_lost_or_made_up(
     print(f"seed {SEED}: killed {dict(killed)}, {asdict(found)}, recall {kept:.4f} of {bare:.4f}")  # noqa: T201
     assert found == toll.Toll(), f"seed {SEED}"
     assert kept >= bare - 0.01, f"seed {SEED}"
-    assert bare < 1, "nothing was searched by HNSW"
     if ROUNDS >= 20:
         for what in ("worker", "valkey", "kafka", "before it served", "with a backlog"):
             assert killed[what], f"seed {SEED}: nothing was killed: {what}"

@@ -60,5 +60,6 @@ def recall_without_crashes(folder, images):
         batch = [NewImage(id_, vector) for id_, vector in vectors[start : start + 50]]
         index.insert(index.log(batch, {}).new_rows)
     found = recall(index)
+    assert index._live.held.hnsw is not None, "nothing was searched by HNSW"
     index.close()
     return found
