@@ -35,10 +35,10 @@ def read_part(file: Path) -> str | None:
     Raises `CorruptError` where it is not what was written. Earlier versions kept no checksum.
     """
     content = file.read_bytes() if file.exists() else b""
-    kept, _, found = content.decode(errors="replace").rstrip("\n").partition(" ")
+    kept, space, _ = content.decode(errors="replace").rstrip("\n").partition(" ")
     if not content:
         return None
     sealed = f"{kept} {text_checksum(kept.encode())}\n".encode()
-    if not re.fullmatch(_PART, kept) or (found and content != sealed):
+    if not re.fullmatch(_PART, kept) or (space and content != sealed):
         raise CorruptError(f"{file}: its content is not that of its checksum")
     return kept

@@ -129,9 +129,9 @@ def train(
     known = [source.without(held_out) for source, held_out in split]
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [union(*two_of(known, rng), rng) for _ in range(recipe.unions) if len(known) > 1]
+    real = len(parts)
     drawn = [drawings(rng) for _ in range(recipe.drawings)]
     parts += [part.weighing(recipe.drawings_weight) for part in drawn]
-    real = len(parts)
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]
     parts += [easy(rng) for _ in range(recipe.easy)]
     work = _Work(recipe, len(sets), len(parts), real, progress or (lambda _stage, _share: None))
