@@ -163,10 +163,10 @@ def is_torn(finding):
 def is_unnoticed(directory, file):
     """Positions that were not durable are only read again, and skipped; what is missing at the end
     of the letters' lines is a letter that might not have been written yet; a holder of which just
-    the checksum is gone is as earlier versions kept it.
+    the checksum is gone is as earlier versions kept it, and an empty one was never written.
     """
     if file.name == "holder":
-        return len((directory / file).read_bytes()) == HOLDER_BYTES
+        return len((directory / file).read_bytes()) in {0, HOLDER_BYTES}
     return file.name in {"positions.sqlite-wal", "dead-letters.jsonl"}
 
 
