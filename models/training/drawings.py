@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.sources import Generator, LabelledSet
+from models.training.sources import Generator, LabelledSet, classes_within
 from models.vectors import unit_rows
 
 Array = NDArray[np.float32]
@@ -53,7 +53,7 @@ def _sizes(rng: Generator) -> NDArray[np.int64]:
     else:
         sizes = 2 * typical * rng.random(ROWS[1])
     whole: NDArray[np.int64] = np.maximum(sizes.astype(np.int64), 1)
-    return whole[: max(FEWEST_CLASSES, int(np.searchsorted(whole.cumsum(), rows)))]
+    return whole[: classes_within(whole, rows, FEWEST_CLASSES)]
 
 
 class _Hand:
@@ -204,8 +204,9 @@ def _told_apart(features: Array, others: Array, labels: NDArray[np.int64], rng: 
     a label (Fisher's linear discriminants).
     """
     mean = others.mean(axis=0)
-    centres = np.stack([others[labels == label].mean(axis=0) for label in np.unique(labels)])
-    inside = np.cov(others - centres[np.unique(labels, return_inverse=True)[1]], rowvar=False)
+    found, own = np.unique(labels, return_inverse=True)
+    centres = np.stack([others[labels == label].mean(axis=0) for label in found])
+    inside = np.cov(others - centres[own], rowvar=False)
     inside += 0.05 * np.trace(inside) / len(inside) * np.eye(len(inside))
     value, basis = np.linalg.eigh(inside)
     white = basis * value**-0.5

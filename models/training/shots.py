@@ -9,7 +9,7 @@ spreads, of directions of the picture's own, and of noise.
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.sources import Generator, LabelledSet
+from models.training.sources import Generator, LabelledSet, classes_within
 from models.vectors import unit_rows
 
 Array = NDArray[np.float64]
@@ -54,8 +54,7 @@ def _sizes(pictures: int, rng: Generator) -> NDArray[np.int64]:
         sizes = np.where(rng.random(pictures) < rng.uniform(0.3, 0.8), 1, several)
     else:
         sizes = np.full(pictures, rng.integers(2, 12), np.int64)
-    kept = max(FEWEST_PICTURES, int(np.searchsorted(sizes.cumsum(), MOST_ROWS)))
-    return sizes[:kept]
+    return sizes[: classes_within(sizes, MOST_ROWS, FEWEST_PICTURES)]
 
 
 def _moves(spread: NDArray[np.float32], labels: NDArray[np.int64], rng: Generator) -> Array:

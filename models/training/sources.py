@@ -120,5 +120,10 @@ def held_out_classes(source: LabelledSet, rng: Generator) -> NDArray[np.int64]:
 
 def few_rows(source: LabelledSet) -> LabelledSet:
     """Whole classes of about TUNING_ROWS rows in all, at least two."""
-    rows = np.bincount(source.labels).cumsum()
-    return source.of_classes(np.arange(max(2, int(np.searchsorted(rows, TUNING_ROWS)))))
+    count = classes_within(np.bincount(source.labels), TUNING_ROWS, fewest=2)
+    return source.of_classes(np.arange(count))
+
+
+def classes_within(sizes: NDArray[np.int64], rows: int, fewest: int) -> int:
+    """How many of the first classes hold about `rows` rows together; at least `fewest`."""
+    return max(fewest, int(np.searchsorted(sizes.cumsum(), rows)))

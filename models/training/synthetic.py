@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.sources import Generator, LabelledSet
+from models.training.sources import Generator, LabelledSet, classes_within
 from models.vectors import unit_rows
 
 Array = NDArray[np.float64]
@@ -95,7 +95,7 @@ def _sizes(rng: Generator) -> NDArray[np.int64]:
 
 
 def _until(sizes: NDArray[np.int64], rows: int, fewest: int = 6) -> NDArray[np.int64]:
-    return sizes[: max(fewest, int(np.searchsorted(sizes.cumsum(), rows)))]
+    return sizes[: classes_within(sizes, rows, fewest)]
 
 
 def _centres(classes: int, space: _Space, rng: Generator) -> Array:
