@@ -55,7 +55,7 @@ class Held:
         self._rows.add(vectors, rows)
 
     def _linked(self, few: Few) -> Hnsw:
-        hnsw = Hnsw(self._dimension, self._settings, capacity=few.elements)
+        hnsw = Hnsw.empty(self._dimension, self._settings, capacity=few.elements)
         if few.elements:
             hnsw.add(few.vectors(few.labels()), few.labels())
         return hnsw
@@ -86,8 +86,9 @@ class Held:
         """
         few = Few.load(path)
         if few is None:
-            hnsw = Hnsw(self._dimension, self._settings)
-            hnsw.load(path, elements=elements, live=len(rows))
+            hnsw = Hnsw.load(
+                path, self._dimension, self._settings, elements=elements, live=len(rows)
+            )
             if not is_exact(len(rows)):
                 self._rows = hnsw
                 return

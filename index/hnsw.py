@@ -26,24 +26,25 @@ class Hnsw:
     `threads` of its own. Vectors must be finite, float32 [n, d]; labels new.
     """
 
-    def __init__(self, dimension: int, settings: IndexSettings, *, capacity: int = 0) -> None:
-        self._dimension = dimension
+    def __init__(self, index: Any, settings: IndexSettings, live: int) -> None:
+        """Take over an hnswlib index of which so many rows are `live`; see `empty` and `load`."""
+        self._index = index
         self._settings = settings
-        self.live = 0
-        self._index = self._new_index()
-        self._index.init_index(
+        self._dimension = int(index.dim)
+        self._ef = 0
+        self.live = live
+        index.set_num_threads(settings.threads_used())
+
+    @classmethod
+    def empty(cls, dimension: int, settings: IndexSettings, *, capacity: int) -> "Hnsw":
+        """One without rows, with room for `capacity`."""
+        index = hnswlib.Index(space=SPACE, dim=dimension)
+        index.init_index(
             max_elements=max(SMALL_CAPACITY, capacity),
             M=settings.m,
             ef_construction=settings.ef_construction,
         )
-        self._set_up()
-
-    def _new_index(self) -> Any:
-        return hnswlib.Index(space=SPACE, dim=self._dimension)
-
-    def _set_up(self) -> None:
-        self._index.set_num_threads(self._settings.threads_used())
-        self._ef = 0
+        return cls(index, settings, live=0)
 
     @property
     def elements(self) -> int:
@@ -119,23 +120,24 @@ class Hnsw:
         if size != expected:
             raise SnapshotError(f"{path}: {size} bytes written of {expected}; is the disk full?")
 
-    def load(self, path: Path, *, elements: int, live: int) -> None:
-        """Take over a file whose checksum was verified, of whose `elements` so many are `live`.
+    @classmethod
+    def load(
+        cls, path: Path, dimension: int, settings: IndexSettings, *, elements: int, live: int
+    ) -> "Hnsw":
+        """What `save` wrote, once its checksum was verified; of `elements` so many are `live`.
 
         Raises SnapshotError when it does not hold what the manifest says.
         """
-        index = self._new_index()
+        index = hnswlib.Index(space=SPACE, dim=dimension)
         capacity = max(SMALL_CAPACITY, grown(elements, elements + 1))
         try:
             index.load_index(str(path), max_elements=capacity)
         except RuntimeError as error:
             raise SnapshotError(f"{path}: {error!r}") from error
         found = (index.get_current_count(), index.M, index.ef_construction)
-        expected = (elements, self._settings.m, self._settings.ef_construction)
+        expected = (elements, settings.m, settings.ef_construction)
         if found != expected:
             raise SnapshotError(
                 f"{path}: (elements, M, ef_construction) is {found}; expected {expected}"
             )
-        self._index = index
-        self._set_up()
-        self.live = live
+        return cls(index, settings, live)
