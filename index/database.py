@@ -292,11 +292,27 @@ def uri(path: Path) -> str:
 
 
 def version_of(path: Path, db: sqlite3.Connection) -> int:
-    """The format of a file. Raises FormatError when it is newer than this program's."""
+    """The format of a file.
+
+    Raises FormatError when it is newer than this program's, CorruptError when it only seems so.
+    """
     written = int(db.execute("PRAGMA user_version").fetchone()[0])
     if written > FORMAT:
+        if _is_header_damaged(path):
+            raise CorruptError(f"{path}: {_pages([1])} not what was written")
         raise FormatError(f"{path}: format {written}; this version reads up to {FORMAT}")
     return written
+
+
+def _is_header_damaged(path: Path) -> bool:
+    """Whether page 1, which holds the format, is not that of its checksum; False without one, since
+    a newer version may keep them elsewhere.
+    """
+    try:
+        kept, _ = pages.read(path)
+    except CorruptError:
+        return False
+    return bool(kept.wrong_pages(path, wal.frames(path).sums, slice(0, 1)))
 
 
 def commits_of(db: sqlite3.Connection) -> int:
@@ -309,8 +325,8 @@ def check(path: Path, db: sqlite3.Connection) -> None:
 
     Raises CorruptError with the pages, or sqlite3's own errors. Changes nothing.
     """
-    kept, committed = pages.read(path)
     version = version_of(path, db)
+    kept, committed = pages.read(path)
     found = wal.frames(path)
     wrong = kept.wrong_pages(path, found.sums)
     commits = commits_of(db) if version >= FORMAT else 0

@@ -56,7 +56,18 @@ def test_a_newer_format_is_refused(tmp_path):
     with sqlite3.connect(tmp_path / "c" / "catalog.sqlite") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
+    (tmp_path / "c" / "catalog.sqlite.sums").unlink()
     with pytest.raises(FormatError, match="format 99; this version reads up to 2"):
+        open_(tmp_path / "c")
+
+
+def test_a_damaged_format_is_damage(tmp_path):
+    """A catalog whose header was overwritten is not taken for one of a later version."""
+    open_(tmp_path / "c", dimension=4)
+    with (tmp_path / "c" / "catalog.sqlite").open("r+b") as file:
+        file.seek(60)  # where SQLite keeps the user version
+        file.write(b"\x51\x1c\x00\x7d")
+    with pytest.raises(CorruptError, match=r"catalog\.sqlite: page 1 is not what was written"):
         open_(tmp_path / "c")
 
 

@@ -100,8 +100,8 @@ def set_format(path, number):
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         if number == 1:
             db.execute("DROP TABLE commits")
-            path.with_name(f"{path.name}.sums").unlink()
         db.execute(f"PRAGMA user_version = {number}")
+    path.with_name(f"{path.name}.sums").unlink()
 
 
 def test_upgrade_and_downgrade(stage, tools, format_1):
