@@ -4,11 +4,12 @@
 
 1. A real worker takes vectors from a real Kafka to a real Valkey, and hnswlib alone, with its own
    defaults and the same threads, adds and queries the same vectors in batches of 1,000. They take
-   turns, a twentieth of the vectors each, while the other stands still, so that a machine whose
-   speed drifts is the same for both. A turn of the worker begins when its images are in the topic
-   and ends when all are in Redis, the first when the first is. No reclustering runs.
+   turns, a tenth of the vectors each, while the other stands still, so that a machine whose speed
+   drifts is the same for both. A turn of the worker begins when its images are in the topic, with
+   nothing under way, and ends when all are in Redis, the first when the first is. No reclustering
+   runs.
 2. `ratio` is the worker's rate against hnswlib's; `ratio_of_the_last_tenth` is that of the last
-   two turns. What the worker holds at the end is in MB. With `--repeats` all is done so often from
+   turn. What the worker holds at the end is in MB. With `--repeats` all is done so often from
    the start, and medians are printed.
 3. More images come at about half of full load: without a reclustering, during one, and without
    again, since the collection grows meanwhile. The time from produce to visible in Redis is
@@ -51,8 +52,8 @@ PATIENCE_SECONDS = 1_800.0
 FLOAT32 = [("content-type", b"application/x-float32")]
 NEVER = "1000000000"
 
-# The worker and hnswlib take so many turns; the last two are the last tenth.
-TURNS, LAST_TURNS = 20, 2
+# The worker and hnswlib take so many turns.
+TURNS = 10
 
 RECALL = "shoal_graph_recall_ratio"
 
@@ -381,7 +382,7 @@ def loaded(
                 turns = take_turns(vectors, kafka, client, process, options.format)
                 room = held(process.pid, directory / "data", valkey.url)
                 recall = metric(file.read_text(), RECALL)
-            late_turns = turns[-LAST_TURNS:]
+            late_turns = turns[-1:]
             console.print(f"ratios by turn {[round(ratio([turn]), 2) for turn in turns]}")
             if late is not None:
                 full = RATE * rate(late_turns, "worker")

@@ -39,16 +39,16 @@ def assign(
     of the best edge into the cluster (of a new cluster: that no edge is right, judged by the
     best one).
     """
-    order = np.argsort(-probability, axis=1, kind="stable")
+    used = (probability >= _MINIMUM_EVIDENCE).sum(1)
+    order = np.argsort(-probability, axis=1, kind="stable")[:, : max(1, used.max(initial=0))]
     ends = np.take_along_axis(neighbours, order, 1)
     likely = np.take_along_axis(probability, order, 1)
     known = np.where(ends >= 0, labels[ends], NONE).tolist()
-    used = (likely >= _MINIMUM_EVIDENCE).sum(1).tolist()
     own: dict[int, int] = {}
     confidence: list[float] = []
     new = 0
     for row, near, edges, before, length in zip(
-        rows.tolist(), ends.tolist(), likely.tolist(), known, used, strict=True
+        rows.tolist(), ends.tolist(), likely.tolist(), known, used.tolist(), strict=True
     ):
         evidence: dict[int, float] = {}
         best: dict[int, float] = {}

@@ -19,7 +19,7 @@ from worker.message import (
     rejection,
     shown,
 )
-from worker.records import Erase, RawRecord, Record, Upsert
+from worker.records import Erase, Headers, RawRecord, Record, Upsert
 from worker.vectors import unit_vector
 
 JSON = "application/json"
@@ -81,6 +81,8 @@ class Decoder:
         if names.id is not None:
             body["id"] = names.id
         self._paths = {name: tuple(path.split(".")) for name, path in body.items()}
+        # Most records say the same in their headers.
+        self._tags_of = lru_cache(maxsize=64)(self._read_tags)
 
     def decode(self, raw: RawRecord) -> Record:
         """The meaning of `raw`, its vector of unit length. Raises `RejectedError`."""
@@ -94,7 +96,7 @@ class Decoder:
         if value is None:
             tags, id_ = self._from_headers(raw)
             return Erase(tags.collection or self._settings.default_collection, id_)
-        number_type = _number_type(_header(raw, CONTENT_TYPE_HEADER) or JSON)
+        number_type = _number_type(_header(raw.headers, CONTENT_TYPE_HEADER) or JSON)
         if number_type is None:
             tags, id_, numbers = self._from_json(raw, value)
         else:
@@ -119,18 +121,22 @@ class Decoder:
             raise RejectedError(Reason.NOT_JSON, f"value: {shown(body)}, must be a JSON object")
         fields = {name: _look_up(body, path) for name, path in self._paths.items()}
         if fields["collection"] is None and raw.headers:
-            fields["collection"] = _header(raw, self._tag_names["collection"])
+            fields["collection"] = _header(raw.headers, self._tag_names["collection"])
         message = _checked(Message, fields)
         id_ = id_from_key(raw.key) if "id" not in self._paths else id_from_field(message.id)
         numbers = np.fromiter(message.embedding, np.float64, len(message.embedding))
         return message, id_, numbers
 
     def _from_headers(self, raw: RawRecord) -> tuple[Tags, str]:
-        fields = {name: _header(raw, header) for name, header in self._tag_names.items()}
-        id_header = self._settings.fields.id
-        if id_header is not None and (id_ := _header(raw, id_header)) is not None:
-            return _checked(Tags, fields), id_from_field(id_)
-        return _checked(Tags, fields), id_from_key(raw.key)
+        tags, id_header = self._tags_of(raw.headers), self._settings.fields.id
+        if id_header is not None and (id_ := _header(raw.headers, id_header)) is not None:
+            return tags, id_from_field(id_)
+        return tags, id_from_key(raw.key)
+
+    def _read_tags(self, headers: Headers) -> Tags:
+        return _checked(
+            Tags, {name: _header(headers, header) for name, header in self._tag_names.items()}
+        )
 
 
 def _checked(kind: type[_Kind], fields: dict[str, Any]) -> _Kind:
@@ -149,10 +155,10 @@ def _look_up(body: object, path: tuple[str, ...]) -> object:
     return value
 
 
-def _header(raw: RawRecord, name: str) -> str | None:
+def _header(headers: Headers, name: str) -> str | None:
     """The last header of that name, as in Kafka's own clients; None if there is none."""
     found = None
-    for header, value in raw.headers:
+    for header, value in headers:
         if header == name:
             found = value
     if found is None:

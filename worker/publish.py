@@ -13,7 +13,7 @@ from worker.collection import Collection
 from worker.errors import LeaseLapsedError, RetryError, ShoalError
 from worker.metrics import Metrics
 from worker.relayout import Relayout
-from worker.shown import cluster_infos, image_state, retirements
+from worker.shown import cluster_infos, image_states, retirements
 from worker.store.base import (
     MAX_CHANGES,
     Change,
@@ -25,6 +25,7 @@ from worker.store.base import (
     Store,
     Update,
 )
+from worker.store.plan import chunks
 
 log = structlog.get_logger()
 
@@ -276,13 +277,10 @@ def _changes(
     collection: Collection, images: Sequence[str], rows: Sequence[int | None]
 ) -> list[Change]:
     """What became of images of the outbox, whose rows now are `rows`."""
-    old = collection.outbox.images
+    old, there = collection.outbox.images, [row for row in rows if row is not None]
+    states = iter(image_states(collection, there))
     return [
-        Change(
-            image,
-            collection.clusters.id(old[image]),
-            None if row is None else image_state(collection, row),
-        )
+        Change(image, collection.clusters.id(old[image]), None if row is None else next(states))
         for image, row in zip(images, rows, strict=True)
     ]
 
@@ -297,23 +295,23 @@ class _AllImages:
         return self._collection.images
 
     def __iter__(self) -> Iterator[tuple[str, ImageState]]:
-        for image, row in self._collection.index.iterate():
-            yield image, image_state(self._collection, row)
+        for part in chunks(self._collection.index.iterate(), MAX_CHANGES):
+            ids, rows = zip(*part, strict=True)
+            yield from zip(ids, image_states(self._collection, rows), strict=True)
 
 
 def _image_events(changes: Iterable[Change]) -> Iterator[Event]:
     for change in changes:
-        data = {"image": change.id} | ({"from": change.old} if change.old else {})
-        if change.new is None:
-            if change.old is not None:
-                yield Event(EventKind.ERASED, data)
-        elif change.new.cluster != change.old:
-            yield Event(
-                EventKind.ASSIGNED,
-                data
-                | {
-                    "cluster": change.new.cluster,
-                    "confidence": f"{change.new.confidence:.3f}",
-                    "provisional": str(int(change.new.provisional)),
-                },
-            )
+        new = change.new
+        if (None if new is None else new.cluster) == change.old:
+            continue
+        data = {"image": change.id}
+        if change.old:
+            data["from"] = change.old
+        if new is None:
+            yield Event(EventKind.ERASED, data)
+            continue
+        data["cluster"] = new.cluster
+        data["confidence"] = f"{new.confidence:.3f}"
+        data["provisional"] = str(int(new.provisional))
+        yield Event(EventKind.ASSIGNED, data)

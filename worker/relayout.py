@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from worker.collection import Collection
-from worker.shown import cluster_infos, image_state, retirements
+from worker.shown import cluster_infos, image_states, retirements
 from worker.store.base import MAX_CHANGES, Change, Layout, Update
 
 
@@ -62,14 +62,13 @@ class Relayout:
         waiting = self._collection.outbox.images.keys() & set(ids)
         self._awaited_images |= waiting
         # The page that an id was read from may be old: its image may have moved, or be gone.
-        rows = self._collection.index.row_of(ids)
-        self._layout.write(
-            [
-                Change(image, None, image_state(self._collection, row))
-                for image, row in zip(ids, rows, strict=True)
-                if row is not None and image not in waiting
-            ]
-        )
+        rows = {
+            image: row
+            for image, row in zip(ids, self._collection.index.row_of(ids), strict=True)
+            if row is not None and image not in waiting
+        }
+        states = image_states(self._collection, list(rows.values()))
+        self._layout.write([Change(id_, None, new) for id_, new in zip(rows, states, strict=True)])
 
     def _copy_clusters(self, limit: int) -> None:
         table = self._collection.clusters

@@ -1,6 +1,8 @@
 """What readers are shown of images and clusters."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
 
 from worker.collection import Collection
 from worker.store.base import ClusterInfo, ImageState
@@ -9,15 +11,19 @@ from worker.store.base import ClusterInfo, ImageState
 _ROWS = 5_000
 
 
-def image_state(collection: Collection, row: int) -> ImageState:
-    """The state of the images of `row`, which has a cluster."""
-    assigned = collection.assignments
-    return ImageState(
-        collection.clusters[int(assigned.labels[row])].id,
-        round(float(assigned.confidence[row]), 3),
-        bool(assigned.provisional[row]),
-        int(assigned.generation[row]),
-    )
+def image_states(collection: Collection, rows: Sequence[int]) -> list[ImageState]:
+    """The states of the images of `rows`, which have clusters."""
+    at, assigned, clusters = np.array(rows, np.int64), collection.assignments, collection.clusters
+    return [
+        ImageState(clusters[label].id, confidence, provisional, generation)
+        for label, confidence, provisional, generation in zip(
+            assigned.labels[at].tolist(),
+            assigned.confidence[at].astype(np.float64).round(3).tolist(),
+            assigned.provisional[at].tolist(),
+            assigned.generation[at].tolist(),
+            strict=True,
+        )
+    ]
 
 
 def cluster_infos(collection: Collection, numbers: Iterable[int]) -> Iterator[ClusterInfo]:

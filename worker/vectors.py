@@ -17,11 +17,10 @@ def unit_vector(numbers: NDArray[np.float64]) -> Vector:
 
     Raises `RejectedError` if a number is not finite or all are zero.
     """
-    with np.errstate(all="ignore"):
-        square = float(numbers @ numbers)
+    square = float(np.vdot(numbers, numbers))  # says nothing of an overflow
     if not _SMALLEST_SQUARE < square < math.inf:
         numbers = _tamed(numbers)
-        square = float(numbers @ numbers)
+        square = float(np.vdot(numbers, numbers))
     return (numbers / math.sqrt(square)).astype(np.float32)
 
 

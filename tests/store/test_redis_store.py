@@ -111,8 +111,8 @@ class TestLayout:
         assert "hunter" not in str(refused.value)
 
     def test_buckets(self):
-        """Buckets are laid out for 24 images each, at least 16, and are crowded above 96."""
-        assert [buckets_for(n) for n in (0, 384, 385, 24_000)] == [16, 16, 17, 1_000]
+        """Buckets are laid out for 12 images each, at least 16, and are crowded above 96."""
+        assert [buckets_for(n) for n in (0, 192, 193, 12_000)] == [16, 16, 17, 1_000]
         assert [is_crowded(n, 16) for n in (0, 1_536, 1_537)] == [False, False, True]
 
     def test_state_size(self):
@@ -146,7 +146,7 @@ class TestSpaces:
         assert len(old) > 24
         assert all(0 < raw.ttl(key) <= LINGER_SECONDS for key in old)
         assert all(raw.ttl(key) == -1 for key in new)
-        assert raw.hgetall("shoal:{main}:spaces") == {"last": "2", "images": "1500", "2": "63"}
+        assert raw.hgetall("shoal:{main}:spaces") == {"last": "2", "images": "1500", "2": "125"}
 
     @pytest.mark.parametrize("how", ["acquire", "rebuild"])
     def test_garbage_goes(self, collection, raw, state, how):

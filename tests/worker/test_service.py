@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import structlog
 
 from index import CollectionIndex
 from models.choice import LINKED, Choice
 from models.coordinate.model import METHOD as COORDINATE
+from worker import reclustering
 from worker.edges import CosineEdges
 from worker.errors import (
     BadStreamError,
@@ -34,7 +36,7 @@ def test_images_get_clusters(bench, axis):
     assert bench.store.summary("main").clusters == 2
 
 
-def test_a_run_says_how_and_where_it_made_its_clusters(bench, axis, capsys):
+def test_a_run_says_how_and_where_it_made_its_clusters(bench, axis, monkeypatch):
     """In a metric and in the log, with the reason where it is not the usual way."""
     clusters = bench.runner._cluster
 
@@ -44,14 +46,15 @@ def test_a_run_says_how_and_where_it_made_its_clusters(bench, axis, capsys):
     bench.runner = InlineRunner(lost)
     for number in range(20):
         bench.send(f"a{number}", axis(0, tilt=number / 50))
-    bench.run()
+    monkeypatch.setattr(reclustering, "log", structlog.get_logger())
+    with structlog.testing.capture_logs() as logged:
+        bench.run()
     runs = bench.metrics.registry.get_sample_value(
         "shoal_recluster_methods_total", {"method": LINKED, "device": "cuda"}
     )
     assert runs >= 1
-    logged = capsys.readouterr().out
-    assert "run ended" in logged
-    assert "not sure" in logged
+    said = next(entry for entry in logged if entry["event"] == "run ended")
+    assert said["reason"] == "not sure"
 
 
 def test_the_ways_that_are_counted_are_those_of_the_models():

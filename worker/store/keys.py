@@ -1,7 +1,7 @@
 """The names of the Redis keys of one collection. docs/redis.md says what each holds."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zlib import crc32
 
 from worker.errors import SettingsError
@@ -9,7 +9,8 @@ from worker.errors import SettingsError
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
 _PREFIX = re.compile(r"[^{}\s]{1,64}")
 
-TARGET_PER_BUCKET = 24
+# Eight times as many may come before all is laid out anew.
+TARGET_PER_BUCKET = 12
 # Redis packs a hash of up to 128 fields into one listpack. With 96 fields on average one bucket
 # in two thousand is above that; with 128 on average every other one would be.
 CROWDED_PER_BUCKET = 96
@@ -92,11 +93,11 @@ class Space:
     keys: Keys
     number: int
     buckets: int
+    tag: str = field(init=False, repr=False, compare=False)
+    """What every key of the space starts with."""
 
-    @property
-    def tag(self) -> str:
-        """What every key of the space starts with."""
-        return f"{self.keys.tag}:g{self.number}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tag", f"{self.keys.tag}:g{self.number}")
 
     @property
     def sizes(self) -> str:

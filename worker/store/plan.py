@@ -9,7 +9,7 @@ from worker.store.codec import encode_info, encode_state, event_fields
 from worker.store.keys import Space
 
 T = TypeVar("T")
-Argument = str | int | float
+Argument = str | int | float | bytes
 
 
 class _Numbering(dict[str, int]):

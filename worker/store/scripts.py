@@ -1,9 +1,9 @@
 """The Lua scripts, every one fenced by the lease."""
 
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 
+from pydantic_core import to_json
 from redis import Redis
 
 from worker.errors import LeaseError, LeaseLapsedError
@@ -82,8 +82,7 @@ class Scripts:
         arguments: Sequence[Argument],
     ) -> list[str]:
         """As `run`, for a script of `write.lua`."""
-        text = json.dumps(list(map(str, arguments)), ensure_ascii=False)
-        return self.run(name, keys, lease, more_keys, [text])
+        return self.run(name, keys, lease, more_keys, [to_json(list(map(str, arguments)))])
 
 
 def _raise_refusal(collection: str, reply: Sequence[str]) -> None:
