@@ -3,6 +3,8 @@
 This stands where the paper decodes a forest of parent pointers (`models.decode`): the network
 scores pairs of clusters instead of single nodes, and nothing is decided by a threshold, since the
 cut through the finished tree comes last (`models.cut`).
+
+Small clusters join a large one together (`models.joining`).
 """
 
 from collections.abc import Callable
@@ -10,7 +12,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.levels import find_best, find_due, find_mutual, improve_best, merge_pairs
+from models.joining import LARGE, LESS, SHARE, turns
+from models.kernels.levels import (
+    find_best,
+    find_due,
+    find_inside,
+    find_joiners,
+    find_mutual,
+    improve_best,
+    merge_pairs,
+)
 from models.pairs import Floats, Pairs, Rows
 from models.supernodes import Clusters
 from models.tree import MergeTree
@@ -55,14 +66,20 @@ def build_tree(
             of_an_end[best[best >= 0]] = True
             representative = root[representative]
             observe(clusters, pairs, of_an_end, representative)
-        joined = _mutual(pairs, best, floor)
-        if not len(joined):
+        steps = _steps(pairs, best, clusters, floor)
+        if not len(steps[0]):
             break
-        made.append((node[joined.a], node[joined.b], joined.q.astype(np.float64)))
-        node[joined.a] = n + rounds[-1] + np.arange(len(joined))
-        rounds.append(rounds[-1] + len(joined))
-        clusters.absorb(joined)
-        pairs, fresh = _renamed(pairs, joined, clusters.ids, root, where)
+        for joined in steps:
+            made.append((node[joined.a], node[joined.b], joined.q.astype(np.float64)))
+            node[joined.a] = n + rounds[-1] + np.arange(len(joined))
+            rounds.append(rounds[-1] + len(joined))
+            clusters.absorb(joined)
+        ends = np.concatenate([joined.ends for joined in steps])
+        root[:] = np.arange(n)
+        root[ends[:, 1]] = ends[:, 0]
+        if len(steps) > 1:
+            _enclose(clusters, pairs, ends, root)
+        pairs, fresh = _renamed(pairs, ends, clusters.ids, root, where)
     left, right, probability = (
         np.concatenate([part[column] for part in made]) if made else np.zeros(0, kind)
         for column, kind in enumerate((np.int64, np.int64, np.float64))
@@ -106,16 +123,46 @@ def _mutual(pairs: Pairs, best: NDArray[np.int32], floor: float) -> Pairs:
     return pairs.take(found[: find_mutual(pairs.ends, pairs.q, best, floor, found)])
 
 
-def _renamed(
-    pairs: Pairs, joined: Pairs, ids: Rows, root: Rows, where: Rows
-) -> tuple[Pairs, slice]:
-    """The pairs after `joined` have merged, in their memory, and which are to be asked again.
-
-    `root` [n] is changed: what every row's cluster is called now.
+def _steps(pairs: Pairs, best: NDArray[np.int32], clusters: Clusters, floor: float) -> list[Pairs]:
+    """What merges at this level, in turn, each time disjoint clusters into the first of each pair:
+    those that are each other's best; the likeliest that joins each large one; the next; and so on.
     """
-    root[:] = np.arange(len(root))
-    root[joined.b] = joined.a
+    mutual, size = _mutual(pairs, best, floor), clusters.size
+    found = np.empty(len(best), np.int32)
+    rule = (floor, LARGE, SHARE, LESS)
+    found = found[: find_joiners(pairs.ends, pairs.q, best, size, rule, found)]
+    if not len(found):
+        return [mutual]
+    joining = pairs.take(found)
+    _put_first(joining, size[joining.a] < size[joining.b])
+    _put_first(mutual, np.isin(mutual.b, joining.a))
+    room = SHARE * size
+    room[mutual.a] -= size[mutual.b]
+    made = turns(joining.a, joining.q, clusters.ids[joining.b], size[joining.b], room[joining.a])
+    return [mutual, *map(joining.take, made)]
+
+
+def _put_first(pairs: Pairs, seconds: NDArray[np.bool_]) -> None:
+    """Turn pairs round whose second end is to stay."""
+    pairs.ends[seconds] = pairs.ends[seconds, ::-1]
+
+
+def _enclose(clusters: Clusters, pairs: Pairs, joined: Rows, root: Rows) -> None:
+    """Edges between clusters that joined the same one are within it, as those of `joined` are."""
+    found = np.empty(len(pairs), np.int32)
+    inside = pairs.take(found[: find_inside(pairs.ends, root, found)])
+    n = len(root)
+    known = np.sort(joined, axis=1).astype(np.int64) @ [n, 1]
+    apart = ~np.isin(np.sort(inside.ends, axis=1).astype(np.int64) @ [n, 1], known)
+    if apart.any():
+        clusters.enclose(root[inside.a[apart]], inside.take(apart))
+
+
+def _renamed(pairs: Pairs, joined: Rows, ids: Rows, root: Rows, where: Rows) -> tuple[Pairs, slice]:
+    """The pairs after the clusters `joined` [m, 2] have merged, in their memory, and which are to
+    be asked again. `root` [n] is what every row's cluster is called now.
+    """
     changed = np.zeros(len(root), np.bool_)
-    changed[joined.ends] = True
+    changed[joined] = True
     still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, ids, root, changed, where)
     return pairs.take(slice(0, count)), slice(still, count)

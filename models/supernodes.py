@@ -1,8 +1,8 @@
 """Clusters as super-nodes.
 
 Everything kept is a sum or a maximum, so that merging two clusters is adding two lines. A cluster
-stands in the line of one of its members, its representative: that of the lowest row. The lines of
-the others are left behind.
+stands in the line of one of its members, its representative: of two that merge that of the lower
+row, save where small ones join a large one. The lines of the others are left behind.
 """
 
 from dataclasses import dataclass
@@ -64,6 +64,17 @@ class Clusters:
         """Merge both clusters of each of `pairs`, which touch disjoint ones, into the first."""
         absorb_clusters(pairs.ends, pairs.sums, self.sums, self.vector_sums)
         describe_clusters(np.ascontiguousarray(pairs.ends[:, 0]), self.sums, self.lines)
+
+    def enclose(self, clusters: Rows, pairs: Pairs) -> None:
+        """Count the edges of `pairs` [e] as within `clusters` [e], where both their ends are."""
+        inside = (
+            (columns.INNER, pairs.count),
+            (columns.INNER_P, pairs.p),
+            (columns.INNER_R, pairs.r),
+        )
+        for column, edges in inside:
+            np.add.at(self.sums[:, column], clusters, edges)
+        describe_clusters(np.unique(clusters), self.sums, self.lines)
 
 
 def first_level(

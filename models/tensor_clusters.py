@@ -54,6 +54,16 @@ class TensorClusters:
         self.lines[into] = described(sums)
         self.single[into] = False
 
+    def enclose(self, clusters: Tensor, pairs: TensorPairs) -> None:
+        """As `Clusters.enclose`."""
+        clusters, order = torch.sort(clusters, stable=True)
+        into, times = torch.unique_consecutive(clusters, return_counts=True)
+        edges = pairs.sums[order][:, [0, 1, 3]].double()
+        inside = [columns.INNER, columns.INNER_P, columns.INNER_R]
+        sums = self.sums[into]
+        sums[:, inside] += torch.segment_reduce(edges, "sum", lengths=times, unsafe=True)
+        self.sums[into], self.lines[into] = sums, described(sums)
+
 
 def tensor_level(
     edges: tuple[Tensor, Tensor, Tensor, Tensor],

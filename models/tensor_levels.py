@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.joining import LARGE, LESS, SHARE, turns
+from models.kernels import columns
 from models.kernels.levels import TIE
 from models.levels import BOUND, FLOOR, LIKELY, MAX_LEVELS
 from models.tensor_clusters import TensorClusters, TensorPairs
@@ -29,15 +31,21 @@ def build_tensor_tree(
     fresh = torch.arange(len(pairs), device=node.device)
     for _ in range(MAX_LEVELS):
         best = _ask(clusters, pairs, fresh, score)
-        joined = _mutual(pairs, best, floor)
-        if not len(joined):
+        steps = _steps(pairs, best, clusters, floor)
+        if not len(steps[0]):
             break
-        a, b = joined.ends.unbind(1)
-        made.append((node[a], node[b], joined.q.double()))
-        node[a] = n + rounds[-1] + torch.arange(len(joined), device=node.device)
-        rounds.append(rounds[-1] + len(joined))
-        clusters.absorb(joined)
-        fresh = _rename(pairs, joined, n)
+        for joined in steps:
+            a, b = joined.ends.unbind(1)
+            made.append((node[a], node[b], joined.q.double()))
+            node[a] = n + rounds[-1] + torch.arange(len(joined), device=node.device)
+            rounds.append(rounds[-1] + len(joined))
+            clusters.absorb(joined)
+        ends = torch.cat([joined.ends for joined in steps])
+        root = torch.arange(n, device=node.device)
+        root[ends[:, 1]] = ends[:, 0]
+        if len(steps) > 1:
+            _enclose(clusters, pairs, ends, root)
+        fresh = _rename(pairs, ends, root)
     left, right, probability = (
         torch.cat([part[column] for part in made]).cpu().numpy() if made else np.zeros(0, kind)
         for column, kind in enumerate((np.int64, np.int64, np.float64))
@@ -106,13 +114,60 @@ def _mutual(pairs: TensorPairs, best: Tensor, floor: float) -> TensorPairs:
     return pairs.take(own[(best[a] == own) & (best[b] == own) & (pairs.q[own] > floor)])
 
 
-def _rename(pairs: TensorPairs, joined: TensorPairs, n: int) -> Tensor:
-    """Make `pairs` those after `joined` have merged; which of them [m] are to be asked again."""
-    into, gone = joined.ends.unbind(1)
-    root = torch.arange(n, device=into.device)
-    root[gone] = into
-    changed = torch.zeros(n, dtype=torch.bool, device=into.device)
-    changed[joined.ends] = True
+def _steps(
+    pairs: TensorPairs, best: Tensor, clusters: TensorClusters, floor: float
+) -> list[TensorPairs]:
+    """As `models.levels._steps`."""
+    mutual, size = _mutual(pairs, best, floor), clusters.sums[:, columns.SIZE]
+    joining = _joiners(pairs, best, size, floor)
+    if not len(joining):
+        return [mutual]
+    a, b = joining.ends.unbind(1)
+    _put_first(joining, size[a] < size[b])
+    _put_first(mutual, torch.isin(mutual.ends[:, 1], joining.ends[:, 0]))
+    room = SHARE * size
+    room[mutual.ends[:, 0]] -= size[mutual.ends[:, 1]]
+    large, small = joining.ends.unbind(1)
+    told = (large, joining.q, small, size[small], room[large])
+    made = turns(*(tensor.cpu().numpy() for tensor in told))
+    return [mutual, *(joining.take(torch.from_numpy(turn).to(large.device)) for turn in made)]
+
+
+def _joiners(pairs: TensorPairs, best: Tensor, size: Tensor, floor: float) -> TensorPairs:
+    """As `find_joiners`."""
+    small = (best >= 0).nonzero().squeeze(1)
+    e = best[small]
+    into = pairs.ends[e].sum(1) - small
+    own = best[into]
+    partner = pairs.ends[own].sum(1) - into
+    joins = (own != e) & (best[partner] == own) & (pairs.q[e] > floor) & (size[into] >= LARGE)
+    joins &= pairs.q[e] >= pairs.q[own] - LESS
+    joins &= size[small] + size[partner] <= SHARE * size[into]
+    return pairs.take(e[joins])
+
+
+def _put_first(pairs: TensorPairs, seconds: Tensor) -> None:
+    """As `models.levels._put_first`."""
+    pairs.ends = torch.where(seconds[:, None], pairs.ends.flip(1), pairs.ends)
+
+
+def _enclose(clusters: TensorClusters, pairs: TensorPairs, joined: Tensor, root: Tensor) -> None:
+    """As `models.levels._enclose`."""
+    n = len(root)
+    inside = pairs.take((root[pairs.ends[:, 0]] == root[pairs.ends[:, 1]]).nonzero().squeeze(1))
+    known = joined.amin(1) * n + joined.amax(1)
+    apart = ~torch.isin(inside.ends.amin(1) * n + inside.ends.amax(1), known)
+    if bool(apart.any()):
+        clusters.enclose(root[inside.ends[apart, 0]], inside.take(apart))
+
+
+def _rename(pairs: TensorPairs, joined: Tensor, root: Tensor) -> Tensor:
+    """Make `pairs` those after the clusters `joined` [m, 2] have merged; which of them are to be
+    asked again. `root` [n] is what every row's cluster is called now.
+    """
+    n = len(root)
+    changed = torch.zeros(n, dtype=torch.bool, device=root.device)
+    changed[joined] = True
     moved = changed[pairs.ends].any(1)
     ends, sums = root[pairs.ends[moved]], pairs.sums[moved]
     low, high = ends.amin(1), ends.amax(1)

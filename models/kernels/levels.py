@@ -83,6 +83,49 @@ def find_mutual(ends: Array, q: Array, best: Array, floor: float, out: Array) ->
 
 
 @compiled
+def find_joiners(
+    ends: Array,
+    q: Array,
+    best: Array,
+    size: Array,
+    rule: tuple[float, float, float, float],
+    out: Array,
+) -> Any:
+    """Pairs of a small cluster whose best is a large one that merges with another, and is about as
+    likely; into `out`, by the small one; returns how many.
+
+    `rule` is (floor, members of a large cluster, the share of it that may join, how much less
+    likely).
+    """
+    floor, large, share, less = rule
+    count = 0
+    for small in range(len(best)):
+        e = best[small]
+        if e < 0 or q[e] <= floor:
+            continue
+        into = ends[e, 0] + ends[e, 1] - small
+        own = best[into]
+        if own == e or size[into] < large or q[e] < q[own] - less:
+            continue
+        partner = ends[own, 0] + ends[own, 1] - into
+        if best[partner] == own and size[small] + size[partner] <= share * size[into]:
+            out[count] = e
+            count += 1
+    return count
+
+
+@compiled
+def find_inside(ends: Array, root: Array, out: Array) -> Any:
+    """Pairs whose ends have become one cluster, `root` [n], into `out`; returns how many."""
+    count = 0
+    for e in range(len(ends)):
+        if root[ends[e, 0]] == root[ends[e, 1]]:
+            out[count] = e
+            count += 1
+    return count
+
+
+@compiled
 def merge_pairs(
     ends: Array, sums: Array, q: Array, ids: Array, root: Array, changed: Array, where: Array
 ) -> Any:

@@ -1,5 +1,6 @@
 from collections import Counter, defaultdict
 from copy import deepcopy
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from models import exact_knn
 from models.conditions import conditions
 from models.context import context_of
 from models.contraction import super_nodes, write_features
+from models.joining import turns
 from models.judging import judge_graph
 from models.kernels import columns
 from models.kernels.levels import tie_hash
@@ -119,6 +121,62 @@ def test_levels_are_those_of_a_plain_implementation(seed):
     assert [set(made) for made in actual] == [set(made) for made in expected]
     for one, two in zip(actual, expected, strict=True):
         assert one == pytest.approx(two, rel=1e-5)
+
+
+def star(core=70, around=40):
+    """Edges of a core that holds together, and of rows around it that are less near it, and to
+    each other hardly near at all.
+    """
+    edges = {(i, j): 0.99 - 0.001 * (j - i) for i in range(core) for j in range(i + 1, core)}
+    for place in range(around):
+        row = core + place
+        edges |= {(member, row): 0.9 - 0.001 * place for member in range(place % 7, core, 7)}
+        if place:
+            edges[row - 1, row] = 0.05
+    return edges
+
+
+class TestJoining:
+    def test_many_join_a_large_cluster_at_one_level(self):
+        """Forty rows whose best is one cluster of seventy take a few levels, not forty."""
+        asked = []
+        tree = build_tree(
+            *level(star(), n=110), mean_p, observe=lambda _clusters, pairs, *_: asked.append(pairs)
+        )
+        before = build_tree(*level(star(around=0), n=110), mean_p)
+        assert len(tree.left) == 109
+        assert len(asked) - len(before.levels()) < 10
+        assert set(levels_of(tree)[-1]) == {frozenset(range(110))}
+
+    def test_each_turn_adds_one(self):
+        """So that the tree can be cut between any two, the likeliest first."""
+        made = levels_of(build_tree(*level(star(), n=110), mean_p))
+        sizes = [max(map(len, parts)) for parts in made]
+        core = sizes.index(70)
+        assert sizes[core:] == list(range(70, 111))
+        added = [max(parts, key=len) for parts in made[core:]]
+        first = [int(*(new - old)) for old, new in pairwise(added)][:8]
+        assert first == list(range(70, 78))
+
+    def test_edges_between_those_that_join_are_within(self):
+        """No edge is lost: after all merges the cluster holds every one."""
+        clusters, pairs = level(star(), n=110)
+        build_tree(clusters, pairs, mean_p)
+        sums = clusters.sums[int(np.argmax(clusters.size))]
+        assert sums[columns.SIZE] == 110
+        assert sums[columns.INNER] == len(star())
+        assert sums[columns.INNER_P] == pytest.approx(sum(star().values()), rel=1e-5)
+
+    def test_no_more_join_than_there_is_room_for(self):
+        """Of two large clusters each takes its likeliest, equals by row, and stops at its room."""
+        made = turns(
+            large=np.array([1, 5, 1, 1, 5]),
+            q=np.array([0.5, 0.9, 0.7, 0.5, 0.8]),
+            row=np.array([9, 8, 7, 6, 4]),
+            size=np.array([2, 3, 1, 2, 3]),
+            room=np.array([4, 3, 4, 4, 3]),
+        )
+        assert [turn.tolist() for turn in made] == [[2, 1], [3]]
 
 
 class TestSums:

@@ -61,10 +61,12 @@ class TestTree:
         for lam in (0.1, 0.3, 0.5, 0.7):
             assert rand_index(labels(kernels, lam), labels(tensors, lam)) > 0.99
 
-    @pytest.mark.parametrize("spread", [0.3, 1.2])
-    def test_levels_are_those_of_the_kernels(self, groups, spread):
+    @pytest.mark.parametrize(
+        ("classes", "size", "spread"), [(30, 20, 0.3), (30, 20, 1.2), (4, 300, 0.3)]
+    )
+    def test_levels_are_those_of_the_kernels(self, groups, classes, size, spread):
         """Where both score pairs alike: the same merges, level by level."""
-        x, _ = groups(30, 20, spread=spread)
+        x, _ = groups(classes, size, spread=spread)
         graph = exact_knn(x, 12)
         p = np.random.default_rng(0).random(graph.neighbours.shape, np.float32)
         edges = tuple(
