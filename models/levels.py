@@ -47,9 +47,13 @@ def build_tree(
     score: Score,
     *,
     floor: float = FLOOR,
+    together: bool = True,
     observe: Observer | None = None,
 ) -> MergeTree:
-    """Merge until no pair is above `floor`. Changes `clusters` and `pairs` in place."""
+    """Merge until no pair is above `floor`. Changes `clusters` and `pairs` in place.
+
+    `together`: whether small clusters join a large one together (`models.joining`).
+    """
     n = len(clusters.size)
     node = clusters.ids.copy()  # tree node of every representative
     representative: Rows = np.empty(n, np.int64)
@@ -66,9 +70,11 @@ def build_tree(
             of_an_end[best[best >= 0]] = True
             representative = root[representative]
             observe(clusters, pairs, of_an_end, representative)
-        steps = _steps(pairs, best, clusters, floor)
-        if not len(steps[0]):
+        mutual = _mutual(pairs, best, floor)
+        if not len(mutual):
             break
+        joining = _joining(pairs, best, mutual, clusters, floor) if together else []
+        steps = [mutual, *joining]
         for joined in steps:
             made.append((node[joined.a], node[joined.b], joined.q.astype(np.float64)))
             node[joined.a] = n + rounds[-1] + np.arange(len(joined))
@@ -123,23 +129,27 @@ def _mutual(pairs: Pairs, best: NDArray[np.int32], floor: float) -> Pairs:
     return pairs.take(found[: find_mutual(pairs.ends, pairs.q, best, floor, found)])
 
 
-def _steps(pairs: Pairs, best: NDArray[np.int32], clusters: Clusters, floor: float) -> list[Pairs]:
-    """What merges at this level, in turn, each time disjoint clusters into the first of each pair:
-    those that are each other's best; the likeliest that joins each large one; the next; and so on.
+def _joining(
+    pairs: Pairs, best: NDArray[np.int32], mutual: Pairs, clusters: Clusters, floor: float
+) -> list[Pairs]:
+    """Who joins large clusters at the level of `mutual`, in turn, each time disjoint ones into the
+    first of each pair: the likeliest that joins each large one; the next; and so on.
+
+    Large clusters become the first of their pairs in `mutual` too.
     """
-    mutual, size = _mutual(pairs, best, floor), clusters.size
+    size = clusters.size
     found = np.empty(len(best), np.int32)
     rule = (floor, LARGE, SHARE, LESS)
     found = found[: find_joiners(pairs.ends, pairs.q, best, size, rule, found)]
     if not len(found):
-        return [mutual]
+        return []
     joining = pairs.take(found)
     _put_first(joining, size[joining.a] < size[joining.b])
     _put_first(mutual, np.isin(mutual.b, joining.a))
     room = SHARE * size
     room[mutual.a] -= size[mutual.b]
     made = turns(joining.a, joining.q, clusters.ids[joining.b], size[joining.b], room[joining.a])
-    return [mutual, *map(joining.take, made)]
+    return [joining.take(turn) for turn in made]
 
 
 def _put_first(pairs: Pairs, seconds: NDArray[np.bool_]) -> None:

@@ -31,9 +31,10 @@ def build_tensor_tree(
     fresh = torch.arange(len(pairs), device=node.device)
     for _ in range(MAX_LEVELS):
         best = _ask(clusters, pairs, fresh, score)
-        steps = _steps(pairs, best, clusters, floor)
-        if not len(steps[0]):
+        mutual = _mutual(pairs, best, floor)
+        if not len(mutual):
             break
+        steps = [mutual, *_joining(pairs, best, mutual, clusters, floor)]
         for joined in steps:
             a, b = joined.ends.unbind(1)
             made.append((node[a], node[b], joined.q.double()))
@@ -114,14 +115,14 @@ def _mutual(pairs: TensorPairs, best: Tensor, floor: float) -> TensorPairs:
     return pairs.take(own[(best[a] == own) & (best[b] == own) & (pairs.q[own] > floor)])
 
 
-def _steps(
-    pairs: TensorPairs, best: Tensor, clusters: TensorClusters, floor: float
+def _joining(
+    pairs: TensorPairs, best: Tensor, mutual: TensorPairs, clusters: TensorClusters, floor: float
 ) -> list[TensorPairs]:
-    """As `models.levels._steps`."""
-    mutual, size = _mutual(pairs, best, floor), clusters.sums[:, columns.SIZE]
+    """As `models.levels._joining`."""
+    size = clusters.sums[:, columns.SIZE]
     joining = _joiners(pairs, best, size, floor)
     if not len(joining):
-        return [mutual]
+        return []
     a, b = joining.ends.unbind(1)
     _put_first(joining, size[a] < size[b])
     _put_first(mutual, torch.isin(mutual.ends[:, 1], joining.ends[:, 0]))
@@ -130,7 +131,7 @@ def _steps(
     large, small = joining.ends.unbind(1)
     told = (large, joining.q, small, size[small], room[large])
     made = turns(*(tensor.cpu().numpy() for tensor in told))
-    return [mutual, *(joining.take(torch.from_numpy(turn).to(large.device)) for turn in made)]
+    return [joining.take(torch.from_numpy(turn).to(large.device)) for turn in made]
 
 
 def _joiners(pairs: TensorPairs, best: Tensor, size: Tensor, floor: float) -> TensorPairs:

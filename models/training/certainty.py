@@ -69,7 +69,8 @@ def outcome_of(
     view, context = episode.view, episode.context
     counts = np.ones(len(view), np.int32)
     answers = judge_graph(network, view, context)
-    tree = build_tree(*super_nodes(view, answers), pair_score(network, context)).tempered(BELIEVED)
+    score = pair_score(network, context)
+    tree = build_tree(*super_nodes(view, answers), score, together=False).tempered(BELIEVED)
     if not len(tree.left):
         return None
     family = prospects(tree, counts)

@@ -121,7 +121,7 @@ def _watch(
     for policy in policies:
         clusters, pairs = super_nodes(episode.view, answers)
         floor = FLOOR if learnt else FIRST_FLOOR
-        build_tree(clusters, pairs, policy, floor=floor, observe=collector)
+        build_tree(clusters, pairs, policy, floor=floor, together=False, observe=collector)
     features = torch.from_numpy(np.concatenate(collector.features))
     each = episode.weight / np.sqrt(max(len(features), 1))
     image_pairs = np.concatenate(collector.image_pairs)
