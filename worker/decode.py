@@ -65,7 +65,7 @@ class DecodeSettings:
 
 
 class Decoder:
-    """Decodes and checks records one by one. Without state, so safe to share."""
+    """Decodes and checks records one by one. Threads may share it."""
 
     def __init__(self, settings: DecodeSettings | None = None) -> None:
         self._settings = settings or DecodeSettings()
