@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from processes import is_running
 
 from index.forked import Forked
 
@@ -107,17 +107,9 @@ def test_child_ends_with_its_parent():
     assert parent.returncode == -signal.SIGKILL
     child = int(parent.stdout)
     deadline = time.monotonic() + 60
-    while state_of(child) not in {None, "Z"}:
+    while is_running(child):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def state_of(process):
-    """The letter that Linux has for it; None if it is gone."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return None
 
 
 def test_child_of_nobody_does_not_begin():

@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import is_running, state_of
 
 from worker.recluster.result import read_result
 from worker.recluster.supervisor import Failed, Finished, Running, Supervisor, _Idle
@@ -50,14 +50,14 @@ def pid_of(supervisor):
 def comes_to(pid, state, seconds=10):
     """Whether the system says so of the process before long."""
     deadline = time.monotonic() + seconds
-    while _state(pid) != state and time.monotonic() < deadline:
+    while state_of(pid) != state and time.monotonic() < deadline:
         time.sleep(0.02)
-    return _state(pid) == state
+    return state_of(pid) == state
 
 
 def is_gone(pid):
     """Neither alive nor a zombie."""
-    return not Path(f"/proc/{pid}").exists()
+    return state_of(pid) is None
 
 
 def test_a_run_from_view_to_result(supervisor, tmp_path, make_view):
@@ -286,9 +286,9 @@ time.sleep(600)
         assert parent.stdout.readline() == b"there\n"
         parent.kill()
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and _runs(pid):
+    while time.monotonic() < deadline and is_running(pid):
         time.sleep(0.02)
-    assert not _runs(pid)
+    assert not is_running(pid)
 
 
 def test_alone_on_the_command_line(tmp_path, make_view, toy_module):
@@ -303,16 +303,3 @@ def test_alone_on_the_command_line(tmp_path, make_view, toy_module):
     bad = subprocess.run(command, check=False, capture_output=True)
     assert bad.returncode == 1
     assert "labels.npy" in json.loads(bad.stdout)["error"]
-
-
-def _runs(pid):
-    """Neither gone nor a zombie that nobody waits for yet."""
-    try:
-        return _state(pid) != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _state(pid):
-    """R runs, S sleeps, T stopped, Z zombie."""
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

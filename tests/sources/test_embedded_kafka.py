@@ -3,21 +3,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from processes import is_running
 
 from worker.embedded.kafka import EmbeddedKafka, ToolError
 from worker.embedded.kafka_jars import kafka_home
 from worker.embedded.tied_process import TiedProcess
 from worker.errors import DependencyError
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def wait_until(true):

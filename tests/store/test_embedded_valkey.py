@@ -4,21 +4,13 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import redis
+from processes import is_running
 
 from worker.embedded.valkey import EmbeddedValkey
 from worker.errors import DependencyError, StoreUnavailableError
-
-
-def is_running(pid):
-    state = Path(f"/proc/{pid}/stat")
-    try:
-        return state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_life(tmp_path):
