@@ -9,7 +9,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from worker import __version__, last_words, logs
+from worker import __version__, garbage, last_words, logs
 from worker.compose import make_worker
 from worker.connections import make_dead_letters, make_source, make_store
 from worker.file_limit import check_open_collections, raise_file_limit
@@ -61,6 +61,7 @@ def worker(
     log.info("metrics and health", address=server.address)
     if port_file is not None:
         port_file.write_text(server.address)
+    garbage.look_seldom()
     try:
         running.run()
     finally:
