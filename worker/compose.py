@@ -42,6 +42,7 @@ from worker.run_queue import RunQueue
 from worker.scrub import ScrubWatch
 from worker.service import Worker
 from worker.settings import Settings
+from worker.shifts import ShiftWatch
 from worker.sorting import Sorter
 from worker.sources.base import Source
 from worker.standby import Standby
@@ -141,6 +142,7 @@ def make_parts(
         collections, coverages, queue, takeover, ingest.rest, leases.extend, metrics, clock
     )
     ingest.heard = coverages.saw
+    ingest.at_rest = ShiftWatch(collections, metrics, clock).tick
     collections.closing += [queue.note, purging.note, migrating.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
     return Parts(

@@ -72,7 +72,7 @@ class Ingest:
 
     `meanwhile` is called again and again while a batch cannot be finished; when it returns False
     the batch is given up, and no later one is committed: the next start reads both again. `heard`
-    is told what each collection logged.
+    is told what each collection logged. `at_rest` is called again and again when no graph changes.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Ingest:
         self._given_up = False
         self.meanwhile: Callable[[], bool] = lambda: True
         self.heard: Callable[[Collection, Sequence[ImageWrite]], object] = lambda *_: None
+        self.at_rest: Callable[[], object] = lambda: None
 
     def batch(self, timeout_seconds: float) -> int:
         """Poll a batch and take it, or the one before, through all steps; how many were polled.
@@ -184,6 +185,7 @@ class Ingest:
         before = [other for other in self._flights if other is not flight]
         for other in before:
             self._assign(other)
+        self.at_rest()
         if flight is not None:
             for collection, _ in flight.open:
                 collection.begin_link()

@@ -11,7 +11,6 @@ from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.coverage import Coverages
-from worker.encoder_shift import encoder_shift
 from worker.errors import RetryError
 from worker.metrics import Metrics
 from worker.migration import second_of
@@ -24,11 +23,6 @@ from worker.takeover import Takeover
 log = structlog.get_logger()
 
 _SECONDS = 2.0
-
-# Collections whose encoder's shift is measured at a time, each in some milliseconds.
-_SHIFTS_AT_ONCE = 3
-
-_NEVER = (-1.0, (0, False))
 
 
 class StatusBoard:
@@ -59,8 +53,6 @@ class StatusBoard:
         self._clock = clock
         self._due = 0.0
         self._told: dict[str, dict[str, object]] = {}
-        # When the shift of a collection was last measured, and what the newest row was.
-        self._shift_seen: dict[str, tuple[float, tuple[int, bool]]] = {}
 
     def show(self, *, at_once: bool = False) -> None:
         """Tell how all collections are, now and then, or `at_once`."""
@@ -146,20 +138,6 @@ class StatusBoard:
         self._measure_erasures(list(self._collections))
         metrics.lost.inc(max(0, lost - metrics.lost_seen))
         metrics.lost_seen = lost
-        self._measure_shifts(collections)
-
-    def _measure_shifts(self, collections: list[Collection]) -> None:
-        """The shift of the newest rows, in turn where there are newer ones than last time."""
-        seen = self._shift_seen
-        news = [c for c in collections if seen.get(c.name, _NEVER)[1] != _newest(c)]
-        news.sort(key=lambda c: seen.get(c.name, _NEVER)[0])
-        for collection in news[:_SHIFTS_AT_ONCE]:
-            index = collection.index
-            seen[collection.name] = self._clock.monotonic(), _newest(collection)
-            shift = encoder_shift(index.neighbours, index.similarity, index.counts)
-            if shift is not None:
-                figures = {"encoder_shift": shift}
-                self._metrics.drift.show(collection.name, collection.images, figures)
 
     def _measure_erasures(self, collections: list[Collection]) -> None:
         metrics, waiting = self._metrics, self._purging.waiting()
@@ -170,12 +148,6 @@ class StatusBoard:
         metrics.deleted_ratio.set(_ratio(deleted, elements))
         dead = sum(int(np.count_nonzero(x.dead())) for x in leftovers)
         metrics.dead_ratio.set(_ratio(dead, sum(c.index.rows for c in collections)))
-
-
-def _newest(collection: Collection) -> tuple[int, bool]:
-    """The number of rows, and whether the newest one has neighbours yet."""
-    index = collection.index
-    return index.rows, bool((index.neighbours[-1:, 0] >= 0).any())
 
 
 def _ratio(part: int, whole: int) -> float:
