@@ -35,10 +35,13 @@ class ShiftWatch:
             return
         self._due = now + _SECONDS
         seen = self._seen
-        news = [c for c in self._collections.serving if seen.get(c.name, _NEVER)[1] != _newest(c)]
+        newest = {c.name: _newest(c) for c in self._collections.serving}
+        news = [
+            c for c in self._collections.serving if seen.get(c.name, _NEVER)[1] != newest[c.name]
+        ]
         news.sort(key=lambda c: seen.get(c.name, _NEVER)[0])
         for collection in news[:_AT_ONCE]:
-            seen[collection.name] = now, _newest(collection)
+            seen[collection.name] = now, newest[collection.name]
             self._measure(collection)
 
     def _measure(self, collection: Collection) -> None:
