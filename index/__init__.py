@@ -29,6 +29,7 @@ from index.settings import IndexSettings
 from index.shared import Shared
 from index.shared import compare as compare_images
 from index.shared import count as count_shared
+from index.shared import differing as differing_images
 from index.snapshot import SnapshotInfo
 from index.writes import Erasure, ImageWrite, Logged, NewImage, Outcome
 
@@ -62,6 +63,7 @@ __all__ = [
     "compare_images",
     "count_shared",
     "die_with",
+    "differing_images",
     "error_text",
     "file_checksum",
     "is_disk_error",

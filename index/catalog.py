@@ -106,8 +106,13 @@ class Catalog(Database):
             found.setdefault(row, []).append(id_)
         return found
 
-    def _find(self, query: str, keys: Iterable[Any], order: str = "") -> Iterator[tuple[Any, Any]]:
-        """Pairs found for keys; the last lot is filled up so that one prepared statement does."""
+    def images_of_ids(self, ids: Iterable[str]) -> dict[str, Sequence[Any]]:
+        """Row, group, uri and time of each id that is known."""
+        found = self._find("SELECT id, row, grp, uri, time FROM image WHERE id IN", ids)
+        return {id_: rest for id_, *rest in found}
+
+    def _find(self, query: str, keys: Iterable[Any], order: str = "") -> Iterator[Any]:
+        """What is found for keys; the last lot is filled up so that one prepared statement does."""
         wanted = list(dict.fromkeys(keys))
         statement = f"{query} ({', '.join('?' * KEYS_PER_QUERY)}) {order}"
         for start in range(0, len(wanted), KEYS_PER_QUERY):

@@ -296,6 +296,14 @@ class CollectionIndex:
         found = self._catalog.ids_of_rows(wanted)
         return [found.get(row, []) for row in wanted]
 
+    def writes_of(self, ids: Sequence[str]) -> list[NewImage | Erasure]:
+        """What another index is to log so that it has of these images what this one has."""
+        found = self._catalog.images_of_ids(ids)
+        return [
+            NewImage(id_, self.vectors[row], *rest) if row is not None else Erasure(id_)
+            for id_, (row, *rest) in ((id_, found.get(id_, (None,))) for id_ in ids)
+        ]
+
     def iterate(self) -> Iterator[tuple[str, int]]:
         """Every live image and its row, by id, read page by page; writes may come in between."""
         return self._catalog.iterate()

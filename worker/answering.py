@@ -1,16 +1,15 @@
 """Carries out what people ask of a running worker, and answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from index import Outcome
+from index import ImageWrite, Outcome
 from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
-from worker.coverage import Coverages
 from worker.erasing import erase
 from worker.metrics import Metrics
 from worker.migrating import Migrating
@@ -24,6 +23,9 @@ from worker.takeover import Takeover
 from worker.truth import score
 
 log = structlog.get_logger()
+
+# Is told what a collection logged.
+Heard = Callable[[Collection, Sequence[ImageWrite]], object]
 
 # What a standby does: it has copies of its own to erase, and may have been told things before.
 _OF_A_STANDBY = {"erase", "corrections"}
@@ -43,7 +45,7 @@ class Answering:
         takeover: Takeover,
         backups: Backups,
         migrating: Migrating,
-        coverages: Coverages,
+        heard: Heard,
         metrics: Metrics,
         clock: Clock,
         role: Role,
@@ -55,7 +57,7 @@ class Answering:
         self._takeover = takeover
         self._backups = backups
         self._migrating = migrating
-        self._coverages = coverages
+        self._heard = heard
         self._metrics = metrics
         self._clock = clock
         self._waiting: list[Request] = []
@@ -102,7 +104,7 @@ class Answering:
 
     def _erase(self, collection: Collection, images: Sequence[str]) -> list[Outcome]:
         writes = erase(collection, images, self._metrics)
-        self._coverages.saw(collection, writes)
+        self._heard(collection, writes)
         return [write.outcome for write in writes]
 
     def _begin(self, request: Request) -> bool:

@@ -1,13 +1,17 @@
 """Puts a worker together from its settings."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from index import ImageWrite
 from index import warm_up as warm_up_graph
 from worker.answering import Answering
 from worker.backup.restore import check_restored
 from worker.backup.schedule import Backups
 from worker.clock import Clock, SystemClock
+from worker.collection import Collection
 from worker.collections import FOLDER, Collections, clear_unmade
+from worker.compacting import Compacting
 from worker.connections import field_names, letters_path
 from worker.coverage import Coverages
 from worker.dead_letters.base import DeadLetters
@@ -141,7 +145,15 @@ def make_parts(
     migrating = Migrating(
         collections, coverages, queue, takeover, ingest.rest, leases.extend, metrics, clock
     )
-    ingest.heard = coverages.saw
+    compacting = Compacting(
+        collections, queue, takeover, ingest.rest, leases.extend, metrics, clock, role
+    )
+
+    def heard(collection: Collection, writes: Sequence[ImageWrite]) -> None:
+        coverages.saw(collection, writes)
+        compacting.saw(collection, writes)
+
+    ingest.heard = heard
     ingest.at_rest = ShiftWatch(collections, metrics, clock).tick
     collections.closing += [queue.note, purging.note, migrating.note]
     runner = supervisor or Supervisor(settings.recluster_timeout_seconds)
@@ -166,12 +178,13 @@ def make_parts(
             takeover,
             backups,
             migrating,
-            coverages,
+            heard,
             metrics,
             clock,
             role,
         ),
         purging=purging,
+        compacting=compacting,
         recall=RecallWatch(collections, metrics, clock),
         scrub=ScrubWatch(collections, positions, metrics, clock, settings.scrub_seconds),
         backups=backups,

@@ -377,6 +377,9 @@ class Metrics:
         self.purges = self._counter(
             "shoal_purges_total", "Times that a collection was rid of what was erased."
         )
+        self.compactions = self._counter(
+            "shoal_compactions_total", "Times that a collection was written anew without dead rows."
+        )
         self.deleted_ratio = self._gauge(
             "shoal_hnsw_deleted_ratio",
             "Share of HNSW that is deleted elements; they go with the next purge.",

@@ -123,9 +123,10 @@ class Migrating:
                 return f"failed: a migration to {under_way.model!r} is under way"
         elif model == first.index.model:
             return f"failed: it holds {model!r} already"
-        elif self._collections.path_of(second_of(first.name)).exists():
+        elif second_of(first.name) in self._cancelled:
             return "failed: the index of a cancelled migration is still there; ask again"
         else:
+            self._collections.remove(second_of(first.name))  # of a compaction, which gives way
             first.migrate(Migration(model, dimension))
             reach_fault("M1")
             log.info("migration begun", collection=first.name, model=model)

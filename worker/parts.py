@@ -8,6 +8,7 @@ from worker.answering import Answering
 from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collections import Collections
+from worker.compacting import Compacting
 from worker.evictions import Evictions
 from worker.ingest import Ingest
 from worker.leases import Leases
@@ -50,6 +51,7 @@ class Parts:
     reclustering: Reclustering
     answering: Answering
     purging: Purging
+    compacting: Compacting
     recall: RecallWatch
     scrub: ScrubWatch
     backups: Backups

@@ -25,7 +25,8 @@ _ADOPTED_ROWS_BESIDE = 200
 _REFRESHED_ROWS = 500
 _REFRESHED_ROWS_BESIDE = 50
 
-# Rows that a round takes into a new HNSW: while nothing comes, and beside what comes or a run.
+# Rows that a round takes into a new HNSW, or a second index without dead rows: while nothing comes,
+# and beside what comes or a run.
 _REBUILT_ROWS = 1_000
 _REBUILT_ROWS_BESIDE = 200
 
@@ -267,7 +268,9 @@ class Worker:
 
     def _purge(self) -> None:
         alone = self._idle and self._queue.running is None
-        self._parts.purging.tick(_REBUILT_ROWS if alone else _REBUILT_ROWS_BESIDE)
+        rows = _REBUILT_ROWS if alone else _REBUILT_ROWS_BESIDE
+        self._parts.purging.tick(rows)
+        self._parts.compacting.tick(rows)
 
     def _snapshots(self) -> None:
         now = self._clock.monotonic()
@@ -297,10 +300,12 @@ class Worker:
     def _may_close(self, collection: Collection) -> bool:
         needed = self._queue.needs(collection) or self._parts.purging.needs(collection)
         needed = needed or self._parts.migrating.needs(collection)
+        needed = needed or self._parts.compacting.needs(collection)
         return not (collection.serves and collection.outbox) and not needed
 
     def _poll_seconds(self) -> float:
         busy = self._publishing.backlog() or self._adopts() or self._parts.purging.hurries
+        busy = busy or self._parts.compacting.goes_on
         seconds = self._queue.running_seconds
         running = seconds is not None and (self._settings.once or seconds < _SHORT_RUN_SECONDS)
         return _BUSY_POLL_SECONDS if busy or running else self._settings.poll_seconds
@@ -326,7 +331,8 @@ class Worker:
             return False
         if self._parts.evictions.goes_on:
             return False
-        if self._parts.purging.goes_on or self._parts.migrating.goes_on:
+        parts = self._parts
+        if parts.purging.goes_on or parts.migrating.goes_on or parts.compacting.goes_on:
             return False
         if any(collection.outbox for collection in self._collections.serving) or self._adopts():
             return False

@@ -8,6 +8,7 @@ from index import (
     NewImage,
     compare_images,
     count_shared,
+    differing_images,
 )
 
 
@@ -62,3 +63,44 @@ def test_nothing_shared(pair):
     second.log([Erasure(f"i{n}") for n in range(5, 15)], {})
     shared = compare_images(first.directory, second.directory)
     assert (shared.rows.shape, len(shared.first_only), shared.second_only) == ((0, 2), 10, [])
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Two open collections; the second holds what the first one says of its ten images."""
+    first, second = (
+        CollectionIndex.open(tmp_path / name, settings=IndexSettings(threads=1), dimension=4)
+        for name in "ab"
+    )
+    first.log([NewImage(f"i{n}", unit(4, n), f"g{n}", f"u{n}", float(n)) for n in range(10)], {})
+    first.log([NewImage("twin", unit(4, 3))], {})
+    second.log(first.writes_of([*(f"i{n}" for n in range(10)), "twin", "never"]), {})
+    yield first, second
+    first.close()
+    second.close()
+
+
+def test_copies(copies):
+    """Another index that logs what one says of its images has the same ones."""
+    first, second = copies
+    assert differing_images(first.directory, second.directory) == []
+    assert second.rows == 10
+    assert second.row_of(["i3"]) == second.row_of(["twin"])
+    assert first.writes_of(["never"]) == [Erasure("never")]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        NewImage("i4", unit(4, 20), "g4", "u4", 4.0),
+        NewImage("i4", unit(4, 4), "g", "u4", 4.0),
+        NewImage("i4", unit(4, 4), "g4", None, 4.0),
+        NewImage("i4", unit(4, 4), "g4", "u4", 4.5),
+        Erasure("i4"),
+    ],
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_differing(copies, write, which):
+    """An image with another vector or other words, or in one of two alone, is named."""
+    copies[which].log([write], {})
+    assert differing_images(*(c.directory for c in copies)) == ["i4"]

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import pytest
 
+from worker import compacting
 from worker.alone import Alone
 from worker.errors import SettingsError
 from worker.requests import Mailbox
@@ -130,6 +131,24 @@ def test_what_was_erased_meanwhile(pair, axis):
     assert first.states("a")[0] is None
     assert first.states("b")[0] is not None
     assert first.store.summary("main").images == 1
+
+
+def test_dead_rows(pair, axis, monkeypatch):
+    """They stay as they are, and go when it serves."""
+    monkeypatch.setattr(compacting, "_DEAD_ROWS", 4)
+    first, second = pair
+    for number in range(8):
+        first.send(f"a{number}", axis(0, tilt=number / 50))
+    serving = serve(first)
+    standing = follow(second)
+    for number in range(4):
+        first.erase(f"a{number}")
+    standing.rounds(10)
+    assert standing.parts.collections.find("main").index.rows == 8
+    serving.die()
+    standing.take_over().rounds(10)
+    assert standing.parts.collections.find("main").index.rows == 4
+    assert None not in first.states("a4", "a5", "a6", "a7")
 
 
 def test_letters_that_were_not_sent(pair, axis):

@@ -78,6 +78,18 @@ def forget(directory: Path, dead: NDArray[np.bool_]) -> None:
             save(directory, number, labels, confidence, kept.meta)
 
 
+def renumber(source: Path, target: Path, pairs: NDArray[np.int64], rows: int) -> None:
+    """Keep the generations of the folder `source` in `target` as well, where rows have other
+    numbers: `pairs` int64 [m, 2] are those here and there, of `rows` there. Raises as `forget`.
+    """
+    for kept in reversed(list(_readable(source))):
+        known = pairs[pairs[:, 0] < len(kept.labels)]
+        labels, confidence = np.full(rows, NO_CLUSTER, np.int32), np.zeros(rows, np.float32)
+        labels[known[:, 1]] = kept.labels[known[:, 0]]
+        confidence[known[:, 1]] = kept.confidence[known[:, 0]]
+        save(target, kept.number, labels, confidence, kept.meta)
+
+
 def load(directory: Path, generation: int) -> Generation:
     """Read one generation. Raises `CorruptError` naming the file, also if it is not there."""
     folder = read_folder(path_of(directory, generation))
