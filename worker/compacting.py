@@ -119,7 +119,7 @@ class Compacting:
         return shutil.disk_usage(folder).free >= needed
 
     def _copy(self, compaction: Compaction, rows: int) -> bool:
-        """Whether all is copied that there is."""
+        """Whether all is copied that there is, and the same."""
         try:
             return compaction.step(rows)
         except Exception as error:
@@ -136,11 +136,10 @@ class Compacting:
         return not busy and self._rest()
 
     def _end(self, compaction: Compaction) -> None:
-        """C3, C4 and M6 to M8."""
+        """C4 and M6 to M8."""
         first, second = compaction.first, compaction.second
         self._meanwhile()
-        if not compaction.end():
-            return
+        compaction.end()
         self._meanwhile()
         before = first.index.rows
         self._compaction = None

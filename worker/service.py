@@ -285,12 +285,12 @@ class Worker:
     def _tidy(self) -> None:
         """When all is taken: room in the store, and neighbours that may be out of date.
 
-        A run has the processor before the neighbours.
+        A run has the processor before the neighbours; a compaction finds all of them anew.
         """
         # Also beside a stream that never ends; a poll may bring nothing while more is on its way.
         if self._idle or not any(self._source.lag().values()):
             self._publishing.relieve()
-        if self._queue.running is not None:
+        if self._queue.running is not None or self._parts.compacting.goes_on:
             return
         rows = _REFRESHED_ROWS if self._idle else _REFRESHED_ROWS_BESIDE
         for collection in self._collections:

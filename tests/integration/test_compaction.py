@@ -7,7 +7,7 @@ from index import CollectionIndex, IndexSettings
 
 GROUPS, SIZE = 6, 20
 
-FAULTS = ["make", "C2:3", "C3", "C4", "M6", "M7"]
+FAULTS = ["make", "C2", "C3", "C4", "M6", "M7"]
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def clusters(stage, images):
 def test_while_images_come(stage, halved, tools):
     """While one worker writes it anew images come and go, and everyone is where they belong."""
     before = clusters(stage, halved.images["main"])
-    worker = stage.start(**tools.NO_RUNS, batch_records=20, DEAD_ROWS=30).ready()
-    late = tools.groups(GROUPS, 30, seed=1, prefix="late")
+    worker = stage.start(**tools.NO_RUNS, batch_records=20, DEAD_ROWS="30").ready()
+    late = tools.groups(GROUPS, 8, seed=1, prefix="late")
     stage.send(late)
     everything = halved.with_(late)
     stage.published(everything)
@@ -52,17 +52,18 @@ def test_while_images_come(stage, halved, tools):
     assert after == before
     all_rows, live = rows(stage)
     assert live == len(everything.images["main"])
-    assert all_rows < live + GROUPS * SIZE // 2
+    assert all_rows - live < 30
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_killed(stage, halved, tools, fault):
     """Killed at a step of a compaction, the next start ends it or begins anew; nothing is lost."""
     before = clusters(stage, halved.images["main"])
-    options = tools.NO_RUNS | {"batch_records": 20, "DEAD_ROWS": 30}
+    options = tools.NO_RUNS | {"batch_records": 20, "DEAD_ROWS": "30"}
     assert stage.run(fault=fault, **options).exit_code == -9
     assert stage.run(**options).exit_code == 0
     assert clusters(stage, before) == before
     stage.assert_consistent(halved)
     all_rows, live = rows(stage)
-    assert all_rows == live == len(halved.images["main"])
+    assert live == len(halved.images["main"])
+    assert all_rows - live < 30  # what was erased when it had been copied
