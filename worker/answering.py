@@ -13,7 +13,6 @@ from worker.collections import Collections
 from worker.erasing import erase
 from worker.metrics import Metrics
 from worker.migrating import Migrating
-from worker.migration import second_of
 from worker.requests import Mailbox, Request, Saying
 from worker.role import Role
 from worker.run_metrics import observe_truth
@@ -94,10 +93,10 @@ class Answering:
 
     def erase(self, collection: Collection, images: Sequence[str]) -> str:
         """Erase images; the answer: what it did to each, a JSON list, in their order."""
-        outcomes = self._erase(collection, images)
-        second = self._collections.find(second_of(collection.name))
-        if second is not None:
-            there = self._erase(second, images)
+        outcomes, *second = (
+            self._erase(index, images) for index in self._collections.indexes_of(collection.name)
+        )
+        for there in second:
             outcomes = [min(pair, key=_WEIGHT.index) for pair in zip(outcomes, there, strict=True)]
         log.info("erased", collection=collection.name, images=outcomes.count(Outcome.ERASED))
         return json.dumps(outcomes)

@@ -108,6 +108,14 @@ class Collections:
                 return None
         return self.get(name)
 
+    def indexes_of(self, name: str) -> list[Collection]:
+        """The collection, if it ever was, and its second index where it migrates; opened."""
+        first = self.find(name)
+        second = None
+        if first is not None and first.migration is not None:
+            second = self.find(migration.second_of(name))
+        return [found for found in (first, second) if found is not None]
+
     def get(self, name: str, dimension: int | None = None, model: str | None = None) -> Collection:
         """The collection, opened or made (`dimension` is needed then) if it is not open.
 
@@ -144,6 +152,9 @@ class Collections:
         if not collection.serves:
             self._give_up_switch(collection)
             return collection
+        if collection.migration is None and migration.second_of(name) not in self._open:
+            # Left by a migration that was cancelled, or a compaction that did not end.
+            shutil.rmtree(self._folder / migration.second_of(name), ignore_errors=True)
         if self._role.standing_by:
             collection.follow()
             collection.recover()
@@ -153,9 +164,6 @@ class Collections:
                 f"standby: False: {str(index.directory)!r} follows another worker and has not taken"
                 " over; start it with standby"
             )
-        if collection.migration is None and migration.second_of(name) not in self._open:
-            # Left by one that was cancelled.
-            shutil.rmtree(self._folder / migration.second_of(name), ignore_errors=True)
         # First, so that what recovery assigns joins the clusters of that run.
         adopt.resume(collection, collection.runs / adopt.ADOPTING)
         collection.recover()

@@ -1,12 +1,16 @@
 """When a collection is written anew without its dead rows, and the one that is."""
 
 import shutil
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 import structlog
 
-from index import ImageWrite, is_disk_error
+from index import CorruptError, ImageWrite, error_text, is_disk_error
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -26,6 +30,9 @@ _DEAD_ROWS = 10_000
 
 # It is begun only where this many times the disk that its files should take is free.
 _FREE_RATIO = 2.0
+
+# The unit of `st_blocks`.
+_BLOCK_BYTES = 512
 
 # How long nothing is begun where there was no room.
 _REST_SECONDS = 600.0
@@ -67,8 +74,8 @@ class Compacting:
 
     @property
     def goes_on(self) -> bool:
-        """Whether one is under way that waits for no person."""
-        return self._compaction is not None and not self._takeover.is_held(self._compaction.first)
+        """Whether one is under way."""
+        return self._compaction is not None
 
     def needs(self, collection: Collection) -> bool:
         """True while `collection` must stay open for a compaction."""
@@ -82,29 +89,44 @@ class Compacting:
 
     def tick(self, rows: int) -> None:
         """Begin a compaction that is due, or go on with one by about `rows` rows."""
+        if self._role.standing_by or self._clock.monotonic() < self._rests_until:
+            return
         if self._compaction is None:
-            if not self._role.standing_by and self._clock.monotonic() >= self._rests_until:
-                self._look()
-        elif self._compaction.closed or self._compaction.first.migration is not None:
+            self._look()
+        elif not self._may_go_on(self._compaction):
             self._give_up(self._compaction)
-        elif self._copy(self._compaction, rows) and self._may_end(self._compaction):
-            self._end(self._compaction)
+        else:
+            self._go_on(self._compaction, rows)
 
     def _look(self) -> None:
+        """C1 for a collection for which it is due, if there is one."""
+        no_room = None
         for first in self._collections.serving:
             dead = first.index.rows - int(np.count_nonzero(first.index.counts))
-            if due(dead, first.index.rows) and self._may_begin(first):
-                if self._has_room(first, dead):
+            if not due(dead, first.index.rows) or not self._may_begin(first):
+                continue
+            if self._has_room(first, dead):
+                with self._giving_up(first):
                     self._begin(first, dead)
-                else:
-                    self._rest_after(first, "too little of the disk is free")
                 return
+            no_room = first
+        if no_room is not None:
+            self._rest_after(no_room, "too little of the disk is free")
 
     def _may_begin(self, first: Collection) -> bool:
-        return first.migration is None and not self._takeover.is_held(first)
+        """A second index may be one of a cancelled migration, which a run reads still."""
+        read = self._queue.running == second_of(first.name)
+        return first.migration is None and not self._takeover.is_held(first) and not read
+
+    def _may_go_on(self, compaction: Compaction) -> bool:
+        """Neither index is closed, no migration writes everything anew, and no run waits for a
+        person, which names rows of the first.
+        """
+        first = compaction.first
+        held = self._takeover.is_held(first)
+        return not compaction.closed and first.migration is None and not held
 
     def _begin(self, first: Collection, dead: int) -> None:
-        """C1."""
         index = first.index
         name = second_of(first.name)
         self._collections.remove(name)  # of one that a failing disk did not let go
@@ -114,39 +136,41 @@ class Compacting:
 
     def _has_room(self, first: Collection, dead: int) -> bool:
         folder = first.index.directory
-        taken = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+        taken = sum(map(_disk_bytes, folder.rglob("*")))
         needed = taken * (1 - dead / first.index.rows) * _FREE_RATIO
         return shutil.disk_usage(folder).free >= needed
 
-    def _copy(self, compaction: Compaction, rows: int) -> bool:
-        """Whether all is copied that there is, and the same."""
-        try:
-            return compaction.step(rows)
-        except Exception as error:
-            if not is_disk_error(error):
-                raise
-            self._give_up(compaction)
-            self._rest_after(compaction.first, str(error))
-            return False
-
-    def _may_end(self, compaction: Compaction) -> bool:
-        """A run over the first one's rows ends before, and one that is held says so to a person."""
+    def _go_on(self, compaction: Compaction, rows: int) -> None:
+        """C2 to C4, and M6 to M8: a run over the first one's rows ends before that."""
         first = compaction.first
-        busy = self._queue.busy(first) or self._takeover.is_held(first)
-        return not busy and self._rest()
-
-    def _end(self, compaction: Compaction) -> None:
-        """C4 and M6 to M8."""
-        first, second = compaction.first, compaction.second
+        copied = whole = False
+        with self._giving_up(first):
+            copied = compaction.step(rows)
+        if not copied or self._queue.busy(first) or not self._rest():
+            return
+        with self._giving_up(first):
+            whole = compaction.end(self._meanwhile)
+        if not whole:
+            return
         self._meanwhile()
-        compaction.end()
-        self._meanwhile()
-        before = first.index.rows
-        self._compaction = None
-        collection = self._collections.switch(first, second)
+        before, self._compaction = first.index.rows, None
+        collection = self._collections.switch(first, compaction.second)
         self._queue.note(collection)
         self._metrics.compactions.inc()
         log.info("compaction done", collection=first.name, rows=collection.index.rows, was=before)
+
+    @contextmanager
+    def _giving_up(self, first: Collection) -> Iterator[None]:
+        """What the disk does not take or give ends the compaction, not the worker: it can wait."""
+        try:
+            yield
+        except (CorruptError, OSError, sqlite3.Error) as error:
+            spare = isinstance(error, CorruptError) or is_disk_error(error)
+            if not spare or first.index.doubtful:
+                raise
+            self._rest_after(first, error_text(error))
+            if self._compaction is not None:
+                self._give_up(self._compaction)
 
     def _give_up(self, compaction: Compaction) -> None:
         """Whatever closed one of the two, or took its place: the second index goes."""
@@ -158,3 +182,11 @@ class Compacting:
     def _rest_after(self, first: Collection, why: str) -> None:
         self._rests_until = self._clock.monotonic() + _REST_SECONDS
         log.warning("no compaction", collection=first.name, error=why)
+
+
+def _disk_bytes(path: Path) -> int:
+    """What a file takes on the disk; nothing where it has gone meanwhile."""
+    with suppress(FileNotFoundError):
+        found = path.lstat()
+        return found.st_blocks * _BLOCK_BYTES if S_ISREG(found.st_mode) else 0
+    return 0

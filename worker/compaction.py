@@ -2,8 +2,7 @@
 
 C1 make an empty second index beside it
 C2 copy every image into it, in slices between batches; what changes meanwhile is copied again
-C3 compare, on another thread: every image is in both, with the same vector and the same words, or
-   is copied again
+C3 compare: every image is in both, with the same vector and the same words, or is copied again
 C4 carry what people and readers know of it (`worker.carry`), and former runs, to the new rows
 M6 to M8: the second index takes the first one's place (`worker.migration`)
 
@@ -11,18 +10,19 @@ Nothing is noted: a process that dies before M6 leaves a second index that no mi
 goes when the collection is opened again.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from index import (
+    CorruptError,
     Erasure,
     ImageWrite,
     NewImage,
     Outcome,
     Shared,
+    VectorError,
     differing_images,
     reach_fault,
 )
@@ -32,7 +32,8 @@ from worker.recluster import generations
 from worker.records import Erase, Record, Upsert
 from worker.state import State, write_state
 
-_COMPARING = ThreadPoolExecutor(1, "compare")
+# So often the two may differ: a vector that the disk has garbled is another one in every copy.
+_COMPARISONS = 3
 
 
 class Compaction:
@@ -44,8 +45,7 @@ class Compaction:
         self._copied = 0  # rows of the first, up to where its images were
         self._seen = first.index.rows
         self._again: dict[str, None] = {}
-        self._comparison: Future[list[str]] | None = None
-        self._written: set[str] = set()  # since the comparison began
+        self._comparisons = 0
 
     @property
     def closed(self) -> bool:
@@ -54,16 +54,17 @@ class Compaction:
 
     def saw(self, collection: Collection, writes: Sequence[ImageWrite]) -> None:
         """What a collection logged just now: what was copied before is copied again."""
-        if collection is not self.first:
-            return
-        changed = [write for write in writes if write.outcome is not Outcome.ABSENT]
-        self._again |= {w.id: None for w in changed if w.row is None or w.row < self._copied}
-        if self._comparison is not None:
-            self._written.update(write.id for write in changed)
+        if collection is self.first:
+            self._again |= {
+                write.id: None
+                for write in writes
+                if write.outcome is not Outcome.ABSENT
+                and (write.row is None or write.row < self._copied)
+            }
 
     def step(self, rows: int) -> bool:
-        """C2, for the images of about `rows` rows and what came since the last call, and C3; True
-        when both indexes have the same images now.
+        """C2, for the images of about `rows` rows and what came since the last call; True when
+        nothing is left to copy now. Raises `CorruptError` where an image cannot be copied.
         """
         index = self.first.index
         came, self._seen = index.rows - self._seen, index.rows
@@ -72,36 +73,31 @@ class Compaction:
         again, self._again = list(self._again), {}
         self._copy([*again, *(id_ for ids in index.ids_of(live.tolist()) for id_ in ids)])
         reach_fault("C2")
-        return self._copied == index.rows and self._equal()
+        return self._copied == index.rows and not self._again
 
-    def end(self) -> None:
-        """C4, after a step that was the last. No batch may be under way, and no run over the first
-        be adopted. Blocks: some ten seconds for a million images.
+    def end(self, meanwhile: Callable[[], object]) -> bool:
+        """C3 and C4; False where something is still to be copied. No batch may be under way, and no
+        run over the first be adopted. Blocks: some twenty seconds for a million images; `meanwhile`
+        is called in between. Raises `CorruptError` where the two differ again and again.
         """
         self.first.settle()
+        self.second.settle()
+        self._again |= dict.fromkeys(
+            differing_images(self.first.index.directory, self.second.index.directory)
+        )
+        if self._again:
+            self._comparisons += 1
+            if self._comparisons == _COMPARISONS:
+                raise CorruptError(f"{len(self._again)} images differ from their copies")
+            return False
+        reach_fault("C3")
+        meanwhile()
         model = self.first.index.model
         if model is not None and self.second.index.model is None:
             self.second.index.name_model(model)
         self.second.log((), self.first.index.positions)
         self._carry_rows(carry(self.first, self.second))
         reach_fault("C4")
-
-    def _equal(self) -> bool:
-        """Whether a comparison has found nothing that was not written while it went on, which is
-        copied as it comes.
-        """
-        if self._comparison is None:
-            folders = (self.first.index.directory, self.second.index.directory)
-            self._comparison = _COMPARING.submit(differing_images, *folders)
-            self._written.clear()
-        if not self._comparison.done():
-            return False
-        different = set(self._comparison.result()) - self._written
-        if different:
-            self._comparison = None
-            self._again |= dict.fromkeys(different)
-            return False
-        reach_fault("C3")
         return True
 
     def _copy(self, ids: Sequence[str]) -> None:
@@ -109,7 +105,11 @@ class Compaction:
         name = self.first.name
         writes = self.first.index.writes_of(ids)
         if writes:
-            self.second.insert(self.second.log([_record(name, write) for write in writes], {}))
+            try:
+                logged = self.second.log([_record(name, write) for write in writes], {})
+            except VectorError as error:
+                raise CorruptError(f"not copied: {error}") from error
+            self.second.insert(logged)
 
     def _carry_rows(self, shared: Shared) -> None:
         """What names rows, and is the same images' still: exemplars, generations, how much came

@@ -1,7 +1,8 @@
 """A collection's migration to another embedding model: its record, and where its index lies.
 
 The second index is a collection of its own in a folder beside the first one's, whose name no
-collection can have; nothing of it is published. When it takes the first one's place the folders
+collection can have; nothing of it is published. (A compaction writes one of the same model, and
+switches as well: `worker.compaction`.) When it takes the first one's place the folders
 change names, the first one's by way of a name that says so: a process that dies in between is
 followed by one that ends it.
 

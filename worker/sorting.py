@@ -94,8 +94,7 @@ class Sorter:
         record's model; both where it erases; none where there is nothing to erase from.
         """
         if isinstance(record, Erase):
-            names = (record.collection, second_of(record.collection))
-            return [found for name in names if (found := self._collections.find(name)) is not None]
+            return self._collections.indexes_of(record.collection)
         dimension = len(record.embedding)
         collection = self._collections.get(
             record.collection, dimension=dimension, model=record.model

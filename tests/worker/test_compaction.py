@@ -3,8 +3,10 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from index import CollectionIndex, IndexSettings
@@ -294,6 +296,74 @@ class TestMeanwhile:
         worker.close()
         assert compactions(photos) == 1
         assert set(stored(photos)[2]) == set(left())
+
+    def test_a_disk_that_fails_at_the_end(self, photos, monkeypatch):
+        """Where the disk does not take what is carried the first index goes on serving."""
+        whole = generations.save
+
+        def full(directory, *rest):
+            if directory.name == ".second-main":
+                raise OSError(errno.ENOSPC, "no space left")
+            whole(directory, *rest)
+
+        monkeypatch.setattr(generations, "save", full)
+        worker = in_the_middle(photos)
+        step(worker, 40)
+        assert compactions(photos) == 0
+        assert folders(photos) == ["main"]
+        assert worker.pause.reason is None
+        monkeypatch.setattr(generations, "save", whole)
+        photos.clock.advance(601.0)
+        step(worker, 60)
+        worker.close()
+        assert compactions(photos) == 1
+        assert set(stored(photos)[2]) == set(left())
+
+    @pytest.mark.parametrize("length", [1.0, 2.0])
+    def test_a_garbled_vector(self, photos, monkeypatch, length):
+        """A vector that is not what was logged is not taken for it: the first index stays."""
+        writes_of = CollectionIndex.writes_of
+
+        def garbled(index, ids):
+            return [
+                replace(write, vector=length * np.roll(write.vector, 1))
+                if write.id == "b3"
+                else write
+                for write in writes_of(index, ids)
+            ]
+
+        monkeypatch.setattr(CollectionIndex, "writes_of", garbled)
+        erase(photos)
+        worker = photos.parts(once=False)
+        step(worker, 60)
+        assert compactions(photos) == 0
+        assert folders(photos) == ["main"]
+        worker.close()
+
+    def test_only_the_compaction_writes_to_it(self, photos):
+        """A record that the first index has does nothing to the copy when it is read again."""
+        worker = in_the_middle(photos, images=14)
+        photos.erase("a1")
+        second = worker.collections.opened(".second-main")
+        shares, _ = worker.ingest._sorter.sort(worker.source.poll(10, 0.0))
+        assert list(shares) == ["main"]
+        assert second.images == 14
+        worker.abandon()
+
+    def test_a_run_that_is_held(self, photos):
+        """It is over the first one's rows: the compaction gives way until a person has decided."""
+        photos.settings["gate_min_images"] = "5"
+        photos.cluster_all_in_one()
+        worker = in_the_middle(photos)
+        worker.queue.request(worker.collections.find("main"))
+        step(worker, 40)
+        assert compactions(photos) == 0
+        assert folders(photos) == ["main"]
+        assert worker.takeover.is_held(worker.collections.find("main"))
+        assert worker.takeover.discard_held(worker.collections.find("main"))
+        step(worker, 60)
+        worker.close()
+        assert compactions(photos) == 1
 
     def test_a_run_goes_on(self, photos):
         """The switch waits for the end of a run over the old rows."""
