@@ -17,7 +17,7 @@ from worker import adopt
 from worker.beside import verify_beside
 from worker.collections import FOLDER, MAKING
 from worker.errors import CorruptError, SettingsError
-from worker.migration import FORMER, second_of
+from worker.migration import FORMER, first_of, is_second, read_migration, second_of
 from worker.recluster import generations
 from worker.recluster.folder import ASIDE, read_folder
 from worker.state import read_state
@@ -105,23 +105,40 @@ def verify(data_dir: Path, only: str | None = None, progress: Progress = silent)
             what = "a collection that was not made to its end"
             verified.directory.append(Finding(Part.CATALOG, Harm.NONE, path, what))
         for path in sorted((data_dir / FOLDER).glob(f"{FORMER}*")):
-            what = "the index of a former embedding model; the next start removes it"
+            what = "the index that another took the place of; the next start removes it"
             verified.directory.append(Finding(Part.CATALOG, Harm.NONE, path, what))
+        for path in sorted((data_dir / FOLDER).glob(second_of("*"))):
+            if is_left(path):
+                what = "of a compaction that did not end; the next start removes it"
+                verified.directory.append(Finding(Part.CATALOG, Harm.NONE, path, what))
     return verified
 
 
 def indexes(data_dir: Path, only: str | None) -> list[str]:
-    """The collection `only`, or all there are, each followed by its second index if it has one.
+    """The collection `only`, or all there are, each followed by its second index if it has one that
+    is not only a compaction's.
 
     Raises as `stored`.
     """
     folder = data_dir / FOLDER
     names = [n for name in stored(data_dir, only) for n in (name, second_of(name))]
-    names = [name for name in names if (folder / name).is_dir()]
+    names = [name for name in names if (folder / name).is_dir() and not is_left(folder / name)]
     if only is not None:
         return names
     # In a switch that was not ended the second index stands alone.
-    return names + sorted(p.name for p in folder.glob(second_of("*")) if p.name not in names)
+    others = (path for path in folder.glob(second_of("*")) if path.name not in names)
+    return names + sorted(path.name for path in others if not is_left(path))
+
+
+def is_left(path: Path) -> bool:
+    """Whether `path` is a second index that no migration made, and so nothing but a copy."""
+    if not is_second(path.name):
+        return False
+    try:
+        with reading(path.with_name(first_of(path.name)) / "catalog.sqlite") as db:
+            return read_migration(db) is None
+    except IndexCorruptError:
+        return False
 
 
 def stored(data_dir: Path, only: str | None) -> list[str]:

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from index import CollectionIndex, IndexSettings
+from index import CollectionIndex, Harm, IndexSettings
 from worker import compacting
 from worker.compacting import due
 from worker.compaction import Compaction
 from worker.recluster import generations
-from worker.verify import verify
+from worker.verify import indexes, verify
 
 LETTERS = "abc"
 
@@ -273,6 +273,11 @@ class TestMeanwhile:
         worker.close()
         assert compactions(photos) == 0
         assert folders(photos) == [".second-main", "main"]
+        (photos.path / "collections" / ".second-main" / "catalog.sqlite").write_bytes(b"half")
+        [found] = verify(photos.path).findings
+        assert found.harm == Harm.NONE
+        assert "the next start removes it" in found.what
+        assert indexes(photos.path, None) == ["main"]
         before = clusters(photos)
         photos.run()
         assert compactions(photos) == 1
