@@ -60,11 +60,15 @@ class Catalog(Database):
 
         Raises CorruptError when a row is missing.
         """
-        rows = self.connection.execute("SELECT coalesce(max(row) + 1, 0) FROM row").fetchone()[0]
-        values = self.connection.execute("SELECT count FROM row ORDER BY row")
-        counts = np.fromiter(chain.from_iterable(values), np.int32)
-        if len(counts) != rows:
-            raise CorruptError(f"{self.path}: {len(counts)} rows; the last one is {rows - 1}")
+        query = "SELECT count(*), coalesce(min(row), 0), coalesce(max(row) + 1, 0) FROM row"
+        found, first, rows = self.connection.execute(query).fetchone()
+        if found != rows or first != 0:
+            raise CorruptError(f"{self.path}: {found} rows; the last one is {rows - 1}")
+        counts = np.ones(rows, np.int32)
+        # Most rows have one image, and need not become a Python object.
+        others = self.connection.execute("SELECT row, count FROM row WHERE count != 1")
+        values = np.fromiter(chain.from_iterable(others), np.int64).reshape(-1, 2)
+        counts[values[:, 0]] = values[:, 1]
         return counts
 
     def images(self) -> int:
