@@ -299,10 +299,14 @@ class CollectionIndex:
     def writes_of(self, ids: Sequence[str]) -> list[NewImage | Erasure]:
         """What another index is to log so that it has of these images what this one has."""
         found = self._catalog.images_of_ids(ids)
-        return [
-            NewImage(id_, self.vectors[row], *rest) if row is not None else Erasure(id_)
-            for id_, (row, *rest) in ((id_, found.get(id_, (None,))) for id_ in ids)
-        ]
+        writes: list[NewImage | Erasure] = []
+        for id_ in ids:
+            if id_ in found:
+                row, *words = found[id_]
+                writes.append(NewImage(id_, self.vectors[row], *words))
+            else:
+                writes.append(Erasure(id_))
+        return writes
 
     def iterate(self) -> Iterator[tuple[str, int]]:
         """Every live image and its row, by id, read page by page; writes may come in between."""

@@ -147,10 +147,16 @@ class Collection:
         From here nothing is lost; a failure after it is mended by `recover`. Where it raises and
         the index is not doubtful, all is as it was before.
         """
+        return self.log_writes([_write(record) for record in records], positions)
+
+    def log_writes(
+        self, writes: Sequence[NewImage | Erasure], positions: Mapping[str, int]
+    ) -> Logged:
+        """As `log`, of what is no record."""
         reach_fault("3")
         noted: list[_Noted] = []
         logged = self.index.log(
-            [_write(record) for record in records],
+            writes,
             positions,
             lambda connection, logged: noted.append(self._note(connection, logged)),
         )

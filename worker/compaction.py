@@ -11,15 +11,12 @@ goes when the collection is opened again.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from index import (
     CorruptError,
-    Erasure,
     ImageWrite,
-    NewImage,
     Outcome,
     Shared,
     VectorError,
@@ -29,8 +26,6 @@ from index import (
 from worker.carry import carry
 from worker.collection import Collection
 from worker.recluster import generations
-from worker.records import Erase, Record, Upsert
-from worker.state import State, write_state
 
 # So often the two may differ: a vector that the disk has garbled is another one in every copy.
 _COMPARISONS = 3
@@ -95,18 +90,17 @@ class Compaction:
         model = self.first.index.model
         if model is not None and self.second.index.model is None:
             self.second.index.name_model(model)
-        self.second.log((), self.first.index.positions)
+        self.second.log_writes((), self.first.index.positions)
         self._carry_rows(carry(self.first, self.second))
         reach_fault("C4")
         return True
 
     def _copy(self, ids: Sequence[str]) -> None:
         self.second.settle()
-        name = self.first.name
         writes = self.first.index.writes_of(ids)
         if writes:
             try:
-                logged = self.second.log([_record(name, write) for write in writes], {})
+                logged = self.second.log_writes(writes, {})
             except VectorError as error:
                 raise CorruptError(f"not copied: {error}") from error
             self.second.insert(logged)
@@ -124,29 +118,16 @@ class Compaction:
         }
         with second.index.transaction(durable=True) as connection:
             second.clusters.set_exemplars(connection, exemplars)
-            state = _state(first, second)
-            write_state(connection, second.state, state)
-            second.state = state
+            counted = first.state
+            second.set_state(
+                connection,
+                added=counted.added,
+                erased=counted.erased,
+                clustered_at=counted.clustered_at,
+                clustered_added=counted.clustered_added,
+                clustered_erased=counted.clustered_erased,
+                clustered_rows=second.index.rows - (first.index.rows - counted.clustered_rows),
+            )
         generations.renumber(
             first.index.directory, second.index.directory, shared.rows, second.index.rows
         )
-
-
-def _state(first: Collection, second: Collection) -> State:
-    """The second one's, with what the first one counted; of rows, as many came since its run."""
-    counted = first.state
-    return replace(
-        second.state,
-        added=counted.added,
-        erased=counted.erased,
-        clustered_at=counted.clustered_at,
-        clustered_added=counted.clustered_added,
-        clustered_erased=counted.clustered_erased,
-        clustered_rows=second.index.rows - (first.index.rows - counted.clustered_rows),
-    )
-
-
-def _record(collection: str, write: NewImage | Erasure) -> Record:
-    if isinstance(write, Erasure):
-        return Erase(collection, write.id)
-    return Upsert(collection, write.id, write.vector, None, write.group, write.uri, write.time)

@@ -298,9 +298,9 @@ class Worker:
                 return
 
     def _may_close(self, collection: Collection) -> bool:
-        needed = self._queue.needs(collection) or self._parts.purging.needs(collection)
-        needed = needed or self._parts.migrating.needs(collection)
-        needed = needed or self._parts.compacting.needs(collection)
+        parts = self._parts
+        users = (self._queue, parts.purging, parts.migrating, parts.compacting)
+        needed = any(user.needs(collection) for user in users)
         return not (collection.serves and collection.outbox) and not needed
 
     def _poll_seconds(self) -> float:
@@ -329,10 +329,9 @@ class Worker:
             return False
         if self._parts.answering.waits() or self._queue.running is not None:
             return False
-        if self._parts.evictions.goes_on:
-            return False
         parts = self._parts
-        if parts.purging.goes_on or parts.migrating.goes_on or parts.compacting.goes_on:
+        works = (parts.evictions, parts.purging, parts.migrating, parts.compacting)
+        if any(work.goes_on for work in works):
             return False
         if any(collection.outbox for collection in self._collections.serving) or self._adopts():
             return False

@@ -122,12 +122,11 @@ def indexes(data_dir: Path, only: str | None) -> list[str]:
     """
     folder = data_dir / FOLDER
     names = [n for name in stored(data_dir, only) for n in (name, second_of(name))]
-    names = [name for name in names if (folder / name).is_dir() and not is_left(folder / name)]
-    if only is not None:
-        return names
-    # In a switch that was not ended the second index stands alone.
-    others = (path for path in folder.glob(second_of("*")) if path.name not in names)
-    return names + sorted(path.name for path in others if not is_left(path))
+    names = [name for name in names if (folder / name).is_dir()]
+    if only is None:
+        # In a switch that was not ended the second index stands alone.
+        names += sorted(p.name for p in folder.glob(second_of("*")) if p.name not in names)
+    return [name for name in names if not is_left(folder / name)]
 
 
 def is_left(path: Path) -> bool:

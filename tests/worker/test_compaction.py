@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rounds import step
 
 from index import CollectionIndex, Harm, IndexSettings
 from worker import compacting
@@ -81,18 +82,6 @@ def compactions(bench):
     return bench.metrics.compactions._value.get()
 
 
-def step(parts, rounds):
-    """What the worker's thread does, without its end."""
-    from worker.service import Worker
-
-    worker = Worker(parts)
-    if not parts.source.lag():
-        worker._recover()
-        worker._open_source()
-    for _ in range(rounds):
-        worker._round()
-
-
 @pytest.fixture
 def slowly(monkeypatch):
     """One row in each round."""
@@ -110,6 +99,14 @@ def in_the_middle(bench, images=5):
         if second is not None and second.images >= images:
             return worker
     raise AssertionError("no compaction")
+
+
+def assert_ends(bench, worker, images):
+    """The compaction of `worker` comes to its end, with these images."""
+    step(worker, 60)
+    worker.close()
+    assert compactions(bench) == 1
+    assert set(stored(bench)[2]) == set(images)
 
 
 class TestWhatIsKept:
@@ -236,10 +233,7 @@ class TestMeanwhile:
         worker = in_the_middle(photos)
         first = worker.collections.find("main")
         worker.answering.erase(first, ["a1", "c9"])
-        step(worker, 60)
-        worker.close()
-        assert compactions(photos) == 1
-        assert set(stored(photos)[2]) == set(left()) - {"a1", "c9"}
+        assert_ends(photos, worker, set(left()) - {"a1", "c9"})
 
     def test_compared_before_the_switch(self, photos, monkeypatch):
         """An image that was not heard of is found by the comparison, and copied."""
@@ -247,10 +241,7 @@ class TestMeanwhile:
         monkeypatch.setattr(Compaction, "saw", lambda *_: None)
         photos.erase("a1")
         photos.erase("a3")
-        step(worker, 60)
-        worker.close()
-        assert compactions(photos) == 1
-        assert set(stored(photos)[2]) == set(left()) - {"a1", "a3"}
+        assert_ends(photos, worker, set(left()) - {"a1", "a3"})
 
     def test_a_migration_comes_first(self, photos, axis):
         """A collection that moves to another model is written anew by that."""
@@ -297,10 +288,7 @@ class TestMeanwhile:
         assert folders(photos) == ["main"]
         assert worker.pause.reason is None
         photos.clock.advance(601.0)
-        step(worker, 60)
-        worker.close()
-        assert compactions(photos) == 1
-        assert set(stored(photos)[2]) == set(left())
+        assert_ends(photos, worker, left())
 
     def test_a_disk_that_fails_at_the_end(self, photos, monkeypatch):
         """Where the disk does not take what is carried the first index goes on serving."""
@@ -319,10 +307,7 @@ class TestMeanwhile:
         assert worker.pause.reason is None
         monkeypatch.setattr(generations, "save", whole)
         photos.clock.advance(601.0)
-        step(worker, 60)
-        worker.close()
-        assert compactions(photos) == 1
-        assert set(stored(photos)[2]) == set(left())
+        assert_ends(photos, worker, left())
 
     @pytest.mark.parametrize("length", [1.0, 2.0])
     def test_a_garbled_vector(self, photos, monkeypatch, length):
@@ -378,10 +363,7 @@ class TestMeanwhile:
         step(worker, 60)
         assert compactions(photos) == 0
         photos.runner.holding = False
-        step(worker, 60)
-        worker.close()
-        assert compactions(photos) == 1
-        assert set(stored(photos)[2]) == set(left())
+        assert_ends(photos, worker, left())
 
 
 class TestWhen:
@@ -395,14 +377,13 @@ class TestWhen:
 
     def test_no_room(self, photos, monkeypatch):
         """A disk with too little room is not filled; it is looked at again later."""
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
         erase(photos)
         worker = photos.parts(once=False)
-        step(worker, 40)
+        with monkeypatch.context() as full:
+            full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+            step(worker, 40)
         assert compactions(photos) == 0
         assert folders(photos) == ["main"]
-        monkeypatch.undo()
-        monkeypatch.setattr(compacting, "_DEAD_ROWS", 10)
         photos.clock.advance(601.0)
         step(worker, 40)
         worker.close()

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from rounds import step
 
 from index import CollectionIndex, ImageWrite, IndexSettings, Outcome
 from worker import carry as carry_module
@@ -594,18 +595,6 @@ class TestAsked:
         assert ask(worker, "to", NEW, "").startswith("migrates")
         worker.close()
         assert model(photos) == OLD
-
-
-def step(parts, rounds):
-    """What the worker's thread does, without its end."""
-    from worker.service import Worker
-
-    worker = Worker(parts)
-    if not parts.source.lag():
-        worker._recover()
-        worker._open_source()
-    for _ in range(rounds):
-        worker._round()
 
 
 def told_now(parts):

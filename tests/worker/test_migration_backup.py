@@ -75,7 +75,7 @@ class TestInTheSwitch:
         """It would be under no name."""
         data_dir, target = cut
         before = look(target).find(None)
-        with pytest.raises(RetryError, match="'main': another index"):
+        with pytest.raises(RetryError, match="'main': its index"):
             back_up(data_dir, target, keep=1)
         assert look(target).find(None) == before
 

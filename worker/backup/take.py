@@ -89,7 +89,7 @@ def _indexes(data_dir: Path, only: str | None) -> list[str]:
     begun = switches(data_dir / COLLECTIONS)
     if begun:
         raise RetryError(
-            f"collection {begun[0]!r}: another index takes its place just"
+            f"collection {begun[0]!r}: its index gives way to another just"
             " now; where no worker runs the next start ends that"
         )
     return names
