@@ -37,9 +37,14 @@ class CollectionIndex:
     """
 
     def __init__(
-        self, directory: Path, catalog: Catalog, vectors: VectorLog, settings: IndexSettings
+        self,
+        directory: Path,
+        catalog: Catalog,
+        counts: NDArray[np.int32],
+        vectors: VectorLog,
+        settings: IndexSettings,
     ) -> None:
-        """Take over open files; use `open`."""
+        """Take over open files, and the `counts` of the catalog; use `open`."""
         self.directory = directory
         self._catalog = catalog
         self._log = vectors
@@ -50,7 +55,7 @@ class CollectionIndex:
         self._positions = catalog.positions()
         self._images = catalog.images()
         self._counts: GrowingArray[np.int32] = GrowingArray(np.int32, 0)
-        self._counts.load(catalog.counts())
+        self._counts.load(counts)
         facts = Facts.of(meta["collection"], self.dimension, settings)
         self._snapshots = Snapshots(directory / SNAPSHOTS, facts, settings.snapshots_kept)
         self._view = vectors.view(self.rows)
@@ -85,12 +90,13 @@ class CollectionIndex:
         with ExitStack() as undo:
             catalog, dimension = open_catalog(directory, dimension, model)
             undo.callback(catalog.close)
-            rows = len(catalog.counts())
+            counts = catalog.counts()
+            rows = len(counts)
             vectors = VectorLog(directory / VECTORS, dimension=dimension, rows=rows)
             undo.callback(vectors.close)
             vectors.wipe(catalog.rows_to_wipe())
             vectors.check(catalog.blocks(), rows, catalog.hashes)
-            opened = cls(directory, catalog, vectors, settings)
+            opened = cls(directory, catalog, counts, vectors, settings)
             opened._recover(progress)
             undo.pop_all()
         return opened

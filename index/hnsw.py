@@ -129,9 +129,8 @@ class Hnsw:
         Raises SnapshotError when it does not hold what the manifest says.
         """
         index = hnswlib.Index(space=SPACE, dim=dimension)
-        capacity = max(SMALL_CAPACITY, grown(elements, elements + 1))
-        try:
-            index.load_index(str(path), max_elements=capacity)
+        try:  # no room for more before more comes: an element has a lock of 40 bytes
+            index.load_index(str(path), max_elements=max(SMALL_CAPACITY, elements))
         except RuntimeError as error:
             raise SnapshotError(f"{path}: {error!r}") from error
         found = (index.get_current_count(), index.M, index.ef_construction)

@@ -28,8 +28,17 @@ class ClusterTable:
     """
 
     def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        times: dict[float, float] = {}  # one object for all that came together
         self._clusters = [
-            Cluster(number, id_, created, name, exemplar, bool(retired), successor)
+            Cluster(
+                number,
+                id_,
+                times.setdefault(created, created),
+                name,
+                exemplar,
+                bool(retired),
+                successor,
+            )
             for number, id_, created, name, exemplar, retired, successor in connection.execute(
                 "SELECT number, id, created, name, exemplar_row, retired, successor"
                 " FROM cluster ORDER BY number"
