@@ -103,6 +103,9 @@ def both_rounds(
     report: Progress = lambda _stage, _share: None,
 ) -> tuple[Tensor, EdgeReader]:
     """Round 2's probabilities of every edge, [n, K] with 0 at padding, and what read them."""
+    from models.triangle_messages import TriangleMessages
+
+    messages = TriangleMessages()
     reader = reader_of(view, context)
     told = context.inputs(view.device)
     judges = Folded.of(network.first, told), Folded.of(network.second, told)
@@ -116,7 +119,7 @@ def both_rounds(
     for step, rows in enumerate(chunks):
         features, triangles, valid = reader.read(rows)
         j = torch.where(valid, view.neighbours.index_select(0, rows).long(), rows[:, None])
-        around = round_two_features(network.messages, triangles, evidence, rows, j)
+        around = round_two_features(messages, triangles, evidence, rows, j)
         second.append(_judged(judges[1], torch.cat((features, around), dim=-1), valid))
         report("edges", (len(chunks) + step + 1) / (2 * len(chunks)))
     return torch.cat(second), reader

@@ -33,7 +33,7 @@ class Folded:
         asked = len(logit.mean) - len(told)
         said = ((told - logit.mean[asked:]) / logit.scale[asked:]).clamp(-CLIP, CLIP)
         (first, bias), (second, bias_2), (third, bias_3) = (
-            (layer.weight, layer.bias) for layer in logit.mlp.lins
+            (layer.weight, layer.bias) for layer in logit.mlp.linear
         )
         bias_1 = bias + first[:, asked:] @ said
         spare = (0, -len(bias) % UNROLLED)

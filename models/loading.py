@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from models.coordinate.model import CoordinateModel
-from models.coordinate.weights import INPUT, load_coordinate
 from models.model import Model
 from models.relational import RelationalModel
-from models.weights import SHIPPED, load_weights, read_json
+from models.weights import COORDINATE, SHIPPED, load_weights, read_json
 
 
 def load_model(
@@ -19,6 +17,9 @@ def load_model(
     pass the gate.
     """
     source = SHIPPED if path is None else Path(path)
-    if read_json(source).get("input") == INPUT:
+    if read_json(source).get("input") == COORDINATE:
+        from models.coordinate.model import CoordinateModel
+        from models.coordinate.weights import load_coordinate
+
         return CoordinateModel(*load_coordinate(source, allow_unusable=allow_unusable), device)
     return RelationalModel(*load_weights(source, allow_unusable=allow_unusable), device)

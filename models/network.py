@@ -1,17 +1,21 @@
 """The small networks: two rounds over edges, one over pairs of clusters, two over a run."""
 
 from dataclasses import dataclass
-from typing import cast
+from itertools import pairwise
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
 from models.conditions import CONDITIONS
 from models.context import NUMBERS
 from models.edge_features import FEATURES, both
 from models.pair_features import PAIR_FEATURES
-from models.pyg import MLP, scatter
-from models.triangles import TriangleMessages, Triangles
+from models.triangles import Triangles
+
+if TYPE_CHECKING:
+    from models.triangle_messages import TriangleMessages
 
 CONTEXT = NUMBERS + CONDITIONS
 ROUND_TWO = 12
@@ -21,6 +25,26 @@ CERTAINTY_HIDDEN = 24
 # Standardised inputs beyond this many deviations tell no more than that they are extreme.
 CLIP = 5.0
 BATCH = 1 << 16
+
+
+class Layers(nn.Module):
+    """Linear layers from each of `widths` to the next, GELU between."""
+
+    def __init__(self, *widths: int) -> None:
+        super().__init__()
+        self.lins = nn.ModuleList(nn.Linear(*ends) for ends in pairwise(widths))
+
+    @property
+    def linear(self) -> list[nn.Linear]:
+        """The layers, first to last."""
+        return cast("list[nn.Linear]", list(self.lins))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., first width] -> [..., last width]."""
+        *hidden, last = self.linear
+        for layer in hidden:
+            x = gelu(layer(x))
+        return cast("Tensor", last(x))
 
 
 class Logit(nn.Module):
@@ -33,13 +57,13 @@ class Logit(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
-        self.mlp = MLP([features, hidden, hidden, 1], act="gelu", norm=None)
+        self.mlp = Layers(features, hidden, hidden, 1)
         self.history: list[float] = []  # the loss along the last fit
 
     def forward(self, x: Tensor) -> Tensor:
         """[e, f] -> [e]."""
         scaled = ((x - self.mean) / self.scale).clamp(-CLIP, CLIP)
-        return cast("Tensor", self.mlp(scaled)).squeeze(-1)
+        return cast("Tensor", self.mlp(scaled).squeeze(-1))
 
     @torch.no_grad()
     def probability(self, x: Tensor) -> Tensor:
@@ -66,7 +90,6 @@ class HiLanderNetwork(nn.Module):
         told = RUN_FEATURES + CONTEXT
         self.assignment = Logit(ASSIGNMENT_FEATURES + told, CERTAINTY_HIDDEN)
         self.recall = Logit(told, CERTAINTY_HIDDEN)
-        self.messages = TriangleMessages()
 
 
 def with_context(features: Tensor, context: Tensor) -> Tensor:
@@ -90,12 +113,13 @@ class Evidence:
         """Gather what `p` says around every row; `neighbours` [n, K]."""
         target = neighbours.reshape(-1).long() + 1  # padding gathers at 0
         # A GPU adds in no fixed order: in float64 that leaves the float32 sums alone.
-        incoming = scatter(p.reshape(-1).double(), target, dim_size=len(p) + 1, reduce="sum")
+        incoming = torch.zeros(len(p) + 1, dtype=torch.float64, device=p.device)
+        incoming.scatter_add_(0, target, p.reshape(-1).double())
         return Evidence(p, p.sum(1), p.amax(1), incoming[1:].float())
 
 
 def round_two_features(
-    messages: TriangleMessages, triangles: Triangles, evidence: Evidence, i: Tensor, j: Tensor
+    messages: "TriangleMessages", triangles: Triangles, evidence: Evidence, i: Tensor, j: Tensor
 ) -> Tensor:
     """What round 1 says around each edge of the rows `i` [b] to `j` [b, K]: [b, K, 12]."""
     b, k = j.shape

@@ -1,13 +1,11 @@
 """Triangles of the k-NN graph: an edge i-j and a neighbour c that both ends have."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from models.kernels.constants import FEW, WIDE
-from models.pyg import MessagePassing, MultiAggregation, scatter
 from models.view import View
 
 
@@ -30,8 +28,9 @@ class Triangles:
         """Common neighbours among the first 5, 10 and all k of both ends; [b, w, 3]."""
         deepest = torch.maximum(self.place_i, self.place_j)  # [t]
         within = torch.stack([deepest < limit for limit in (FEW, WIDE, self.k)], dim=1).float()
-        count = scatter(within, self.base, dim_size=self.back.numel(), reduce="sum")  # [b w, 3]
-        return cast("Tensor", count.view(*self.back.shape, 3))
+        count = within.new_zeros((self.back.numel(), 3))
+        count.scatter_add_(0, self.base[:, None].expand_as(within), within)
+        return count.view(*self.back.shape, 3)
 
     def shared(self) -> Tensor:
         """The same as shares."""
@@ -70,28 +69,3 @@ def _common_places(view: View, rows: Tensor, width: int) -> Tensor:
     there = (ordered.gather(1, at) == theirs) & (theirs >= 0)
     found = place.gather(1, at).masked_fill_(~there, -1).view(*judged.shape, view.k)
     return found.masked_fill_((judged < 0)[..., None], -1)
-
-
-class TriangleMessages(MessagePassing):  # type: ignore[misc]  # untyped
-    """Each edge i-j hears from every triangle i-j-c how likely its two other sides are.
-
-    With P_c = (p_ic, p_jc), the message of c is (p_ic p_jc, |p_ic - p_jc|, min(P_c), 1) and the
-    edge keeps sum, sum, max and sum of these. The nodes of this graph are edges of the k-NN graph.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(aggr=MultiAggregation(["sum", "max"]))
-
-    def forward(self, triangles: Triangles, side_i: Tensor, side_j: Tensor) -> Tensor:
-        """`side_i`, `side_j` [t]: p_ic and p_jc of every triangle. Returns [b, w, 4]."""
-        t, edges = len(triangles.base), triangles.back.numel()
-        edge_index = torch.stack((torch.arange(t, device=triangles.base.device), triangles.base))
-        # A GPU adds in no fixed order: in float64 that leaves the float32 sums alone.
-        sides = torch.stack((side_i, side_j), dim=1).double()  # [t, 2]
-        out = self.propagate(edge_index, sides=sides, size=(t, edges))  # [b w, 8]
-        return cast("Tensor", out[:, (0, 1, 6, 3)].float().view(*triangles.back.shape, 4))
-
-    def message(self, sides_j: Tensor) -> Tensor:
-        """[t, 2] -> [t, 4]."""
-        p, q = sides_j.unbind(1)
-        return torch.stack((p * q, (p - q).abs(), torch.minimum(p, q), torch.ones_like(p)), dim=1)

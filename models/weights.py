@@ -24,6 +24,8 @@ N = TypeVar("N", bound=nn.Module)
 FORMAT = 3
 TENSORS = "shoal.safetensors"
 CONFIG = "config.json"
+# The entry `input` of a config of `models.coordinate`.
+COORDINATE = "coordinate"
 # Entries of a config that must be those of this version.
 SIZES = (
     "format",

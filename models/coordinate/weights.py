@@ -7,13 +7,13 @@ from models.coordinate.network import CoordinateNetwork
 from models.errors import BadInputError, WeightsError
 from models.weights import (
     CONFIG,
+    COORDINATE,
     read_config,
     read_tensors,
     refuse_unusable,
     require_same,
 )
 
-INPUT = "coordinate"
 FORMAT = 1
 # Neighbours that the convolution reads: the paper's ten, one of which was the node itself.
 NEIGHBOURS = 9
@@ -42,7 +42,7 @@ class CoordinateConfig:
     linkage_f: float
     seed: int
     neighbours: int = NEIGHBOURS
-    input: str = INPUT
+    input: str = COORDINATE
     format: int = FORMAT
 
 

@@ -60,7 +60,7 @@ def fit(network: Logit, examples: Examples, plan: Plan, seed: int, step: Step) -
     Each batch sees the context numbers and the conditions with noise, and sometimes not at all.
     """
     torch.manual_seed(seed)
-    for layer in network.mlp.lins:
+    for layer in network.mlp.linear:
         layer.reset_parameters()
     x = torch.from_numpy(examples.x)
     target = torch.from_numpy(examples.target)

@@ -19,6 +19,7 @@ from models.kernels.compiled import cache_folder, compiled
 from models.kernels.edges import quantile_of
 from models.kernels.walk import walk
 from models.network import Evidence, Logit, round_two_features, with_context
+from models.triangle_messages import TriangleMessages
 from models.view import view_of
 
 
@@ -105,7 +106,7 @@ class TestBothRounds:
             p = model.network.first.probability(told) * valid
             j = torch.where(valid, view.neighbours.long(), rows[:, None])
             evidence = Evidence.of(view.neighbours, p)
-            around = round_two_features(model.network.messages, triangles, evidence, rows, j)
+            around = round_two_features(TriangleMessages(), triangles, evidence, rows, j)
             features = torch.cat((features, around), dim=-1)
         wanted = np.flatnonzero(valid.numpy())[::3]
         actual = round_inputs(model.network, view, context, wanted, which)

@@ -4,7 +4,8 @@ import torch
 
 from models import KnnGraph, exact_knn
 from models.network import Evidence, round_two_features
-from models.triangles import TriangleMessages, triangles_of
+from models.triangle_messages import TriangleMessages
+from models.triangles import triangles_of
 from models.view import view_of
 
 
