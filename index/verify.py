@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def _verify_catalog(
                     found(problem)
             for what in (*_references(db), *(also(db) if also else ())):
                 found(what, Part.REFERENCES)
-            log = _read_log(db)
+            log = _read_log(path, db)
     except CorruptError as error:
         if str(error) not in {finding.what for finding in findings}:
             found(str(error))
@@ -91,18 +92,33 @@ def read_log(path: Path) -> Log | None:
     Raises CorruptError.
     """
     with reading(path) as db:
-        return _read_log(db)
+        return _read_log(path, db)
 
 
-def _read_log(db: sqlite3.Connection) -> Log | None:
+def _read_log(path: Path, db: sqlite3.Connection) -> Log | None:
     facts = dict(db.execute("SELECT key, value FROM meta"))
     if "dimension" not in facts:
         return None
+    if not str(facts["dimension"]).isdecimal() or int(facts["dimension"]) < 1:
+        raise CorruptError(f"{path}: dimension {facts['dimension']!r}; it must be at least 1")
+    if "collection" not in facts:
+        raise CorruptError(f"{path}: the collection has no name of its own")
     hashes, counts = [], []
     for hash_, count in db.execute("SELECT hash, count FROM row ORDER BY row"):
         hashes.append(hash_)
         counts.append(count)
-    return Log(int(facts["dimension"]), facts["collection"], hashes, np.array(counts, np.int32))
+    of_rows = _integers(path, "counts of images", counts).astype(np.int32)
+    return Log(int(facts["dimension"]), facts["collection"], hashes, of_rows)
+
+
+def _integers(path: Path, what: str, values: list[Any]) -> NDArray[np.int64]:
+    """SQLite gives what stands in a record, whatever the column is for: a flipped bit makes NULL of
+    a number. Raises CorruptError.
+    """
+    for value in values:
+        if not isinstance(value, int):
+            raise CorruptError(f"{path}: {value!r} among {what}; all must be integers")
+    return np.array(values, np.int64)
 
 
 def _references(db: sqlite3.Connection) -> Iterator[str]:
@@ -152,7 +168,12 @@ def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> I
         dead = [row for (row,) in db.execute("SELECT row FROM wipe") if row < whole]
         query = "SELECT sum FROM block ORDER BY block"
         sums = [value for (value,) in db.execute(query)] if upgraded else []
-    kept, erased = np.array(sums, np.int64).astype(np.uint64), np.array(dead, np.int64)
+    try:
+        kept = _integers(catalog, "checksums of blocks", sums).astype(np.uint64)
+    except CorruptError as error:
+        yield Finding(Part.CATALOG, Harm.DATA, catalog, str(error))
+        return
+    erased = np.array(dead, np.int64)
     damaged: list[int] = []
     wrong: list[int] = []
     unwiped = False

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -90,6 +92,23 @@ def test_damage_is_noticed_and_not_served(filled, damage, kind):
     """Flipped bits, lost pages, other bytes, short files: at places all over every file."""
     for directory, file in damage.damaged_copies(filled["closed"], kind, MORE * TIMES[kind]):
         check_noticed(directory, file, filled["state"])
+
+
+@pytest.mark.parametrize(("table", "column"), [("row", "count"), ("block", "sum")])
+def test_numbers_that_became_null_are_noticed_and_not_served(filled, table, column):
+    """A bit of the header of a record makes NULL of a number."""
+    directory = filled["closed"].with_name(f"null-{table}")
+    shutil.copytree(filled["closed"], directory)
+    catalog = directory / "catalog.sqlite"
+    with closing(sqlite3.connect(catalog)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?",
+            (f"{column} INTEGER NOT NULL", f"{column} INTEGER", table),
+        )
+    with closing(sqlite3.connect(catalog)) as db, db:
+        db.execute(f"UPDATE {table} SET {column} = NULL")  # noqa: S608
+    check_noticed(directory, catalog, filled["state"])
 
 
 def test_swapped_files_are_noticed_and_not_served(filled, damage):
