@@ -17,8 +17,11 @@ from models.coordinate.weights import NEIGHBOURS
 from models.peers.choose import worth_of_rows
 
 TAUS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
-# Above the first level; 1 adds no edge there.
+# Above the first level; the last adds no edge there.
 TAUS_ABOVE = (0.7, 0.9, 0.98, 1.0)
+# What merging above the first level must gain. The strangers that a tuning class could be merged
+# with are classes that were learnt, and kept apart better than any that come.
+WORTHWHILE = 0.01
 NEWTON_STEPS = 30
 
 
@@ -43,7 +46,10 @@ def first_logits(network: CoordinateNetwork, source: Collection) -> Tensor:
 
 
 def best_taus(network: CoordinateNetwork, tune: Sequence[Tuning]) -> tuple[float, float]:
-    """The thresholds of TAUS and TAUS_ABOVE with the best clusters, a mean over `tune`."""
+    """The thresholds of TAUS and TAUS_ABOVE with the best clusters, a mean over `tune`.
+
+    One level alone, unless more are worth it.
+    """
 
     def value(tau: tuple[float, float]) -> float:
         each = []
@@ -62,7 +68,10 @@ def best_taus(network: CoordinateNetwork, tune: Sequence[Tuning]) -> tuple[float
             each.append(worth_of_rows(source.labels, final_labels(last), part.rows))
         return float(np.mean(each))
 
-    return max(product(TAUS, TAUS_ABOVE), key=value)
+    values = {tau: value(tau) for tau in product(TAUS, TAUS_ABOVE)}
+    best = max(values, key=values.__getitem__)
+    alone = max(((tau, TAUS_ABOVE[-1]) for tau in TAUS), key=values.__getitem__)
+    return best if values[best] > values[alone] + WORTHWHILE else alone
 
 
 def calibration(tune: Sequence[Tuning]) -> tuple[float, float]:

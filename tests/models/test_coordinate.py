@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models import BadInputError, HiLander, WeightsError, cluster, evaluate, exact_knn, load_model
+from models.coordinate import tune
 from models.coordinate.episode import collection_of, first_lesson, policy_lessons
 from models.coordinate.fit import Schedule, balanced, fit, lesson_loss
 from models.coordinate.level import contracted, first_level
@@ -14,7 +15,7 @@ from models.coordinate.linkage import edge_logits, logits_of
 from models.coordinate.model import CoordinateModel
 from models.coordinate.network import CoordinateNetwork, row_normalised
 from models.coordinate.train import train_coordinate
-from models.coordinate.tune import Tuning, calibration, first_logits
+from models.coordinate.tune import Tuning, best_taus, calibration, first_logits
 from models.training.sources import LabelledSet
 from models.weights import CONFIG, save_weights
 
@@ -25,6 +26,20 @@ def labelled(groups, classes=40, size=10, spread=0.6, seed=0):
     """A set of noisy groups."""
     x, labels = groups(classes, size, d=16, spread=spread, seed=seed)
     return LabelledSet(f"set{seed}", x, labels.astype(np.int64), "thing")
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.005, (0.5, 1.0)), (0.02, (0.5, 0.7))])
+def test_more_levels_must_be_worth_it(groups, monkeypatch, gain, expected):
+    """Levels above the first that gain next to nothing on tuning classes are not added."""
+    source = collection_of(labelled(groups, classes=3))
+    monkeypatch.setattr(tune, "recursion", lambda *_, tau, **__: [tau])
+    monkeypatch.setattr(tune, "final_labels", lambda tau: tau)
+    monkeypatch.setattr(
+        tune,
+        "worth_of_rows",
+        lambda _, tau, __: 0.5 + 0.1 * (tau[0] == 0.5) + gain * (tau[1] == 0.7),
+    )
+    assert best_taus(None, [Tuning(source, torch.zeros(0), np.zeros(0))]) == expected
 
 
 @pytest.fixture(scope="module")
