@@ -11,6 +11,7 @@ goes when the collection is opened again.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from index import (
 from worker.carry import carry
 from worker.collection import Collection
 from worker.recluster import generations
+from worker.run_queue import last_mark, set_last_mark
 
 # So often the two may differ: a vector that the disk has garbled is another one in every copy.
 _COMPARISONS = 3
@@ -118,16 +120,10 @@ class Compaction:
         }
         with second.index.transaction(durable=True) as connection:
             second.clusters.set_exemplars(connection, exemplars)
-            counted = first.state
-            second.set_state(
-                connection,
-                added=counted.added,
-                erased=counted.erased,
-                clustered_at=counted.clustered_at,
-                clustered_added=counted.clustered_added,
-                clustered_erased=counted.clustered_erased,
-                clustered_rows=second.index.rows - (first.index.rows - counted.clustered_rows),
-            )
+            second.set_state(connection, added=first.state.added, erased=first.state.erased)
+            mark = last_mark(first.state)
+            came_since = first.index.rows - mark.rows
+            set_last_mark(connection, second, replace(mark, rows=second.index.rows - came_since))
         generations.renumber(
             first.index.directory, second.index.directory, shared.rows, second.index.rows
         )
