@@ -30,12 +30,16 @@ Also = Callable[[sqlite3.Connection], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What the catalog says of the vector log: hashes (None: dead) and images of each row."""
+    """What the catalog says of the vector log: hashes (None: dead) and images of each row, rows to
+    be wiped, and the checksums of blocks (None: of a format that had none).
+    """
 
     dimension: int
     collection: str
     hashes: list[bytes | None]
     counts: NDArray[np.int32]
+    wiped: NDArray[np.int64]
+    sums: NDArray[np.uint64] | None
 
 
 def verify(directory: Path, progress: Progress = silent, also: Also | None = None) -> list[Finding]:
@@ -47,7 +51,7 @@ def verify(directory: Path, progress: Progress = silent, also: Also | None = Non
     path, vectors = directory / CATALOG, directory / VECTORS
     findings, log = _verify_catalog(path, progress, also)
     if log is not None:
-        findings += _verify_log(path, vectors, log, progress)
+        findings += _verify_log(vectors, log, progress)
     return [*findings, *verify_snapshots(directory, vectors, log, progress)]
 
 
@@ -107,8 +111,19 @@ def _read_log(path: Path, db: sqlite3.Connection) -> Log | None:
     for hash_, count in db.execute("SELECT hash, count FROM row ORDER BY row"):
         hashes.append(hash_)
         counts.append(count)
-    of_rows = _integers(path, "counts of images", counts).astype(np.int32)
-    return Log(int(facts["dimension"]), facts["collection"], hashes, of_rows)
+    wiped = [row for (row,) in db.execute("SELECT row FROM wipe")]
+    sums = None
+    if version_of(path, db) >= FORMAT:
+        found = [value for (value,) in db.execute("SELECT sum FROM block ORDER BY block")]
+        sums = _integers(path, "checksums of blocks", found).astype(np.uint64)
+    return Log(
+        dimension=int(facts["dimension"]),
+        collection=facts["collection"],
+        hashes=hashes,
+        counts=_integers(path, "counts of images", counts).astype(np.int32),
+        wiped=_integers(path, "rows to be wiped", wiped),
+        sums=sums,
+    )
 
 
 def _integers(path: Path, what: str, values: list[Any]) -> NDArray[np.int64]:
@@ -152,7 +167,7 @@ def _references(db: sqlite3.Connection) -> Iterator[str]:
             yield f"{number} {what}"
 
 
-def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> Iterator[Finding]:
+def _verify_log(vectors: Path, log: Log, progress: Progress) -> Iterator[Finding]:
     """The rows of the log against the hashes, and its blocks against their checksums."""
     rows, width = len(log.hashes), 4 * log.dimension
     size = vectors.stat().st_size if vectors.exists() else 0
@@ -163,17 +178,7 @@ def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> I
         what = f"{size} bytes; the catalog counts {rows} rows of {width} bytes"
         yield Finding(Part.LOG, Harm.DATA, vectors, what)
     whole = min(rows, size // width)
-    with reading(catalog) as db:
-        upgraded = version_of(catalog, db) >= FORMAT
-        dead = [row for (row,) in db.execute("SELECT row FROM wipe") if row < whole]
-        query = "SELECT sum FROM block ORDER BY block"
-        sums = [value for (value,) in db.execute(query)] if upgraded else []
-    try:
-        kept = _integers(catalog, "checksums of blocks", sums).astype(np.uint64)
-    except CorruptError as error:
-        yield Finding(Part.CATALOG, Harm.DATA, catalog, str(error))
-        return
-    erased = np.array(dead, np.int64)
+    erased = log.wiped[log.wiped < whole]
     damaged: list[int] = []
     wrong: list[int] = []
     unwiped = False
@@ -184,7 +189,8 @@ def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> I
         content[inside] = 0
         damaged += _damaged(content, log.hashes[start : start + len(content)], start)
         first = start // blocks.BLOCK_ROWS
-        wrong += [first + block for block in blocks.wrong(content, kept[first:])]
+        if log.sums is not None:
+            wrong += [first + block for block in blocks.wrong(content, log.sums[first:])]
         progress("vector log", start + len(content), rows)
     if unwiped:
         what = "rows of erased images that are not overwritten yet"
@@ -193,7 +199,7 @@ def _verify_log(catalog: Path, vectors: Path, log: Log, progress: Progress) -> I
     log.counts[damaged] = 0
     for row in damaged:
         yield Finding(Part.LOG, Harm.DATA, vectors, f"row {row} is not what was written")
-    for block in set(wrong if upgraded else ()) - {row // blocks.BLOCK_ROWS for row in damaged}:
+    for block in set(wrong) - {row // blocks.BLOCK_ROWS for row in damaged}:
         span = blocks.rows_of(block, rows)
         if span.stop <= whole:
             what = f"rows {span.start} to {span.stop - 1} fail the checksum of their block"
