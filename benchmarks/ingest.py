@@ -154,7 +154,7 @@ def fill(
 @contextmanager
 def servers(directory: Path) -> Iterator[tuple[EmbeddedKafka, EmbeddedValkey]]:
     """A real Kafka and a real Valkey."""
-    kafka = EmbeddedKafka(directory / "kafka", heap_mb=1024)
+    kafka = EmbeddedKafka(directory / "kafka", heap_mb=1024, optimize=True)
     with EmbeddedValkey(directory / "valkey") as valkey:
         kafka.start()
         try:

@@ -120,9 +120,7 @@ class Stage:
 
     def shoal(self, *arguments, text="", **settings):
         """Run another command of `shoal` against the same servers; what it printed as JSON."""
-        done = process.run_python(
-            self.folder, self.settings | settings, "plain_shoal.py", text, arguments
-        )
+        done = process.run_shoal(self.folder, self.settings | settings, arguments, text)
         return done, [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "{["]
 
     def many(self, lines):

@@ -10,10 +10,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from forked import Forked
 from prometheus_client.parser import text_string_to_metric_families
 
 HERE = Path(__file__).parent
-PLAIN = (str(HERE / "plain_shoal.py"),)
+PLAIN = (str(HERE / "plain_shoal.py"),)  # forked
 REAL = ("-m", "worker")
 
 # Compiled once for all: a start then takes a second.
@@ -47,10 +48,10 @@ def eventually(condition, seconds=30.0, what=None):
     return found
 
 
-def run_python(folder, settings, script, text="", arguments=()):
+def run_python(folder, settings, script, text):
     """Run a script of this folder to its end; what it printed, and its exit status."""
     return subprocess.run(
-        [sys.executable, str(HERE / script), *arguments],
+        [sys.executable, str(HERE / script)],
         input=text,
         capture_output=True,
         check=False,
@@ -61,6 +62,20 @@ def run_python(folder, settings, script, text="", arguments=()):
     )
 
 
+def run_shoal(folder, settings, arguments, text=""):
+    """Run a command of the plain `shoal` to its end; what it printed, and its exit status."""
+    with tempfile.TemporaryDirectory(dir=folder) as kept:
+        files = [Path(kept) / name for name in ("input", "output", "errors")]
+        files[0].write_text(text)
+        command = Forked(*PLAIN, arguments, environment(settings), folder, files)
+        try:
+            status = command.wait(_END_SECONDS)
+        finally:
+            command.kill()
+        output, errors = (file.read_text() for file in files[1:])
+    return subprocess.CompletedProcess(arguments, status, output, errors)
+
+
 class WorkerProcess:
     """A started worker. `settings` in lower case are Shoal's, in upper case plain variables."""
 
@@ -69,16 +84,24 @@ class WorkerProcess:
         number = len(list(folder.glob("worker-*.log")))
         self.log = folder / f"worker-{number}.log"
         self._port_file = folder / f"worker-{number}.port"
+        self.log.touch()
+        self._process = self._start(program, environment(settings))
+        self.pid = self._process.pid
+
+    def _start(self, program, variables):
+        arguments = ["worker", "--port-file", str(self._port_file)]
+        if program == PLAIN and "LD_PRELOAD" not in variables:
+            files = (os.devnull, self.log, self.log)
+            return Forked(*program, arguments, variables, self.log.parent, files)
         with self.log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, *program, "worker", "--port-file", str(self._port_file)],
+            return subprocess.Popen(
+                [sys.executable, *program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment(settings),
-                cwd=folder,
+                env=variables,
+                cwd=self.log.parent,
             )
-        self.pid = self._process.pid
 
     @property
     def exit_code(self):

@@ -19,6 +19,7 @@ _HOST = "127.0.0.1"
 _START_TIMEOUT_SECONDS = 60.0
 _TOOL_TIMEOUT_SECONDS = 120.0
 _PORT_ATTEMPTS = 3
+_QUICK = ["-XX:TieredStopAtLevel=1"]  # the client compiler alone
 
 
 class ToolError(ShoalError):
@@ -29,7 +30,9 @@ class EmbeddedKafka:
     """One broker in KRaft mode whose data and log file lie in `directory`.
 
     It listens on 127.0.0.1 only, on `port` or on a free one (0), which it keeps over restarts.
-    `settings` are lines of `server.properties` that override ours. It dies with this process.
+    `settings` are lines of `server.properties` that override ours. With `optimize` Java compiles
+    for speed; without, a broker is up with three fifths of the processor time, and needs more of
+    it for each record. It dies with this process.
     """
 
     def __init__(
@@ -38,10 +41,12 @@ class EmbeddedKafka:
         port: int = 0,
         heap_mb: int = 512,
         settings: Mapping[str, str] | None = None,
+        *,
+        optimize: bool = False,
     ) -> None:
         self._directory = Path(directory)
         self._port = port
-        self._heap_mb = heap_mb
+        self._options = [f"-Xmx{heap_mb}m", *([] if optimize else _QUICK)]
         self._settings = dict(settings or {})
         self._process: TiedProcess | None = None
         self._jars = Path()
@@ -124,8 +129,7 @@ class EmbeddedKafka:
 
         Raises `ToolError` with its output if it fails.
         """
-        # The client compiler alone starts tools in half the time.
-        command = self._java(64, "-XX:TieredStopAtLevel=1", main_class, *args)
+        command = self._java(["-Xmx64m", *_QUICK], main_class, *args)
         done = subprocess.run(
             command, input=input, capture_output=True, check=False, timeout=_TOOL_TIMEOUT_SECONDS
         )
@@ -148,7 +152,7 @@ class EmbeddedKafka:
                 str(properties),
             )
         process = TiedProcess(
-            self._java(self._heap_mb, "kafka.Kafka", str(properties)), self.log_file
+            self._java(self._options, "kafka.Kafka", str(properties)), self.log_file
         )
         try:
             self._wait_until_it_answers(process, port)
@@ -171,11 +175,11 @@ class EmbeddedKafka:
                 )
             time.sleep(0.05)
 
-    def _java(self, heap_mb: int, *args: str) -> list[str]:
+    def _java(self, options: list[str], *args: str) -> list[str]:
         log4j = str(resources.files("worker.embedded").joinpath("kafka-log4j2.properties"))
         return [
             "java",
-            f"-Xmx{heap_mb}m",
+            *options,
             "-XX:+UseSerialGC",
             f"-Dlog4j2.configurationFile={log4j}",
             "-cp",
