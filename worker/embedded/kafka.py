@@ -9,11 +9,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.embedded.kafka_jars import ensure_jars, missing
 from worker.embedded.server import free_port
 from worker.embedded.tied_process import TiedProcess
 from worker.errors import DependencyError, ShoalError, SourceUnavailableError
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT_SECONDS = 60.0
@@ -109,9 +113,7 @@ class EmbeddedKafka:
         self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> None:
         """Create a topic and wait until its partitions have a leader."""
-        from kafka.admin import KafkaAdminClient
-
-        with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
+        with _admin(self.bootstrap, 30) as admin:
             options = {
                 "num_partitions": partitions,
                 "replication_factor": 1,
@@ -221,12 +223,18 @@ def _answers(port: int) -> bool:
 
 
 def _in_cluster(port: int) -> bool:
-    from kafka.admin import KafkaAdminClient
     from kafka.errors import KafkaError
 
     try:
-        client = KafkaAdminClient(bootstrap_servers=f"{_HOST}:{port}", bootstrap_timeout_ms=2000)
-        with contextlib.closing(client) as admin:
+        with _admin(f"{_HOST}:{port}", 2) as admin:
             return bool(admin.describe_cluster()["brokers"])
     except KafkaError:
         return False
+
+
+def _admin(bootstrap: str, timeout_seconds: float) -> "contextlib.closing[KafkaAdminClient]":
+    from kafka.admin import KafkaAdminClient
+
+    from worker.sources.kafka_client import client_options
+
+    return contextlib.closing(KafkaAdminClient(**client_options(bootstrap, {}, timeout_seconds)))
