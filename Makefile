@@ -40,7 +40,7 @@ demo-stop: setup ## End what `make demo KEEP=1` left running.
 
 # Two at a time: most of the time they wait for servers.
 test: setup ## Run all tests, against a real Kafka and a real Valkey.
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: setup ## Kill and fail everything for long: 300 rounds of crashes, disk and power at every write, damage everywhere.
 	SHOAL_CHAOS_ROUNDS=300 SHOAL_DISK_TIMES=0 SHOAL_POWER_TIMES=0 SHOAL_DAMAGE_MORE=20 $(BIN)/pytest -s tests/chaos tests/disk \

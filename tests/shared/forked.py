@@ -13,7 +13,17 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_IMPORTS = ["forked", "worker.compose", "worker.commands.worker", "worker.edges"]
+_IMPORTS = [
+    "forked",
+    "worker.commands.erase",
+    "worker.commands.verify_erased",
+    "worker.commands.worker",
+    "worker.compose",
+    "worker.dead_letters.kafka",
+    "worker.edges",
+    "worker.sources.kafka_source",
+    "worker.store.redis_store",
+]
 _PATH = list(sys.path)
 
 
