@@ -9,6 +9,7 @@ import os
 import runpy
 import subprocess
 import sys
+from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Forked:
 
     def __init__(self, program, arguments, environment, folder, files):
         """Start the file `program`; `files` are paths for its input, output and errors."""
-        _start_server(environment)
+        _start_server(environment["PYTHONPATH"])
         told = (str(program), arguments, environment, str(folder), [str(file) for file in files])
         self._process = _CONTEXT.Process(target=_run, args=told, daemon=True)
         self._process.start()
@@ -59,11 +60,12 @@ class Forked:
             os.kill(self.pid, number)
 
 
-def _start_server(environment):
-    """Start what is forked; numpy and others read the environment when they are imported."""
-    path = f"{Path(__file__).parent}{os.pathsep}{environment['PYTHONPATH']}"
+@cache
+def _start_server(path):
+    """Start what is forked; numpy reads how many threads it may have when it is imported."""
+    there = f"{Path(__file__).parent}{os.pathsep}{path}"
     before = dict(os.environ)
-    os.environ.update(environment | {"PYTHONPATH": path})
+    os.environ.update(PYTHONPATH=there, OMP_NUM_THREADS="1")
     try:
         forkserver.set_forkserver_preload(_IMPORTS)
         forkserver.ensure_running()
