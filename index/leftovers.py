@@ -67,7 +67,7 @@ class Leftovers:
         return next((path.name for path in self._snapshots.newest_first()), "")
 
     def drop_older_snapshots(self) -> None:
-        """Remove every snapshot but the newest."""
+        """Remove every snapshot but the newest. Raises OSError while something of one is left."""
         self._snapshots.drop_older()
 
     def give_back_rows(self) -> None:

@@ -201,26 +201,36 @@ class Snapshots:
         return str(int(newest.name) + 1 if newest else 1).zfill(NUMBER_DIGITS)
 
     def _prune(self) -> None:
+        """Remove those that are not kept; what the disk does not let go stays until the next."""
         good = [path for path in self.newest_first() if path not in self._refused]
         for path in [*good[self._kept :], *self._refused]:
-            self._remove(path)
+            with suppress(OSError):
+                self._remove(path)
         self._refused.clear()
-        shutil.rmtree(self._directory / DAMAGED, ignore_errors=True)
+        with suppress(OSError):
+            self._rid_of(DAMAGED)
 
     def _remove(self, path: Path) -> None:
         """Remove a snapshot so that no part of it is ever taken for a damaged one."""
-        doomed = self._directory / REMOVED
-        shutil.rmtree(doomed, ignore_errors=True)
-        with suppress(OSError):
-            path.rename(doomed)
-            files.sync(self._directory)  # before its files go: their names may leave the disk first
-            shutil.rmtree(doomed, ignore_errors=True)
+        self._rid_of(REMOVED)
+        path.rename(self._directory / REMOVED)
+        files.sync(self._directory)  # before its files go: their names may leave the disk first
+        self._rid_of(REMOVED)
+
+    def _rid_of(self, name: str) -> None:
+        path = self._directory / name
+        if path.exists():
+            shutil.rmtree(path)
 
     def drop_older(self) -> None:
-        """Remove all but the newest, whatever number is to be kept."""
+        """Remove all but the newest, whatever number is to be kept.
+
+        Raises OSError while the disk does not let one go, or a part of one.
+        """
         for path in self.newest_first()[1:]:
             self._remove(path)
-        shutil.rmtree(self._directory / DAMAGED, ignore_errors=True)
+        for name in (REMOVED, DAMAGED):
+            self._rid_of(name)
         files.sync(self._directory)
 
     def manifest(self, path: Path) -> Manifest:

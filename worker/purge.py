@@ -86,7 +86,8 @@ class Purge:
     def step(self, rows: int) -> bool:
         """Go on a little, by about `rows` rows; True when nothing is left behind any more.
 
-        Raises `RetryError` where it cannot go on now; the same call may succeed later.
+        Raises `RetryError` where it cannot go on now, and `OSError` where the disk does not let
+        something go; the same call may succeed later.
         """
         self.waits = False
         if self._stages[0](rows):
@@ -127,7 +128,7 @@ class Purge:
         generations.forget(index.directory, index.leftovers.dead())
         for path in self.collection.runs.glob("*"):
             if path.name != adopt.HELD:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
         forget_letters(self._tools.letters, self.collection.name, self._images)
         self._tools.mailbox.clear(_ANSWER_SECONDS)
         with index.transaction(durable=True) as connection:
@@ -174,6 +175,13 @@ class Purge:
         with self.collection.index.transaction(durable=True) as connection:
             self.collection.erasures.done(connection)
         return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _whole(rewriting: Future[bool]) -> bool:

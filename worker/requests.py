@@ -73,12 +73,13 @@ class Mailbox:
         """Answer; the request is then no longer pending. Answers nobody fetched for a day go."""
         self._write(f"{request.id}.answer", text)
         (self._folder / f"{request.id}.json").unlink(missing_ok=True)
-        self.clear(_ANSWER_SECONDS)
+        with contextlib.suppress(OSError):  # the next answer tries again
+            self.clear(_ANSWER_SECONDS)
 
     def clear(self, seconds: float) -> None:
-        """Remove the answers that nobody fetched for so long."""
+        """Remove the answers that nobody fetched for so long. Raises `OSError`."""
         for path in self._folder.glob("*.answer"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(FileNotFoundError):  # it was fetched just now
                 if time.time() - path.stat().st_mtime > seconds:
                     path.unlink()
 

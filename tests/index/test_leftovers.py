@@ -176,3 +176,20 @@ def test_the_space_of_dead_rows_comes_back(reopen, tools, tmp_path):
 def test_whole_blocks(dead, row_bytes, expected):
     """Only blocks of 1,024 bytes that lie wholly in dead rows."""
     assert whole_blocks(np.array(dead, bool), row_bytes, 1_024).tolist() == expected
+
+
+def test_a_snapshot_that_does_not_go(reopen, tools):
+    """Older snapshots that the disk keeps are told, and go by the same call later."""
+    collection = reopen(8)
+    vectors, _ = tools.clustered(60, 8)
+    folder = collection.directory / "snapshots"
+    for part in (vectors[:30], vectors[30:]):
+        tools.feed(collection, part, first=30 * len(list(folder.iterdir())))
+        collection.snapshot()
+    (folder / "removed").touch()
+    with pytest.raises(NotADirectoryError):
+        collection.leftovers.drop_older_snapshots()
+    assert len(list(folder.glob("0*"))) == 2
+    (folder / "removed").unlink()
+    collection.leftovers.drop_older_snapshots()
+    assert [path.name for path in folder.iterdir()] == [collection.leftovers.newest_snapshot]

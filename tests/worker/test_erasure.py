@@ -268,6 +268,32 @@ class TestPurge:
         assert meanwhile == [{"hnsw.bin"}]
         assert holding(photos, old) == set()
 
+    def test_a_disk_that_lets_no_snapshot_go(self, photos, axis):
+        """The purge is not done before the older ones are gone, and tries until they are."""
+        photos.send("photo-c", axis(2))
+        old = vector(photos, "photo-a3")
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker(once=False)
+        in_the_way = photos.path / "collections" / "main" / "snapshots" / "removed"
+        meanwhile = []
+
+        def watch(**_):
+            photos.clock.advance(1.0)
+            if worker._parts.purging.goes_on and not meanwhile:
+                in_the_way.touch()
+            if worker._parts.purging._failed and in_the_way.exists():
+                meanwhile.append((photos.metrics.purges._value.get(), holding(photos, old)))
+                in_the_way.unlink()
+            if photos.metrics.purges._value.get():
+                worker.stop()
+
+        worker._parts.board.show = watch
+        worker.run()
+        assert meanwhile == [(0, {"hnsw.bin"})]
+        assert holding(photos, old) == set()
+
     def test_leases_are_kept_while_the_catalog_is_rewritten(self, photos, monkeypatch):
         """However long that takes."""
         monkeypatch.setattr("worker.purge._MEANWHILE_SECONDS", 0.001)
