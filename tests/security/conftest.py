@@ -15,7 +15,7 @@ from loading import load_integration
 from needed import lacking
 
 from worker.embedded.kafka import EmbeddedKafka
-from worker.embedded.server import free_port
+from worker.embedded.server import free_port, free_ports
 from worker.embedded.valkey import EmbeddedValkey
 from worker.sources.kafka_client import client_options
 
@@ -82,7 +82,7 @@ class SecureKafka(EmbeddedKafka):
     """
 
     def __init__(self, directory, authority):
-        open_port, self.secure_port, controller = free_port(), free_port(), free_port()
+        open_port, self.secure_port, controller = free_ports(3)
         scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         super().__init__(
             directory,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.embedded.kafka_jars import ensure_jars, missing
-from worker.embedded.server import free_port
+from worker.embedded.server import free_port, free_ports
 from worker.embedded.tied_process import TiedProcess
 from worker.errors import DependencyError, ShoalError, SourceUnavailableError
 
@@ -190,7 +190,7 @@ class EmbeddedKafka:
         ]
 
     def _properties(self, port: int) -> str:
-        controller = free_port()
+        controller = next(other for other in free_ports(2) if other != port)
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
