@@ -38,7 +38,8 @@ demo: setup ## Run everything on 1,797 scanned digits. KEEP=1 leaves it running.
 demo-stop: setup ## End what `make demo KEEP=1` left running.
 	$(BIN)/shoal demo --stop
 
-# Two at a time: most of the time they wait for servers.
+# Two at a time: most of the time they wait for servers. In the order of their folders: pytest-xdist's
+# own leaves files of one long test for the end, where nothing runs beside them.
 test: setup ## Run all tests, against a real Kafka and a real Valkey.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 

@@ -207,8 +207,7 @@ class Snapshots:
             with suppress(OSError):
                 self._remove(path)
         self._refused.clear()
-        with suppress(OSError):
-            self._rid_of(DAMAGED)
+        shutil.rmtree(self._directory / DAMAGED, ignore_errors=True)
 
     def _remove(self, path: Path) -> None:
         """Remove a snapshot so that no part of it is ever taken for a damaged one."""

@@ -183,8 +183,8 @@ def test_a_snapshot_that_does_not_go(reopen, tools):
     collection = reopen(8)
     vectors, _ = tools.clustered(60, 8)
     folder = collection.directory / "snapshots"
-    for part in (vectors[:30], vectors[30:]):
-        tools.feed(collection, part, first=30 * len(list(folder.iterdir())))
+    for start in (0, 30):
+        tools.feed(collection, vectors[start : start + 30], first=start)
         collection.snapshot()
     (folder / "removed").touch()
     with pytest.raises(NotADirectoryError):

@@ -150,7 +150,7 @@ def test_while_it_serves(stage, photos, tools):
         stage.send(as_new(late))
         tools.eventually(lambda: model(stage) == NEW, 60, "the new model")
         tools.eventually(lambda: not stage.client.status("main")["unpublished"])
-    assert reader.reads > 0
+    assert reader.reads > 10
     assert reader.missed == 0
     assert_kept(stage, before)
     fresh = as_new(of_old(tools.groups(GROUPS, 1, seed=2, prefix="fresh")))

@@ -2,7 +2,6 @@
 starts takes a second of imports.
 """
 
-import contextlib
 import importlib
 import multiprocessing
 import os
@@ -91,6 +90,3 @@ def _run(program, arguments, environment, folder, files):
     except Exception:  # noqa: BLE001  as an interpreter ends
         sys.excepthook(*sys.exc_info())
         sys.exit(1)
-    finally:
-        with contextlib.suppress(ValueError, OSError):
-            sys.stdout.flush()
