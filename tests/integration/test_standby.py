@@ -7,6 +7,7 @@ import time
 import pytest
 
 LEASE_SECONDS = 4
+SERVES = (200, "ok\n")
 STANDBY = (200, "standby: follows the topic\n")
 
 
@@ -84,7 +85,7 @@ def test_takes_over(stage, pair, tools):
     seconds = time.monotonic() - began
     print(f"\ntaken over after {seconds:.1f} s, lease {LEASE_SECONDS} s")  # noqa: T201  a figure
     assert second.metric("shoal_standby") == 0
-    assert second.ask("/readyz") == (200, "ok\n")
+    tools.eventually(lambda: second.ask("/readyz") == SERVES)
     assert pair.states(stream) == before
     assert stage.client.names("main", [known]) == ["Ada"]
 
@@ -96,7 +97,7 @@ def test_takes_over(stage, pair, tools):
     assert {state.cluster for state in stage.states(late.images["main"]).values()} <= clusters
     second.kill()
     second = pair.start("second")
-    assert second.ask("/readyz") == (200, "ok\n")
+    tools.eventually(lambda: second.ask("/readyz") == SERVES)
     assert second.stop() == 0
     stage.data_dir = stage.folder / "second"
     stage.assert_consistent(stream)
