@@ -15,6 +15,7 @@ class Aside:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._folder = directory / DAMAGED
+        self._doomed = directory / f".{DAMAGED}"
 
     def put_back(self) -> None:
         """Undo what a repair that did not end has made of the files that it kept."""
@@ -49,9 +50,13 @@ class Aside:
         files.sync(path.parent)
 
     def discard(self) -> None:
-        """Forget all of it: the repair is whole."""
+        """Forget all of it: the repair is whole. Raises OSError; call it again then."""
         if self._folder.is_dir():
-            doomed = self._directory / f".{DAMAGED}"
-            shutil.rmtree(doomed, ignore_errors=True)
-            self._folder.rename(doomed)
-            shutil.rmtree(doomed)
+            self.clear()
+            self._folder.rename(self._doomed)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove what a `discard` that did not end has left. Raises OSError."""
+        if self._doomed.is_dir():
+            shutil.rmtree(self._doomed)

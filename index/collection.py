@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import recovery, scrub
-from index.aside import DAMAGED
+from index.aside import DAMAGED, Aside
 from index.catalog import Catalog
 from index.errors import CorruptError
 from index.faults import reach
@@ -87,6 +87,7 @@ class CollectionIndex:
             raise CorruptError(
                 f"{directory / DAMAGED}: a repair did not end: run it again, or remove this folder"
             )
+        Aside(directory).clear()
         with ExitStack() as undo:
             catalog, dimension = open_catalog(directory, dimension, model)
             undo.callback(catalog.close)

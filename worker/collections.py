@@ -154,7 +154,7 @@ class Collections:
             return collection
         if collection.migration is None and migration.second_of(name) not in self._open:
             # Left by a migration that was cancelled, or a compaction that did not end.
-            shutil.rmtree(self._folder / migration.second_of(name), ignore_errors=True)
+            self.remove(migration.second_of(name))
         if self._role.standing_by:
             collection.follow()
             collection.recover()
@@ -355,10 +355,10 @@ class Collections:
 
 def clear_unmade(folder: Path) -> None:
     """Remove what a kill left of collections that were made, or restored, in `folder`: it may have
-    copies of what is erased. For who holds the lock of the data directory.
+    copies of what is erased. For who holds the lock of the data directory. Raises OSError.
     """
     for path in folder.glob(f"{MAKING}*"):
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path)
 
 
 def memory_bytes(collection: Collection) -> int:

@@ -26,6 +26,7 @@ from worker.collection import Collection
 from worker.collections import Collections
 from worker.dead_letters.file import forget_letters
 from worker.errors import RetryError
+from worker.migration import second_of
 from worker.publish import Publisher
 from worker.recluster import generations
 from worker.requests import Mailbox
@@ -118,9 +119,10 @@ class Purge:
         return True
 
     def _clear(self, rows: int) -> bool:
-        """Files that no run is using."""
+        """Files that no run is using; a second index that was cancelled goes when its run ends."""
         del rows
-        if self._tools.queue.busy(self.collection):
+        second = second_of(self.collection.name)
+        if self._tools.queue.busy(self.collection) or self._tools.queue.running == second:
             self.waits = True
             return False
         index = self.collection.index

@@ -1,5 +1,6 @@
 """Every file of a collection, damaged in every way: noticed, not served, and said what is lost."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -241,6 +242,34 @@ def test_a_repair_that_is_killed_begins_anew(filled, tmp_path, monkeypatch):
     assert repair(directory, SETTINGS).tables == repair(expected, SETTINGS).tables
     assert served(directory) == served(expected)
     assert not (directory / "damaged").exists()
+
+
+@pytest.mark.parametrize("after", [repair, CollectionIndex.open])
+def test_what_a_repair_kept_goes(filled, tmp_path, after, monkeypatch):
+    """Copies that the disk did not let go at the end of a repair go with the next one, or start."""
+    directory = tmp_path / "c"
+    shutil.copytree(filled["closed"], directory)
+    with (directory / "catalog.sqlite").open("r+b") as file:
+        file.seek(3 * 4_096)
+        file.write(bytes(4_096))
+
+    removed = shutil.rmtree
+
+    def refused(path, **options):
+        if path.name != ".damaged":
+            return removed(path, **options)
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("index.aside.shutil.rmtree", refused)
+        with pytest.raises(OSError, match="Read-only"):
+            repair(directory, SETTINGS)
+    before = {path.name for path in directory.iterdir()}
+    assert ".damaged" in before
+    opened = after(directory, settings=SETTINGS)
+    if isinstance(opened, CollectionIndex):
+        opened.close()
+    assert ".damaged" not in {path.name for path in directory.iterdir()}
 
 
 def test_what_cannot_be_repaired_is_left_as_it_was(filled, tmp_path):

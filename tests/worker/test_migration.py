@@ -2,6 +2,8 @@
 
 import errno
 import json
+import shutil
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -96,6 +98,14 @@ def in_a_run(photos, axis):
     step(worker, 5)
     assert told_now(worker)["reclustering"]
     return worker
+
+
+def step_until(worker, reached):
+    """Go on until something that another process does as well is reached."""
+    until = time.monotonic() + 30.0
+    while not reached():
+        assert time.monotonic() < until
+        step(worker, 1)
 
 
 class TestSwitch:
@@ -378,6 +388,25 @@ class TestErasure:
         assert model(photos) == NEW
         assert photos.states("fresh") == [None]
 
+    def test_cancelled_in_a_run(self, photos, axis):
+        """A purge waits for what a run reads of a migration that was cancelled."""
+        worker = in_a_run(photos, axis)
+        main = worker.collections.find("main")
+        second = vector(photos, ".second-main", "a5")
+        assert ask(worker, "cancel").startswith("cancelled")
+        photos.erase("a5")
+        step(worker, 5)
+        photos.clock.advance(13 * 3_600.0)
+        before = main.index.leftovers.newest_snapshot
+        step_until(worker, lambda: main.index.leftovers.newest_snapshot != before)
+        step(worker, 20)
+        assert main.erasures.waiting
+        assert holding(photos, second)
+        photos.runner.holding = False
+        step_until(worker, lambda: not main.erasures.waiting)
+        assert holding(photos, second) == set()
+        worker.close()
+
     def test_told_after_the_switch(self, photos, axis):
         """Events of an image that was erased before the switch go in time after it."""
         begin(photos)
@@ -473,6 +502,33 @@ class TestDisk:
         before = clusters(photos)
         photos.run()
         assert (model(photos), clusters(photos), folders(photos)) == (NEW, before, ["main"])
+
+    def test_a_second_index_that_does_not_go(self, photos, axis, monkeypatch):
+        """What a killed worker left of a cancelled migration is removed before its collection is
+        served, once the disk lets it go.
+        """
+        begin(photos)
+        send_new(photos, axis, names()[:5])
+        photos.run()
+        left, kept = photos.path / "collections" / ".second-main", photos.path / "kept"
+        shutil.copytree(left, kept)
+        migrate(photos, "cancel")
+        kept.rename(left)
+        rmtree, failed = shutil.rmtree, []
+
+        def fails(path, *, ignore_errors=False):
+            if path == left and not failed:
+                failed.append(path)
+                if not ignore_errors:
+                    raise OSError(errno.EROFS, "the disk takes nothing", str(path))
+            else:
+                rmtree(path, ignore_errors=ignore_errors)
+
+        monkeypatch.setattr("worker.collections.shutil.rmtree", fails)
+        before = clusters(photos)
+        photos.run()
+        assert failed
+        assert (clusters(photos), folders(photos)) == (before, ["main"])
 
     def test_a_result_that_is_not_kept(self, photos, axis, monkeypatch):
         """It is that of a run that failed: the worker goes on, and the next run is kept."""
