@@ -77,6 +77,13 @@ class Compacting:
         """Whether one is under way."""
         return self._compaction is not None
 
+    def copied_ratio(self, first: Collection) -> float | None:
+        """How much of `first` is written anew so far; None while it is not compacted."""
+        compaction = self._compaction
+        if compaction is None or compaction.first is not first:
+            return None
+        return compaction.copied_ratio
+
     def needs(self, collection: Collection) -> bool:
         """True while `collection` must stay open for a compaction."""
         compaction = self._compaction

@@ -49,6 +49,11 @@ class Compaction:
         """Whether it cannot go on: one of the two was closed."""
         return self.first.closed or self.second.closed
 
+    @property
+    def copied_ratio(self) -> float:
+        """The share of the first index's rows whose images have been copied."""
+        return self._copied / max(1, self.first.index.rows)
+
     def saw(self, collection: Collection, writes: Sequence[ImageWrite]) -> None:
         """What a collection logged just now: what was copied before is copied again."""
         if collection is self.first:

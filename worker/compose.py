@@ -196,6 +196,7 @@ def make_parts(
             takeover,
             coverages,
             purging,
+            compacting,
             backups,
             metrics,
             clock,

@@ -10,6 +10,7 @@ from worker.backup.schedule import Backups
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
+from worker.compacting import Compacting
 from worker.coverage import Coverages
 from worker.errors import RetryError
 from worker.metrics import Metrics
@@ -37,6 +38,7 @@ class StatusBoard:
         takeover: Takeover,
         coverages: Coverages,
         purging: Purging,
+        compacting: Compacting,
         backups: Backups,
         metrics: Metrics,
         clock: Clock,
@@ -48,6 +50,7 @@ class StatusBoard:
         self._takeover = takeover
         self._coverages = coverages
         self._purging = purging
+        self._compacting = compacting
         self._backups = backups
         self._metrics = metrics
         self._clock = clock
@@ -81,6 +84,7 @@ class StatusBoard:
         state, times = collection.state, collection.times
         recall = collection.recall.recall
         backup = self._backups.last
+        compacted = self._compacting.copied_ratio(collection)
         return {
             "rows": collection.index.rows,
             "provisional": _provisional(collection),
@@ -88,6 +92,7 @@ class StatusBoard:
             "lag": lag,
             "reclustering": self._queue.busy(collection),
             "erasures_waiting": collection.erasures.waiting,
+            "compacted": None if compacted is None else round(compacted, 3),
             "held_run": self._takeover.is_held(collection),
             "migration": self._migration(collection),
             "last_ingest": times.ingested,

@@ -198,6 +198,15 @@ class TestWhatIsKept:
 
 @pytest.mark.usefixtures("slowly")
 class TestMeanwhile:
+    def test_how_far_it_is(self, photos):
+        """The status says which share is written anew; nothing before and after."""
+        assert photos.store.status("main")["compacted"] is None
+        worker = in_the_middle(photos, images=6)
+        worker.board.show(at_once=True)
+        assert photos.store.status("main")["compacted"] == pytest.approx(12 / 30, abs=0.01)
+        assert_ends(photos, worker, left())
+        assert photos.store.status("main")["compacted"] is None
+
     def test_images_come_change_and_go(self, photos, axis):
         """What happens to an image while it is being copied, before or after, is not forgotten."""
         worker = in_the_middle(photos)
