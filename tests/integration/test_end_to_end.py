@@ -62,7 +62,7 @@ def test_shipped_model(stage, tools):
     settings = tools.NO_RUNS | {"recluster_first_images": 200}
     worker = stage.start(tools.REAL, **settings).ready()
     stage.published(first)
-    tools.eventually(lambda: stage.client.summary("main").generation, 60, "a first run")
+    tools.eventually(lambda: stage.client.summary("main").generation, 180, "a first run")
     found = stage.states(first.images["main"]).values()
     assert 5 < len({state.cluster for state in found}) < 125
 
