@@ -67,13 +67,15 @@ def letters_path(data_dir: Path) -> Path:
 
 def make_store(settings: Settings) -> Store:
     """Redis as the settings name it."""
-    from worker.store.redis_store import RedisStore
+    from worker.store.redis_store import LINGER_SECONDS, RedisStore
 
     return RedisStore(
         settings.redis_url.get_secret_value(),
         prefix=settings.redis_prefix,
         lease_seconds=settings.lease_seconds,
         events_kept=settings.events_kept,
+        # A purge begins half of that after an erasure: what was replaced before it is gone then.
+        linger_seconds=min(LINGER_SECONDS, settings.erasure_seconds / 2),
     )
 
 

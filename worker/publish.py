@@ -202,7 +202,11 @@ class Publisher:
     def forget(
         self, collection: Collection, images: frozenset[str], after: str | None
     ) -> str | None:
-        """Delete events that name `images`, as `Store.forget`."""
+        """Delete events that name `images`, as `Store.forget`, and first whatever may name them in
+        what is left of a rebuild; a layout that is under way follows what happens to them.
+        """
+        if after is None and collection.name not in self._relayouts:
+            self._store.sweep(_lease(collection))
         return self._store.forget(_lease(collection), images, after)
 
     def put_status(self, collection: Collection, status: dict[str, object]) -> None:

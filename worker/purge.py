@@ -4,7 +4,8 @@ E1 erase: in the transaction of step 3, with an entry in the list `erasure`; the
 E2 rebuild HNSW without its deleted elements, in slices
 E3 take a snapshot, and remove the older ones
 E4 give dead rows back, and clear run folders, generations, letters and answers
-E5 delete the events that name the images, of those whose events were there for long enough
+E5 delete the events that name the images, of those whose events were there for long enough, and
+   what rebuilds of the store left that were cut short
 E6 forget their ids
 E7 rewrite the catalog without free pages; the entries go off the list
 

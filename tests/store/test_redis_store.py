@@ -3,6 +3,7 @@
 import itertools
 import socket
 import threading
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -148,7 +149,7 @@ class TestSpaces:
         assert all(raw.ttl(key) == -1 for key in new)
         assert raw.hgetall("shoal:{main}:spaces") == {"last": "2", "images": "1500", "2": "125"}
 
-    @pytest.mark.parametrize("how", ["acquire", "rebuild"])
+    @pytest.mark.parametrize("how", ["acquire", "sweep", "rebuild"])
     def test_garbage_goes(self, collection, raw, state, how):
         """What a rebuild that was cut short wrote is cleared away, its number not used again."""
         collection.move(("a", None, "c1"))
@@ -159,9 +160,34 @@ class TestSpaces:
             collection.lease = collection.store.acquire("main", "worker-1", 0)
             assert raw.keys("shoal:{main}:g2:*") == []
             collection.check(("a", "c1"))
+        if how == "sweep":
+            collection.store.sweep(collection.lease)
+            assert raw.keys("shoal:{main}:g2:*") == []
+            collection.check(("a", "c1"))
         collection.store.rebuild(collection.lease, many(state, 3), [], {}, Update(2))
         assert raw.keys("shoal:{main}:g2:*") == []
         assert raw.hget("shoal:{main}:meta", "space") == "3"
+
+    def test_a_replaced_one_that_was_not_swept(self, collection, raw, state, monkeypatch):
+        """Redis is away just after a rebuild: what it replaced goes with the next sweep."""
+        collection.move(("a", None, "c1"))
+        away = Mock(side_effect=StoreUnavailableError("Redis is away"))
+        with monkeypatch.context() as patch:
+            patch.setattr(Spaces, "sweep", away)
+            collection.store.rebuild(collection.lease, many(state, 3), [], {}, Update(2))
+        assert raw.keys("shoal:{main}:g1:*")
+        collection.store.sweep(collection.lease)
+        assert raw.keys("shoal:{main}:g1:*") == []
+        assert collection.reader.get("main", ["image-0"]) == [state("c1")]
+
+    def test_how_long_a_replaced_one_stays(self, open_store, publisher, client, raw, state):
+        """As long as it is told."""
+        collection = publisher(open_store(linger_seconds=30.9), client)
+        collection.move(("a", None, "c1"))
+        collection.store.rebuild(collection.lease, many(state, 3), [], {}, Update(2))
+        old = raw.keys("shoal:{main}:g1:*")
+        assert old
+        assert all(0 < raw.ttl(key) <= 30 for key in old)
 
     def test_discarded_layout(self, collection, raw, state):
         """Of a layout that is discarded no key stays, and it is on no list."""

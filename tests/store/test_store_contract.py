@@ -522,6 +522,25 @@ class TestLease:
             store.release(other)
 
 
+class TestSweeping:
+    def test_what_readers_see_stays(self, collection):
+        """Only what is of no use goes."""
+        collection.move(("a", None, "c1"), ("b", None, "c2"))
+        collection.store.sweep(collection.lease)
+        collection.check(("a", "c1"), ("b", "c2"))
+        collection.move(("b", "c2", "c1"))
+        collection.check(("a", "c1"), ("b", "c1"))
+
+    def test_without_the_lease(self, make, publisher):
+        """A worker that lost its lease removes nothing."""
+        store, reader, _ = make(SHORT_LEASE_SECONDS)
+        late = publisher(store, reader)
+        store.release(late.lease)
+        store.acquire("main", "worker-2", 0)
+        with pytest.raises(LeaseError):
+            store.sweep(late.lease)
+
+
 class TestForgetting:
     def forget(self, collection, *images):
         """Go through the whole stream; how many calls that takes."""

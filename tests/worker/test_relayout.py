@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from rounds import step
 
 from worker import service
 from worker.errors import StoreUnavailableError
@@ -99,3 +100,20 @@ def test_given_up_where_the_store_fails(bench, axis):
     bench.store.wipe()
     bench.run()
     assert view(bench.store) == seen
+
+
+def test_a_purge_beside_it(bench, axis):
+    """What a purge removes of former layouts is not the one that is under way."""
+    some_history(bench, axis, 0)
+    bench.run()
+    worker = bench.parts(once=False)
+    step(worker, 1)
+    publisher, [main] = worker.publishing._publisher, worker.collections.serving
+    bench.store.crowded = lambda _: True
+    publisher.relieve(main)
+    step(worker, 3)
+    before = rebuilds(bench)
+    assert publisher.forget(main, frozenset({"a1"}), None) is None
+    step(worker, 100)
+    assert rebuilds(bench) == before + 1
+    worker.close()

@@ -219,6 +219,12 @@ class Store(Protocol):
     def crowded(self, collection: str) -> bool:
         """Whether so many images have come that a rebuild would make the store more compact."""
 
+    def sweep(self, lease: Lease) -> None:
+        """Remove what rebuilds and layouts that were cut short have left; none may be under way.
+
+        Raises as `renew`.
+        """
+
     def forget(self, lease: Lease, images: Collection[str], after: str | None = None) -> str | None:
         """Delete the events that name one of `images`, among the next few thousand of the stream.
 

@@ -27,8 +27,9 @@ class RedisStore:
     """`Store` over one Redis. Thread-safe; every call blocks for at most a few time-outs.
 
     Every write that the fence lets pass renews the lease for `lease_seconds`, so that a long
-    rebuild keeps it. The stream of events keeps about the last `events_kept`. Raises
-    `SettingsError` for a URL or a prefix that cannot be; connects when first used.
+    rebuild keeps it. The stream of events keeps about the last `events_kept`; a space that was
+    replaced stays for `linger_seconds`. Raises `SettingsError` for a URL or a prefix that cannot
+    be; connects when first used.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class RedisStore:
         prefix: str = "shoal",
         lease_seconds: float = 15.0,
         events_kept: int = 100_000,
+        linger_seconds: float = LINGER_SECONDS,
         clock: Clock | None = None,
     ) -> None:
         self._redis: Any = connect(url)
@@ -44,6 +46,7 @@ class RedisStore:
         self._lease_ms = round(lease_seconds * 1000)
         self._prefix = prefix
         self._events_kept = events_kept
+        self._linger_seconds = int(linger_seconds)
         self._clock = clock or SystemClock()
         self._live: dict[str, Space] = {}
         self._may_ask = True
@@ -53,9 +56,7 @@ class RedisStore:
         """As `Store.acquire`. Clears away what a rebuild that was cut short left."""
         keys = self._keys(collection)
         lease = self._scripts.acquire(keys, holder, floor)
-        spaces = self._spaces(keys, lease)
-        for space in spaces.leftover():
-            spaces.sweep(space, 0)
+        self._swept(lease)
         if self.sequence(collection) is not None:
             self._list(collection)
         return lease
@@ -130,7 +131,7 @@ class RedisStore:
         retired: Mapping[str, str | None],
         update: Update,
     ) -> None:
-        """As `Store.rebuild`. The old state goes `LINGER_SECONDS` later."""
+        """As `Store.rebuild`. The old state goes `linger_seconds` later."""
         spaces = self._swept(lease)
         self._make_live(lease, spaces, spaces.fill(images, clusters, retired), update)
 
@@ -141,6 +142,11 @@ class RedisStore:
         return RedisLayout(
             spaces, space, lambda update: self._make_live(lease, spaces, space, update)
         )
+
+    def sweep(self, lease: Lease) -> None:
+        """As `Store.sweep`."""
+        self.renew(lease)
+        self._swept(lease)
 
     def forget(self, lease: Lease, images: Collection[str], after: str | None = None) -> str | None:
         """As `Store.forget`."""
@@ -185,9 +191,9 @@ class RedisStore:
         self._list(lease.collection)
         spaces.flip(space, [*self._description(update, space), *self._announcement(update)])
         self._live[lease.collection] = space
-        with suppress(RetryError, LeaseError):  # published all the same; the next rebuild sweeps
+        with suppress(RetryError, LeaseError):  # published all the same; `sweep` comes to it
             for old in spaces.leftover():
-                spaces.sweep(old, LINGER_SECONDS)
+                spaces.sweep(old, self._linger_seconds)
 
     def _find_live(self, keys: Keys, lease: Lease, update: Update) -> Space:
         """Look the live space up; a collection begins with an empty one before update 1."""

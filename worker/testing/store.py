@@ -158,6 +158,10 @@ class MemoryStore:
             raise LeaseLapsedError(f"collection {lease.collection!r}: a newer rebuild was begun")
         return kept
 
+    def sweep(self, lease: Lease) -> None:
+        """As `Store.sweep`; a layout that is under way is of no use any more."""
+        self._fenced(lease).layouts += 1
+
     def forget(self, lease: Lease, images: Collection[str], after: str | None = None) -> str | None:
         """As `Store.forget`, all at once."""
         del after
