@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from index import locked, pages, wal
+from index import files, locked, pages, wal
 from index.disk import is_disk_error, is_want_of_room, naming, waiting_for
 from index.errors import CorruptError, FormatError, StorageError
 from index.faults import reach
@@ -47,6 +47,7 @@ class Database:
         """
         self.path = path
         self.failed = False
+        self._unsaid: Exception | None = None
         written = 0
         if pages.path_of(path).exists() or _size(path):
             with reading(path) as db:
@@ -130,10 +131,14 @@ class Database:
         """Commit at the end of the block, roll back when it raises.
 
         After an error of the disk, save want of room, what became of it is known only when the file
-        is opened again: `failed` is true from then on. `durable` commits survive a power loss
-        (fsync); the others survive the death of the process.
+        is opened again: `failed` is true from then on. What went so since the last transaction, as
+        the log was folded in, is raised before this one begins. `durable` commits survive a power
+        loss (fsync); the others survive the death of the process.
         """
         db = self.connection
+        if self._unsaid is not None:
+            unsaid, self._unsaid = self._unsaid, None
+            raise unsaid
         if db.in_transaction:
             raise StorageError(f"{self.path}: a transaction inside another")
         if durable != self._durable:
@@ -150,15 +155,14 @@ class Database:
             with waiting_for(self.path):
                 db.execute("COMMIT")
         except BaseException as error:
-            if isinstance(error, sqlite3.Error) and is_disk_error(error):
-                self.failed |= not is_want_of_room(error)
+            self.failed |= isinstance(error, sqlite3.Error) and _is_in_doubt(error)
             db.rollback()
             raise
         if changed:
             self._note_commit(durable)
 
     def _note_commit(self, durable: bool) -> None:
-        """After a commit: what fails here is tried again after the next, and loses nothing."""
+        """After a commit, which holds whatever fails here; want of room is tried again later."""
         self._commits += 1
         if durable:
             self._committed = self._commits
@@ -178,13 +182,14 @@ class Database:
     def checkpoint(self) -> bool:
         """Fold the write-ahead log into the file and empty it; the checksums of its pages go first.
 
-        Nothing else may fold it in. A kill at any moment leaves the log, whose pages need no
-        checksums. False where a reader kept it from being emptied. Raises CorruptError when the log
-        is damaged, which nothing is folded in of then, OSError or sqlite3.Error when the disk does
-        not take it.
+        Nothing else may fold it in. The log is synced before the checksums are, which tell of all
+        its pages: a kill or a power loss at any moment leaves it, and pages in it need none. False
+        where a reader kept it from being emptied. Raises CorruptError when the log is damaged, of
+        which nothing is folded in then, OSError or sqlite3.Error when the disk does not take it.
         """
         found = wal.frames(self.path)
         if found.sums:
+            files.sync(wal.path_of(self.path))
             kept = self._kept.after(found.sums, found.size, self._commits)
             pages.write(self.path, kept, self._committed)
             self._kept = kept
@@ -202,8 +207,13 @@ class Database:
             with waiting_for(self.path):
                 return self.checkpoint()
         except (CorruptError, OSError, sqlite3.Error) as error:
+            self._note_unsaid(error)
             logger.warning("%s: its log is not folded in: %s", self.path, error)
             return False
+
+    def _note_unsaid(self, error: Exception) -> None:
+        if _is_in_doubt(error):
+            self.failed, self._unsaid = True, error
 
     @property
     def sums(self) -> PageSums:
@@ -225,10 +235,15 @@ class Database:
         deleted is in either.
 
         False where a reader kept the log from being emptied; it has to be done again then. Blocks
-        for a time that grows with the file. Not within a transaction.
+        for a time that grows with the file. Not within a transaction. Raises as `checkpoint`.
         """
-        self.connection.execute("VACUUM")
-        return self.checkpoint()
+        try:
+            with naming(self.path):
+                self.connection.execute("VACUUM")
+                return self.checkpoint()
+        except (CorruptError, OSError, sqlite3.Error) as error:
+            self._note_unsaid(error)
+            raise
 
     def close(self) -> None:
         """Close the file, once or more; its write-ahead log is folded in, unless writing failed.
@@ -336,6 +351,11 @@ def check(path: Path, db: sqlite3.Connection) -> None:
         raise CorruptError(
             f"{path}: it ends with commit {commits}; {committed} was written: its log is damaged"
         )
+
+
+def _is_in_doubt(error: Exception) -> bool:
+    """Whether what was written, or lies in the log, may not be what the disk has now."""
+    return isinstance(error, CorruptError) or (is_disk_error(error) and not is_want_of_room(error))
 
 
 def _is_foreign(kept: PageSums, committed: int, commits: int) -> bool:

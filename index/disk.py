@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # Full, read-only, failing, away, or not to be written by this user: all may pass.
-_ERRNOS = frozenset(
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_ERRNOS = _NO_ROOM | frozenset(
     {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
         errno.EROFS,
         errno.EACCES,
         errno.EPERM,
@@ -19,6 +17,7 @@ _ERRNOS = frozenset(
         errno.ENXIO,
         errno.ENODEV,
         errno.ESTALE,
+        errno.EUCLEAN,
     }
 )
 _CODES = frozenset(
@@ -41,9 +40,11 @@ def is_disk_error(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _ERRNOS
 
 
-def is_want_of_room(error: sqlite3.Error) -> bool:
-    """Whether SQLite wrote nothing for want of room; after anything else what it wrote is open."""
-    return _primary(error) == sqlite3.SQLITE_FULL
+def is_want_of_room(error: BaseException) -> bool:
+    """Whether nothing was written for want of room; after anything else what was is open."""
+    if isinstance(error, sqlite3.Error):
+        return _primary(error) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
 def _primary(error: sqlite3.Error) -> int:

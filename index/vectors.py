@@ -127,12 +127,8 @@ class VectorLog:
 
     def write(self, first_row: int, vectors: NDArray[np.float32]) -> None:
         """Write consecutive rows from `first_row` on, over a torn tail if there is one."""
-        rest = memoryview(vectors.astype("<f4").tobytes())
-        offset = first_row * self._row_bytes
         with waiting_for(self.path):
-            while rest:
-                written = os.pwrite(self._file.fileno(), rest, offset)
-                rest, offset = rest[written:], offset + written
+            self._put(first_row, vectors.astype("<f4").tobytes())
         reach("3a")
 
     def wipe(self, rows: NDArray[np.int64]) -> None:
@@ -140,7 +136,13 @@ class VectorLog:
         zeros = bytes(self._row_bytes)
         with self._failing():
             for row in rows.tolist():
-                os.pwrite(self._file.fileno(), zeros, row * self._row_bytes)
+                self._put(row, zeros)
+
+    def _put(self, row: int, content: bytes) -> None:
+        rest, offset = memoryview(content), row * self._row_bytes
+        while rest:  # the disk may take a part at a time
+            written = os.pwrite(self._file.fileno(), rest, offset)
+            rest, offset = rest[written:], offset + written
 
     def give_back(self, dead: NDArray[np.bool_]) -> None:
         """Give the space of `dead` rows, bool [rows], back to the file system, where whole blocks

@@ -48,6 +48,11 @@ class Erasures:
         query = "SELECT image FROM erasure WHERE at <= ? AND image IS NOT NULL"
         return frozenset(image for (image,) in connection.execute(query, (until,)))
 
+    def images_upto(self, connection: sqlite3.Connection, number: int) -> frozenset[str]:
+        """The ids of the entries up to a number."""
+        query = "SELECT image FROM erasure WHERE number <= ? AND image IS NOT NULL"
+        return frozenset(image for (image,) in connection.execute(query, (number,)))
+
     def forget_images(self, connection: sqlite3.Connection, until: float) -> None:
         """Forget the ids of the entries up to a time, which go on waiting."""
         connection.execute("UPDATE erasure SET image = NULL WHERE at <= ?", (until,))

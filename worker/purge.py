@@ -76,6 +76,7 @@ class Purge:
         self._told_until = told_until
         with collection.index.transaction(durable=False) as connection:
             self._images = collection.erasures.images(connection, told_until)
+            self._erased = collection.erasures.images_upto(connection, self._upto)
         self.waits = False  # for something else to end
         self._newest: str | None = None
         self._after: str | None = None
@@ -120,19 +121,21 @@ class Purge:
         return True
 
     def _clear(self, rows: int) -> bool:
-        """Files that no run is using; a second index that was cancelled goes when its run ends."""
+        """Files that no run is using, and a second index that was given up, with its run."""
         del rows
         second = second_of(self.collection.name)
         if self._tools.queue.busy(self.collection) or self._tools.queue.running == second:
             self.waits = True
             return False
+        if self.collection.migration is None and self._tools.collections.opened(second) is None:
+            self._tools.collections.remove(second)
         index = self.collection.index
         index.leftovers.give_back_rows()
         generations.forget(index.directory, index.leftovers.dead())
         for path in self.collection.runs.glob("*"):
             if path.name != adopt.HELD:
                 _remove(path)
-        forget_letters(self._tools.letters, self.collection.name, self._images)
+        forget_letters(self._tools.letters, self.collection.name, self._erased)
         self._tools.mailbox.clear(_ANSWER_SECONDS)
         with index.transaction(durable=True) as connection:
             self.collection.erasures.copies_gone(connection, self._upto)
@@ -170,8 +173,11 @@ class Purge:
     def _rewrite(self, rows: int) -> bool:
         del rows
         rewriting = _REWRITING.submit(self.collection.index.leftovers.vacuum)
-        while not wait([rewriting], _MEANWHILE_SECONDS).done:
-            self._tools.meanwhile()
+        try:
+            while not wait([rewriting], _MEANWHILE_SECONDS).done:
+                self._tools.meanwhile()
+        finally:
+            wait([rewriting])  # nothing else may touch the catalog before
         if not _whole(rewriting):
             raise RetryError("the catalog is being read")
         reach_fault("E7")

@@ -77,9 +77,12 @@ class Mailbox:
             self.clear(_ANSWER_SECONDS)
 
     def clear(self, seconds: float) -> None:
-        """Remove the answers that nobody fetched for so long. Raises `OSError`."""
-        for path in self._folder.glob("*.answer"):
-            with contextlib.suppress(FileNotFoundError):  # it was fetched just now
+        """Remove the answers that nobody fetched for so long, and what was not written to its end.
+
+        Raises `OSError`.
+        """
+        for path in (*self._folder.glob("*.answer"), *self._folder.glob(".*.tmp")):
+            with contextlib.suppress(FileNotFoundError):  # it was fetched, or renamed, just now
                 if time.time() - path.stat().st_mtime > seconds:
                     path.unlink()
 

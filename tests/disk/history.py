@@ -1,7 +1,8 @@
 """What a collection lives through while its disk is written down by `recording_disk.c`.
 
-Images come, change and go; snapshots are taken, HNSW is rebuilt, space is given back, the catalog
-is rewritten, and the collection is closed and opened. Each step is marked when it begins and when
+Images come, change and go, each batch followed by a commit that does not wait for the disk, as the
+worker has them; snapshots are taken, HNSW is rebuilt, space is given back, the catalog is
+rewritten, and the collection is closed and opened. Each step is marked when it begins and when
 it has returned, in a file beside the collection.
 """
 
@@ -81,7 +82,10 @@ def make(root):
     CollectionIndex.open(aside, settings=SETTINGS, dimension=DIMENSION).close()
     aside.rename(root / NAME)
     sync_folder(root)
-    return opened(root)
+    collection = opened(root)
+    with collection.transaction(durable=True) as connection:
+        connection.execute("CREATE TABLE said (number INTEGER PRIMARY KEY, text TEXT)")
+    return collection
 
 
 def opened(root):
@@ -115,6 +119,9 @@ def take(collection, root, step, position):
         logged = collection.log(batch, {"t:0": position})
         collection.insert(logged.new_rows)
         collection.remove(logged.dead_rows)
+        with collection.transaction(durable=False) as connection:
+            texts = [(97 * position * number % 1_009, "x" * 300) for number in range(30)]
+            connection.executemany("INSERT OR REPLACE INTO said VALUES (?, ?)", texts)
     return collection
 
 

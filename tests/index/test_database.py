@@ -1,5 +1,6 @@
 """The pages of an SQLite file and their checksums, across commits, folds of the log, and kills."""
 
+import errno
 import os
 import shutil
 import signal
@@ -190,6 +191,31 @@ def test_a_disk_that_does_not_take_the_checksums(database, monkeypatch):
     write(database, [3])
     assert not wal.size(database.path)
     assert numbers(database) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", ["folded in", "rewritten"])
+def test_a_log_that_is_not_synced(database, monkeypatch, how):
+    """After a failed sync nothing more is acknowledged before the file is opened again."""
+
+    def failing(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr("index.database.CHECKPOINT_BYTES", 1 if how == "folded in" else 10**9)
+    with monkeypatch.context() as patch:
+        patch.setattr("index.files.sync", failing)
+        write(database, [1], durable=False)
+        if how == "rewritten":
+            with pytest.raises(OSError, match="Input/output"):
+                database.vacuum()
+    assert database.failed
+    with pytest.raises(OSError, match="Input/output"):
+        write(database, [2])
+    database.close()
+    assert wal.size(database.path)
+    found = Database(database.path, schema=SCHEMA)
+    write(found, [3])
+    assert numbers(found) == [1, 3]
+    found.close()
 
 
 def test_a_transaction_inside_another(database):

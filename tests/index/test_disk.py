@@ -60,6 +60,16 @@ def test_a_failed_sync_of_the_vectors_is_in_doubt(reopen, filled, tools, monkeyp
     tools.check(collection)
 
 
+def test_a_wipe_in_parts(filled, tools, monkeypatch):
+    """A disk that takes a part at a time gets the rest too."""
+    pwrite, zeros = os.pwrite, bytes(64)
+    monkeypatch.setattr(
+        "os.pwrite", lambda f, data, at: pwrite(f, data[:24] if data == zeros else data, at)
+    )
+    tools.write(filled, "7")
+    assert not filled.vectors[7].any()
+
+
 def test_a_wipe_that_fails_is_in_doubt(reopen, filled, tools, monkeypatch):
     """The erasure is durable, and the next opening overwrites the vector."""
     pwrite = os.pwrite
@@ -134,6 +144,7 @@ def test_a_disk_that_fails_is_no_corrupt_database(tmp_path):
         (OSError(errno.ENOSPC, ""), True),
         (OSError(errno.EROFS, ""), True),
         (OSError(errno.EIO, ""), True),
+        (OSError(errno.EUCLEAN, ""), True),
         (FileNotFoundError(errno.ENOENT, ""), False),
         (ConnectionRefusedError(errno.ECONNREFUSED, ""), False),
         (OSError("of a library"), False),

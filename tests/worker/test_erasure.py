@@ -2,9 +2,13 @@
 
 import base64
 import dataclasses
+import errno
 import json
 import os
+import shutil
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ import pytest
 from index import CollectionIndex, IndexSettings
 from index.leftovers import Leftovers
 from worker.dead_letters.file import FileDeadLetters
+from worker.errors import LeaseError
 from worker.purging import Waiting, due
 from worker.requests import Mailbox
 
@@ -271,6 +276,98 @@ class TestPurge:
         assert {name.removesuffix("-wal") for name in left[0]} == {"catalog.sqlite"}
         assert told(photos, "photo-a3") == []
         assert holding(photos, b"photo-a3") == set()
+
+    def test_letters_of_one_erased_later(self, photos):
+        """Dead letters go with the purge that removes the other copies, however young they are."""
+        letters = photos.path / "dead-letters.jsonl"
+        names = ["photo-a3", "photo-b3", "photo-a4"]
+        letters.write_text("".join(json.dumps(letter(name)) + "\n" for name in names))
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(11 * HOUR)
+        photos.erase("photo-b3")
+        photos.run()
+        photos.clock.advance(2 * HOUR)
+        photos.run()
+        left = [n for n in names if base64.b64encode(n.encode()) in letters.read_bytes()]
+        assert left == ["photo-a4"]
+
+    def test_a_request_that_was_not_written_to_its_end(self, photos):
+        """A command that was killed as it asked leaves nothing that names the image."""
+        mailbox = Mailbox(photos.path)
+        aside = photos.path / "requests" / ".1.json.tmp"
+        aside.write_text('{"verb": "erase", "collection": "main", "words": ["photo-a3"]}')
+        os.utime(aside, (1, 1))
+        photos.erase("photo-a3")
+        photos.run()
+        purge(photos)
+        assert holding(photos, b"photo-a3") == set()
+        assert list(mailbox.pending()) == []
+
+    @pytest.mark.parametrize("kind", ["run", "answer", "second index"])
+    def test_a_disk_that_lets_something_go_later(self, photos, monkeypatch, kind):
+        """Whatever it keeps that a purge removes, the purge waits for it."""
+        path = {
+            "run": photos.path / "collections/main/runs/old",
+            "answer": photos.path / "requests/1.answer",
+            "second index": photos.path / "collections/.second-main",
+        }[kind]
+        photos.erase("photo-a3")
+        worker = photos.worker(once=False)
+        failed = []
+
+        def refused(found):
+            if Path(found) == path and len(failed) < 3:
+                failed.append(worker._parts.collections.find("main").erasures.waiting)
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(found))
+
+        rmtree, unlink = shutil.rmtree, Path.unlink
+        monkeypatch.setattr("shutil.rmtree", lambda p, **how: refused(p) or rmtree(p, **how))
+        monkeypatch.setattr(Path, "unlink", lambda p, **how: refused(p) or unlink(p, **how))
+
+        def watch(**_):
+            photos.clock.advance(0.5 if failed else 13 * HOUR)
+            if not failed and not path.exists():
+                if kind == "answer":
+                    path.write_text("photo-a3")
+                    os.utime(path, (1, 1))
+                else:
+                    path.mkdir()
+                    (path / "left").write_text("photo-a3")
+            if photos.metrics.purges._value.get():
+                worker.stop()
+
+        worker._parts.board.show = watch
+        worker.run()
+        assert failed == [1, 1, 1]
+        assert holding(photos, b"photo-a3") == set()
+
+    def test_a_worker_that_is_replaced_while_the_catalog_is_rewritten(self, photos, monkeypatch):
+        """It ends, but not before the catalog is whole."""
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker()
+        monkeypatch.setattr("worker.purge._MEANWHILE_SECONDS", 0.001)
+        begun, done, vacuum = threading.Event(), [], Leftovers.vacuum
+
+        def slowly(leftovers):
+            begun.set()
+            time.sleep(0.3)
+            done.append(vacuum(leftovers))
+            return done[-1]
+
+        def extend():
+            assert begun.wait(30)
+            photos.store.acquire("main", "another", 0)
+            raise LeaseError("another holds it")
+
+        tools = dataclasses.replace(worker._parts.purging._tools, meanwhile=extend)
+        monkeypatch.setattr(worker._parts.purging, "_tools", tools)
+        monkeypatch.setattr(Leftovers, "vacuum", slowly)
+        with pytest.raises(LeaseError):
+            worker.run()
+        assert done == [True]
 
     def test_a_disk_that_takes_no_snapshot(self, photos):
         """The older ones stay, and it is tried again until it does."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from index import error_text
 from worker.backup.last import FOLDER, Taken, last_taken
 from worker.backup.take import clear_remains
 from worker.clock import Clock
@@ -41,7 +42,7 @@ class Backups:
         self._child: subprocess.Popen[bytes] | None = None
         self._asked: list[Request] = []
         self._served: list[Request] = []  # by the one under way
-        clear_remains(settings.data_dir)
+        self._clear_remains()
         self.last = last_taken(settings.data_dir)
         self.failure: str | None = None
         now = clock.time()  # it may have been set back
@@ -69,6 +70,8 @@ class Backups:
             self._metrics.last_backup.set(self.last.begun if self.last else 0.0)
         if self._child is not None:
             self._end()
+        elif self._remain:
+            self._clear_remains()
         elif self._asked or (self._scheduled and self._clock.time() >= self._due):
             self._begin()
 
@@ -78,7 +81,16 @@ class Backups:
             self._child.kill()
             self._child.wait()
             self._child = None
+            self._clear_remains()
+
+    def _clear_remains(self) -> None:
+        """What a disk keeps of a backup goes with one of the next ticks."""
+        try:
             clear_remains(self._settings.data_dir)
+            self._remain = False
+        except OSError as error:
+            self._remain = True
+            log.warning("the remains of a backup stay for now", error=error_text(error))
 
     @property
     def _scheduled(self) -> bool:
@@ -113,7 +125,7 @@ class Backups:
         if status is None:
             return
         self._child = None
-        clear_remains(self._settings.data_dir)
+        self._clear_remains()
         taken = last_taken(self._settings.data_dir) if status == 0 else None
         if taken is not None:
             self._taken(taken)

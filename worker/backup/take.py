@@ -97,11 +97,12 @@ def _indexes(data_dir: Path, only: str | None) -> list[str]:
 
 def clear_remains(data_dir: Path) -> None:
     """Remove what a backup, or a move, that was killed left in a data directory: it may have copies
-    of what is erased. For who holds its lock.
+    of what is erased. For who holds its lock. Raises OSError.
     """
     moved = (data_dir / COLLECTIONS).glob(f"{DOOMED}*")
     for path in (data_dir / FOLDER / _SCRATCH, data_dir / MOVING, *moved):
-        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(path)
 
 
 def _copy_positions(path: Path, pieces: Pieces, scratch: Path) -> Files:
