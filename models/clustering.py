@@ -89,9 +89,11 @@ def cluster(
     With `graph`, the rows are taken as they are, one node each, and `counts` [n] says how many
     images share each (0: dead). Without it, the exact k-NN graph is built and `counts` must be
     None. The same arguments give the same result. Raises `BadInputError` naming the first row
-    that is NaN, infinite or zero, and for arguments that do not fit.
+    that is NaN, infinite or zero, or of which `graph` tells something else than its neighbours by
+    falling cosine, and for arguments that do not fit.
     """
     from models.graph import nearest
+    from models.graph_check import check_graph
     from models.hilander import HiLander
     from models.loading import load_model
     from models.vectors import collapse, unit_rows
@@ -106,6 +108,7 @@ def cluster(
         progress=progress,
     )
     if graph is not None:
+        check_graph(graph, unit)
         return run(unit, graph, counts)
     if counts is not None:
         raise BadInputError("counts is given without graph; equal rows are counted by themselves")

@@ -18,6 +18,9 @@ from models.prospects import prospects
 from models.publishing import published
 from models.tree import MergeTree
 
+# The method of a cut that agrees with answers.
+ANSWERED = "hi-lander cut by answers"
+
 Floats = NDArray[np.float64]
 Pairs = NDArray[np.int64]
 
@@ -62,9 +65,11 @@ def ask(result: Clustering, count: int = 100, *, seed: int = 0) -> Pairs:
 def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Clustering:
     """`result` cut anew so that it agrees with answers: is each of `pairs` [m, 2] one group?
 
-    Any pairs will do; those of `ask` tell most. Pairs that no merge of the run connects are left
-    out. `expected_precision`, `expected_recall` and `expected_f` follow the answers. Raises
-    `BadInputError` for rows that are not there, and for arrays that do not fit.
+    Meant for the pairs of `ask`, which are drawn from all over the run; pairs that were picked
+    because of their answer (only sames, say) draw the cut to that side. Pairs that no merge of the
+    run connects are left out; where none is left the result is as it was.
+    `expected_precision`, `expected_recall` and `expected_f` follow the answers, `method` says so.
+    Raises `BadInputError` for rows that are not there, and for arrays that do not fit.
     """
     asked, truth = _checked(result, pairs, same)
     hierarchy = _hierarchy(result)
@@ -88,6 +93,7 @@ def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Cluster
         expected_precision=parts.expected_precision,
         expected_recall=parts.expected_recall,
         expected_f=parts.expected_f,
+        method=ANSWERED,
         reason=f"cut by {int(met.sum())} answers",
     )
 
@@ -102,13 +108,19 @@ def _checked(
     result: Clustering, pairs: ArrayLike, same: ArrayLike
 ) -> tuple[Pairs, NDArray[np.bool_]]:
     asked, truth = np.asarray(pairs), np.asarray(same)
+    if asked.size == 0 and truth.size == 0:
+        return np.zeros((0, 2), np.int64), np.zeros(0, np.bool_)
     if asked.ndim != 2 or asked.shape[1] != 2 or not np.issubdtype(asked.dtype, np.integer):
         raise BadInputError(f"pairs is {asked.dtype} {asked.shape}; it must be rows [m, 2]")
     if truth.shape != asked.shape[:1]:
         raise BadInputError(f"same has shape {truth.shape}; it must have one entry per pair")
     n = len(result.labels)
     if asked.size and (asked.min() < 0 or asked.max() >= n):
-        raise BadInputError(f"pairs names row {asked.max()}; rows are 0..{n - 1}")
+        row = asked[(asked < 0) | (asked >= n)][0]
+        raise BadInputError(f"pairs names row {row}; rows are 0..{n - 1}")
+    if truth.dtype != np.bool_ and not np.isin(truth, (0, 1)).all():
+        odd = truth[~np.isin(truth, (0, 1))][0]
+        raise BadInputError(f"same has the entry {odd!r}; each must be true or false")
     return asked.astype(np.int64), truth.astype(np.bool_)
 
 

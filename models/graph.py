@@ -34,6 +34,13 @@ class KnnGraph:
     similarity: NDArray[np.float32]
 
     def __post_init__(self) -> None:
+        for name in ("neighbours", "similarity"):
+            kind = type(getattr(self, name))
+            if not issubclass(kind, np.ndarray):
+                raise BadInputError(f"graph has {name} of {kind.__name__}; it must be an array")
+        if not np.issubdtype(self.neighbours.dtype, np.integer):
+            kept = self.neighbours.dtype
+            raise BadInputError(f"graph has neighbours of {kept}; they must be int32")
         shape = self.neighbours.shape
         if len(shape) != 2 or shape != self.similarity.shape:
             raise BadInputError(

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from models.clustering import Clustering, cluster
 from models.context import CollectionContext
 from models.errors import BadInputError
+from models.facts import ask, calibrated
 from models.graph import KnnGraph
 from models.loading import load_model
 from models.model import Model
@@ -21,13 +22,15 @@ class HiLander:
 
     `weights` is a folder of weights (None: the shipped ones), `granularity` and `group_size` say
     what a group is, as for `models.cluster`; `device` is a torch name (None: CUDA when there is
-    one); everything random follows from `random_state`. Weights are loaded when they are first
-    needed. Needs no scikit-learn, and works with its tools where that is installed.
+    one); everything random follows from `random_state`; weights that failed their gate are refused
+    unless `allow_unusable`. Weights are loaded when they are first needed. Needs no scikit-learn,
+    and works with its tools where that is installed.
 
     After `fit`: `labels_` int64 [n]; `probabilities_` float32 [n], how likely each row belongs to
     its cluster; `levels_`, nested label arrays [n] from fine to coarse; `exemplars_` int64
-    [clusters], the most typical row of each; `expected_f_`, the pairwise F that the model expects
-    of itself; `n_features_in_`.
+    [clusters], the most typical row of each; `expected_precision_`, `expected_recall_` and
+    `expected_f_`, the pairwise figures that the model expects of itself; `method_` and `reason_`,
+    how the clusters were made and why; `result_`, the `Clustering`; `n_features_in_`.
     """
 
     _estimator_type = "clusterer"
@@ -40,12 +43,14 @@ class HiLander:
         group_size: float | None = None,
         device: str | None = None,
         random_state: int = 0,
+        allow_unusable: bool = False,
     ) -> None:
         self.weights = weights
         self.granularity = granularity
         self.group_size = group_size
         self.device = device
         self.random_state = random_state
+        self.allow_unusable = allow_unusable
 
     @classmethod
     def load(
@@ -56,24 +61,27 @@ class HiLander:
         allow_unusable: bool = False,
     ) -> Self:
         """A clusterer whose weights are loaded at once. Raises `WeightsError` as `load_model`."""
-        made = cls(path, device=device)
-        made._loaded = (path, device, load_model(path, device, allow_unusable=allow_unusable))
+        made = cls(path, device=device, allow_unusable=allow_unusable)
+        made.model  # noqa: B018  loads
         return made
 
     @property
     def model(self) -> Model:
         """The loaded weights. Raises `WeightsError` as `load_model`."""
-        loaded: tuple[Any, Any, Model] | None = getattr(self, "_loaded", None)
-        if loaded is None or loaded[:2] != (self.weights, self.device):
-            loaded = (self.weights, self.device, load_model(self.weights, self.device))
+        wanted = (self.weights, self.device, self.allow_unusable)
+        loaded: tuple[Any, Model] | None = getattr(self, "_loaded", None)
+        if loaded is None or loaded[0] != wanted:
+            path, device, unusable = wanted
+            loaded = (wanted, load_model(path, device, allow_unusable=unusable))
             self._loaded = loaded
-        return loaded[2]
+        return loaded[1]
 
     def fit(self, X: ArrayLike, y: object = None, *, graph: Any = None) -> Self:
         """Cluster `X`, any real array [n, d]. Blocks. `y` is ignored.
 
         `graph` is the k-NN graph of `X`, if it is at hand: a `KnnGraph`, or a sparse matrix of
-        cosine distances as of `sklearn.neighbors.kneighbors_graph`. Raises `BadInputError`, which
+        cosine distances as of `sklearn.neighbors.kneighbors_graph`. With it each row is a node of
+        its own, equal rows too. Raises `BadInputError`, which
         is a `ValueError`, naming the first row that is NaN, infinite or zero.
         """
         del y
@@ -87,11 +95,31 @@ class HiLander:
             seed=self.random_state,
         )
         self.n_features_in_ = features.shape[1]
+        return self._take(result)
+
+    def ask(self, count: int = 100) -> NDArray[np.int64]:
+        """The pairs of rows of the last `fit` whose answers would tell most, as `models.ask`."""
+        return ask(self._fitted(), count, seed=self.random_state)
+
+    def calibrate(self, pairs: ArrayLike, same: ArrayLike) -> Self:
+        """Cut the last `fit` anew so that it agrees with answers, as `models.calibrated`."""
+        return self._take(calibrated(self._fitted(), pairs, same))
+
+    def _fitted(self) -> Clustering:
+        if not hasattr(self, "result_"):
+            raise BadInputError("nothing is clustered yet: call fit before ask or calibrate")
+        return self.result_
+
+    def _take(self, result: Clustering) -> Self:
+        self.result_ = result
         self.labels_ = result.labels
         self.probabilities_ = result.confidence
         self.levels_ = result.levels
         self.exemplars_ = result.exemplars
+        self.expected_precision_ = result.expected_precision
+        self.expected_recall_ = result.expected_recall
         self.expected_f_ = result.expected_f
+        self.method_, self.reason_ = result.method, result.reason
         return self
 
     def fit_predict(

@@ -71,6 +71,8 @@ def view_of(vectors: NDArray[np.float32], graph: KnnGraph, device: str | None = 
 
 def borrow(array: NDArray[Any]) -> Tensor:
     """A tensor over the memory of `array`, which is only ever read."""
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
         return torch.from_numpy(array)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from models import BadInputError, HiLander, WeightsError, cluster, evaluate, exact_knn, load_model
 from models.coordinate import tune
@@ -264,7 +265,7 @@ class TestModel:
         x, _ = groups(10, 10, d=16)
         expected = cluster(x, model=model)
         np.testing.assert_array_equal(cluster(x, model=loaded).labels, expected.labels)
-        clusterer = HiLander.load(tmp_path, "cpu", allow_unusable=True)
+        clusterer = clone(HiLander.load(tmp_path, "cpu", allow_unusable=True))
         np.testing.assert_array_equal(clusterer.fit_predict(x), expected.labels)
         (tmp_path / CONFIG).write_text(json.dumps(config | {"convolution": "sage"}))
         with pytest.raises(WeightsError, match="sage"):

@@ -67,6 +67,21 @@ class TestCalibrated:
         assert clusters[0] <= len(result.exemplars) <= clusters[1]
         assert clusters[0] < clusters[1]
 
+    def test_no_answers_change_nothing(self, noisy):
+        """None at all is no error."""
+        assert calibrated(noisy[2], [], []) is noisy[2]
+
+    @pytest.mark.parametrize("answer", [-1, np.nan, 2, "no", None])
+    def test_refuses_what_is_no_answer(self, noisy, answer):
+        """True and false, or 1 and 0, are answers; whatever else counts as none of them."""
+        with pytest.raises(BadInputError, match="each must be true or false"):
+            calibrated(noisy[2], [[1, 2]], [answer])
+
+    def test_names_the_row_that_is_not_there(self, noisy):
+        """Below the first, too."""
+        with pytest.raises(BadInputError, match="pairs names row -1"):
+            calibrated(noisy[2], [[-1, 3]], [True])
+
     def test_pairs_that_never_met_change_nothing(self, noisy):
         """An image and itself tells nothing."""
         result = noisy[2]

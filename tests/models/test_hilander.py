@@ -5,7 +5,15 @@ import warnings
 import numpy as np
 import pytest
 
-from models import BadInputError, HiLander, KnnGraph, WeightsError, cluster, exact_knn
+from models import (
+    BadInputError,
+    HiLander,
+    KnnGraph,
+    WeightsError,
+    calibrated,
+    cluster,
+    exact_knn,
+)
 
 # Not passed on purpose: rows of zeros have no direction and are refused; a collection of no images
 # is a collection.
@@ -36,6 +44,28 @@ class TestFit:
         np.testing.assert_array_equal(fitted.exemplars_, result.exemplars)
         assert len(fitted.levels_) == len(result.levels)
         assert (fitted.expected_f_, fitted.n_features_in_) == (result.expected_f, 32)
+
+    def test_says_how_and_how_well(self, fitted, images):
+        """Method and reason, and precision and recall as the run expects them."""
+        result = cluster(images[0], device="cpu")
+        assert (fitted.method_, fitted.reason_) == (result.method, result.reason)
+        assert fitted.expected_precision_ == result.expected_precision
+        assert fitted.expected_recall_ == result.expected_recall
+
+    def test_takes_answers(self, groups):
+        """It picks pairs, and is cut anew by what is said of them."""
+        x, labels = groups(20, 30, spread=1.1, seed=3)
+        clusterer = HiLander(device="cpu").fit(x)
+        pairs = clusterer.ask(60)
+        same = labels[pairs[:, 0]] == labels[pairs[:, 1]]
+        expected = calibrated(clusterer.result_, pairs, same)
+        np.testing.assert_array_equal(clusterer.calibrate(pairs, same).labels_, expected.labels)
+        assert clusterer.method_ == "hi-lander cut by answers"
+
+    def test_takes_answers_after_fit_only(self):
+        """There is nothing to ask about before."""
+        with pytest.raises(BadInputError, match="call fit before"):
+            HiLander(device="cpu").ask()
 
     def test_obeys_its_parameters(self, digits):
         """Told of larger groups, it makes larger groups."""
