@@ -83,6 +83,27 @@ class Certainty:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What the merges promise, as it is; for runs of which no network knows anything."""
+
+    def of(
+        self,
+        tree: MergeTree,
+        counts: NDArray[np.int32],
+        top: NDArray[np.int64],
+        family: Prospects,
+        lam: float,
+    ) -> Belief:
+        """As `Certainty.of`."""
+        place = int(np.searchsorted(family.lam, lam))
+        return Belief(
+            confidence(tree, counts, top),
+            precision=float(family.precision[place]),
+            recall=float(family.recall[place]),
+        )
+
+
 def told_of(family: Prospects, lam: float, context: CollectionContext) -> NDArray[np.float32]:
     """What all rows of a run share [RUN_FEATURES + CONTEXT]: its promises, then the context."""
     k = int(np.searchsorted(family.lam, lam))

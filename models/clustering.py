@@ -30,8 +30,9 @@ class Clustering:
 
     `expected_precision`, `expected_recall`, `expected_f`: the pairwise figures that the run
     expects of itself. `method` is how the clusters were made and `reason` why: "hi-lander"; where
-    little was expected of that, "hi-lander sized by linkage". `device`: where it ran, "cpu" or
-    "cuda".
+    little was expected of that, "hi-lander sized by linkage"; of up to 50 distinct images "average
+    linkage of few images"; after answers "hi-lander cut by answers". `device`: where it ran, "cpu"
+    or "cuda".
 
     `context` serves `Model.edge_probabilities`; its rows are those of the run, which for
     `models.cluster` are the distinct features. `hierarchy` is what `models.ask` and

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.certainty import Certainty
+from models.certainty import Certainty, Promised
 from models.tree import MergeTree
 
 
@@ -20,7 +20,7 @@ class Hierarchy:
     counts: NDArray[np.int32]
     density: NDArray[np.float32]
     row: NDArray[np.int64]
-    certainty: Certainty
+    certainty: Certainty | Promised
 
     @property
     def alive(self) -> NDArray[np.bool_]:

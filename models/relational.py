@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.certainty import Certainty
+from models.certainty import Certainty, Promised
 from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, near_size, surest
 from models.clustering import Clustering
 from models.conditions import UNKNOWN_SIZE, conditions, usual_size
 from models.context import CollectionContext, context_of
 from models.decode import predicted_density
 from models.errors import BadInputError
+from models.few import FEW_ROWS, choose_few, linkage_tree
 from models.graph import KnnGraph, Progress
 from models.hierarchy import Hierarchy
 from models.judging import first_round
@@ -144,13 +145,18 @@ class RelationalModel:
         with stages.stage("features"):
             context = context_of(view, alive, told, seed=seed)
         p, tree = merged(network, view, context, stages)
-        tree = tree.tempered(BELIEVED)
+        few = len(alive) <= FEW_ROWS
         with stages.stage("cut"):
+            tree = linkage_tree(view, alive) if few else tree.tempered(BELIEVED)
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
-            certainty = Certainty(self._at_hand, context)
+            certainty = Promised() if few else Certainty(self._at_hand, context)
             hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)), certainty)
             family = prospects(tree, weight)
-            choice = choose(family, view, context, weight) if len(tree.left) else NO_CHOICE
+            choice = NO_CHOICE
+            if few and len(alive) > 1:
+                choice = choose_few(family, context.conditions, len(alive))
+            elif len(tree.left):
+                choice = choose(family, view, context, weight)
             parts = published(hierarchy, family, choice.lam)
             result = Clustering(
                 labels=parts.labels,

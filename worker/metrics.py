@@ -24,7 +24,12 @@ OUTCOMES = ("added", "unchanged", "replaced", "erased", "absent")
 BACKUP_RESULTS = ("good", "failed")
 DAMAGES = ("data", "spare")
 CORRECTION_KINDS = ("same", "apart", "belongs", "name", "uncorrect")
-METHODS = ("hi-lander", "hi-lander sized by linkage", "hi-lander (coordinate)")
+METHODS = (
+    "hi-lander",
+    "hi-lander sized by linkage",
+    "hi-lander (coordinate)",
+    "average linkage of few images",
+)
 DEVICES = ("cpu", "cuda")
 RECLUSTER_RESULTS = ("published", "held", "failed", "discarded")
 
