@@ -253,4 +253,4 @@ def _model_edges(settings: Settings) -> Any:
         raise SettingsError(f"weights: {error}") from error
     warm_up_edges(model)
     warm_up_graph()
-    return lambda: ModelEdges(model, settings.granularity, settings.group_size)
+    return lambda: ModelEdges(model, settings.told_granularity, settings.group_size)

@@ -189,9 +189,10 @@ class Settings(BaseSettings):
         24, description="Backups that are kept; an older one goes when a new one is whole."
     )
 
-    granularity: Literal["shot", "thing", "kind"] = Field(
+    granularity: Literal["shot", "thing", "kind", "none"] = Field(
         "thing",
-        description="What a cluster is: one picture and its edits, one thing, or one category.",
+        description="What a cluster is: one picture and its edits, one thing, or one category;"
+        " none: not known.",
     )
     group_size: Finite | None = Field(
         None, ge=1, description="About how many images the group of a typical image has."
@@ -258,6 +259,11 @@ class Settings(BaseSettings):
                 f"kafka_dead_letter_topic: {self.kafka_topic!r} must be another than kafka_topic"
             )
         return self
+
+    @property
+    def told_granularity(self) -> str | None:
+        """`granularity` as models take it."""
+        return None if self.granularity == "none" else self.granularity
 
     @property
     def dead_letter_topic(self) -> str:

@@ -27,7 +27,7 @@ def view_of(collection: Collection, settings: Settings, run: int) -> View:
         dimension=index.dimension,
         k=index.neighbours.shape[1],
         vectors_path=index.vectors_path,
-        granularity=settings.granularity,
+        granularity=settings.told_granularity,
         group_size=settings.group_size,
         neighbours=index.neighbours,
         similarity=index.similarity,

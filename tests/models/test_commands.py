@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 
+import models
+from models import cluster
 from models.coordinate.fit import Schedule
 from models.training.fit import Plan
 from models.training.run import Recipe
@@ -24,11 +26,34 @@ def shoal(monkeypatch, capsys):
 
 
 @pytest.fixture
+def told(monkeypatch):
+    """Word and size that each run was told."""
+    said = []
+
+    def watched(*arguments, granularity, group_size, **options):
+        said.append((granularity, group_size))
+        return cluster(*arguments, granularity=granularity, group_size=group_size, **options)
+
+    monkeypatch.setattr(models, "cluster", watched, raising=False)
+    return said
+
+
+@pytest.fixture
 def file(tmp_path, groups):
     """Ten groups of ten images, labelled."""
     x, labels = groups(10, 10)
     np.savez(tmp_path / "images.npz", features=x.astype(np.float16), labels=labels)
     return tmp_path / "images.npz"
+
+
+@pytest.fixture
+def two(tmp_path, groups):
+    """Two groups of twenty images, of which fifteen and five are labelled."""
+    x, labels = groups(2, 20, seed=1)
+    for group, known in ((0, 15), (1, 5)):
+        labels[np.flatnonzero(labels == group)[known:]] = -1
+    np.savez(tmp_path / "two.npz", features=x, labels=labels)
+    return tmp_path / "two.npz"
 
 
 class TestCluster:
@@ -58,6 +83,13 @@ class TestCluster:
         )
         assert status == 0
         assert out.startswith("100 images in ")
+
+    def test_takes_no_word(self, shoal, file, tmp_path, told):
+        """`--granularity none` says nothing to the model."""
+        status, _, _ = shoal(
+            "cluster", file, "--output", tmp_path / "o.npz", "--granularity", "none"
+        )
+        assert (status, told) == (0, [(None, None)])
 
     @pytest.mark.parametrize(
         ("arrays", "message"),
@@ -129,6 +161,30 @@ class TestEvaluate:
         assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
         status, _, err = shoal("evaluate", file, "--picture", tmp_path / "f.pdf")
         assert (status, "must end with one of .svg, .png" in err) == (2, True)
+
+    def test_tells_each_file_its_own_word_and_size(self, shoal, file, two, told):
+        """A word for all, another for one file, and the size that a file's known labels have."""
+        options = ("--granularity", "none", "--granularity", f"{two}=kind", "--true-size", "--json")
+        status, out, _ = shoal("evaluate", file, two, *options)
+        assert (status, told) == (0, [(None, 10), ("kind", (15**2 + 5**2) / 20)])
+        rows = [json.loads(line) for line in out.splitlines()]
+        assert [row["granularity"] for row in rows] == ["none", "kind"]
+        assert [row["group_size"] for row in rows] == [10, 12.5]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--granularity", "person"], "one of shot, thing, kind, none"),
+            (["--granularity", "{file}=person"], "one of shot, thing, kind, none"),
+            (["--granularity", "other.npz=kind"], "FILE one of those"),
+            (["--true-size", "--group-size", "10"], "exclude each other"),
+        ],
+    )
+    def test_refuses_what_it_cannot_tell(self, shoal, file, options, message):
+        """Another word, another file, two sizes at once."""
+        status, _, err = shoal("evaluate", file, *(part.format(file=file) for part in options))
+        assert status == 2
+        assert message in err
 
 
 class TestTrain:

@@ -89,3 +89,9 @@ def test_misspelt_variables_are_found():
 def test_every_setting_is_described():
     """Every setting has a meaning to print."""
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(("word", "told"), [("kind", "kind"), ("none", None)])
+def test_none_is_no_word(word, told):
+    """A model is told the word, or nothing."""
+    assert Settings(granularity=word).told_granularity == told

@@ -17,7 +17,8 @@ def cluster(
     granularity: Annotated[
         Granularity,
         typer.Option(
-            help="What a group is: versions of one photo, one thing, or one kind of thing."
+            help="What a group is: versions of one photo, one thing, or one kind of thing;"
+            " none: not known."
         ),
     ] = Granularity.THING,
     group_size: Annotated[
@@ -34,7 +35,7 @@ def cluster(
     features = read_arrays(file, ("features",))["features"]
     with stages(shown=not json) as progress:
         result = cluster_features(
-            features, granularity=granularity.value, group_size=group_size, progress=progress
+            features, granularity=granularity.told, group_size=group_size, progress=progress
         )
     write_arrays(output, {"labels": result.labels, "confidence": result.confidence})
     _print(output, result, json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.commands.granularity import Granularity
+from worker.commands.granularity import granularities
 
 if TYPE_CHECKING:
     from models import Clustering, Scores
@@ -21,12 +21,23 @@ def evaluate(
         list[Path], typer.Argument(help="npz files with features [n, d] and labels [n].")
     ],
     granularity: Annotated[
-        Granularity, typer.Option(help="What the classes of the files are.")
-    ] = Granularity.THING,
+        list[str] | None,
+        typer.Option(
+            metavar="WORD or FILE=WORD",
+            help="What the classes of all files, or of one, are: shot, thing (the default), kind,"
+            " or none: not known.",
+        ),
+    ] = None,
     group_size: Annotated[
         float | None,
         typer.Option(help="Images in the group of a typical image, if that is known."),
     ] = None,
+    true_size: Annotated[
+        bool,
+        typer.Option(
+            "--true-size", help="Tell the size that the labels of each file have, instead."
+        ),
+    ] = False,
     weights: Annotated[
         Path | None, typer.Option(help="Folder of weights; default: the shipped ones.")
     ] = None,
@@ -52,6 +63,9 @@ def evaluate(
     from models.training.sources import read_labelled
     from worker.commands.model_progress import stages
 
+    if true_size and group_size is not None:
+        raise typer.BadParameter("--true-size and --group-size exclude each other")
+    words = granularities(granularity or [], files)
     if picture is not None:
         require(picture)
     model = load_model(weights)
@@ -59,22 +73,33 @@ def evaluate(
     curves = {}
     for file in files:
         features, labels = read_labelled(file)
+        size = _true_size(labels) if true_size else group_size
         with stages(shown=not json) as progress:
             result = cluster(
                 features,
-                granularity=granularity.value,
-                group_size=group_size,
+                granularity=words[file].told,
+                group_size=size,
                 model=model,
                 progress=progress,
             )
         scores = score(labels, result.labels)
-        rows.append(_figures(file, _OURS, scores) | _of_run(result, labels))
+        told = {"granularity": words[file].value, "group_size": size}
+        rows.append(_figures(file, _OURS, scores) | told | _of_run(result, labels))
         curves[file.stem] = _curve(labels, result)
         if peers:
             rows += _peers(file, features, labels)
     if picture is not None:
         _draw(picture, rows, curves, peers=peers)
     _print(rows, as_json=json or len(rows) == 1)
+
+
+def _true_size(labels: Any) -> float:
+    """Images in the group of a typical image, over the rows whose label is known."""
+    import numpy as np
+
+    from models.training.prepared import seen_size
+
+    return seen_size(np.unique(labels[labels >= 0], return_inverse=True)[1])
 
 
 def _peers(file: Path, features: Any, labels: Any) -> list[Row]:
