@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,17 @@ def file(tmp_path, groups):
     x, labels = groups(10, 10)
     np.savez(tmp_path / "images.npz", features=x.astype(np.float16), labels=labels)
     return tmp_path / "images.npz"
+
+
+@pytest.fixture
+def lost(monkeypatch):
+    """Every run says that it was sized by linkage, and why."""
+
+    def run(*arguments, **options):
+        found = cluster(*arguments, **options)
+        return replace(found, method="hi-lander sized by linkage", reason="little was promised")
+
+    monkeypatch.setattr(models, "cluster", run, raising=False)
 
 
 @pytest.fixture
@@ -124,6 +136,16 @@ class TestCluster:
         assert "cannot be written" in err
         assert not (tmp_path / "no").exists()
 
+    @pytest.mark.usefixtures("lost")
+    def test_says_how_and_why(self, shoal, file, tmp_path):
+        """The method of the run and its reason, in words and in JSON."""
+        _, out, _ = shoal("cluster", file, "--output", tmp_path / "o.npz")
+        assert out.endswith("made by hi-lander sized by linkage: little was promised\n")
+        _, out, _ = shoal("cluster", file, "--output", tmp_path / "o.npz", "--json")
+        answer = json.loads(out)
+        assert answer["method"] == "hi-lander sized by linkage"
+        assert answer["reason"] == "little was promised"
+
 
 class TestEvaluate:
     def test_answers_one_file_with_json(self, shoal, file):
@@ -170,6 +192,17 @@ class TestEvaluate:
         rows = [json.loads(line) for line in out.splitlines()]
         assert [row["granularity"] for row in rows] == ["none", "kind"]
         assert [row["group_size"] for row in rows] == [10, 12.5]
+
+    @pytest.mark.usefixtures("lost")
+    def test_says_how_and_why(self, shoal, file):
+        """Beside the name of the row: the method of the run and its reason."""
+        _, out, _ = shoal("evaluate", file)
+        row = json.loads(out)
+        assert (row["method"], row["how"]) == ("shoal", "hi-lander sized by linkage")
+        assert row["reason"] == "little was promised"
+        _, out, _ = shoal("evaluate", file, file)
+        line = "images: made by hi-lander sized by linkage: little was promised\n"
+        assert out.endswith(2 * line)
 
     @pytest.mark.parametrize(
         ("options", "message"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.commands.granularity import Granularity
+from worker.commands.made import made_by
 
 if TYPE_CHECKING:
     from models import Clustering
@@ -49,6 +50,8 @@ def _print(output: Path, result: "Clustering", as_json: bool) -> None:
         "clusters": len(result.exemplars),
         "levels": len(result.levels),
         "expected_f": round(result.expected_f, 4),
+        "method": result.method,
+        "reason": result.reason,
         "seconds": {stage: round(value, 4) for stage, value in result.seconds.items()},
     }
     if as_json:
@@ -57,5 +60,6 @@ def _print(output: Path, result: "Clustering", as_json: bool) -> None:
     total = sum(result.seconds.values())
     print(
         f"{figures['n']} images in {figures['clusters']} clusters, {total:.1f} s; "
-        f"expected pairwise F {result.expected_f:.2f}; written to {output}"
+        f"expected pairwise F {result.expected_f:.2f}; written to {output}\n"
+        f"{made_by(result.method, result.reason)}"
     )

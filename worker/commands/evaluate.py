@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.commands.granularity import granularities
+from worker.commands.made import made_by
 
 if TYPE_CHECKING:
     from models import Clustering, Scores
@@ -84,7 +85,8 @@ def evaluate(
             )
         scores = score(labels, result.labels)
         told = {"granularity": words[file].value, "group_size": size}
-        rows.append(_figures(file, _OURS, scores) | told | _of_run(result, labels))
+        made = {"how": result.method, "reason": result.reason}
+        rows.append(_figures(file, _OURS, scores) | told | made | _of_run(result, labels))
         curves[file.stem] = _curve(labels, result)
         if peers:
             rows += _peers(file, features, labels)
@@ -178,3 +180,6 @@ def _print(rows: list[Row], *, as_json: bool) -> None:
     for row in rows:
         table.add_row(Path(row["file"]).stem, *(str(row.get(name, "")) for name in _SHOWN))
     Console().print(table)
+    for row in rows:
+        if row["method"] == _OURS:
+            print(f"{Path(row['file']).stem}: {made_by(row['how'], row['reason'])}")
