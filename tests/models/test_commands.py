@@ -1,3 +1,4 @@
+import errno
 import json
 from dataclasses import replace
 
@@ -183,6 +184,27 @@ class TestEvaluate:
         assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
         status, _, err = shoal("evaluate", file, "--picture", tmp_path / "f.pdf")
         assert (status, "must end with one of .svg, .png" in err) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("place", "message"), [("no/f.svg", "must be a folder"), ("dir.svg", "is a folder")]
+    )
+    def test_checks_the_place_of_a_picture_first(self, shoal, file, tmp_path, told, place, message):
+        """A picture that cannot be written is refused before anything is clustered."""
+        (tmp_path / "dir.svg").mkdir()
+        status, _, err = shoal("evaluate", file, "--picture", tmp_path / place)
+        assert (status, told) == (2, [])
+        assert f"{tmp_path / place}" in err
+        assert message in err
+
+    def test_prints_before_it_draws(self, shoal, file, tmp_path, monkeypatch):
+        """The figures are there also where the disk takes no picture."""
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("models.training.pictures.draw_levels", full)
+        status, out, _ = shoal("evaluate", file, "--picture", tmp_path / "f.svg")
+        assert (status, json.loads(out)["n"]) == (74, 100)
 
     def test_tells_each_file_its_own_word_and_size(self, shoal, file, two, told):
         """A word for all, another for one file, and the size that a file's known labels have."""

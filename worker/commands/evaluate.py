@@ -1,5 +1,6 @@
 """`shoal evaluate`: score the clusterings of labelled files."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,7 +61,6 @@ def evaluate(
     """
     from models import cluster, load_model
     from models import evaluate as score
-    from models.training.pictures import require
     from models.training.sources import read_labelled
     from worker.commands.model_progress import stages
 
@@ -68,7 +68,7 @@ def evaluate(
         raise typer.BadParameter("--true-size and --group-size exclude each other")
     words = granularities(granularity or [], files)
     if picture is not None:
-        require(picture)
+        _require(picture)
     model = load_model(weights)
     rows: list[Row] = []
     curves = {}
@@ -90,9 +90,23 @@ def evaluate(
         curves[file.stem] = _curve(labels, result)
         if peers:
             rows += _peers(file, features, labels)
+    _print(rows, as_json=json or len(rows) == 1)
     if picture is not None:
         _draw(picture, rows, curves, peers=peers)
-    _print(rows, as_json=json or len(rows) == 1)
+
+
+def _require(picture: Path) -> None:
+    """Raise `BadInputError` where `picture` cannot be drawn, or not written in its place."""
+    from models import BadInputError
+    from models.training.pictures import require
+
+    require(picture)
+    if not picture.parent.is_dir():
+        raise BadInputError(f"{picture} cannot be written: {picture.parent} must be a folder")
+    if picture.is_dir():
+        raise BadInputError(f"{picture} is a folder; it must be a file to write")
+    if not os.access(picture if picture.exists() else picture.parent, os.W_OK):
+        raise BadInputError(f"{picture} cannot be written: there is no right to do so")
 
 
 def _true_size(labels: Any) -> float:
