@@ -206,6 +206,33 @@ class TestEvaluate:
         status, out, _ = shoal("evaluate", file, "--picture", tmp_path / "f.svg")
         assert (status, json.loads(out)["n"]) == (74, 100)
 
+    @pytest.mark.parametrize(
+        ("known", "options", "message"),
+        [
+            (0, [], "labels has 0 known among 100; it must have at least 1 that are 0 or more"),
+            (0, ["--peers"], "labels has 0 known among 100; it must have at least 5"),
+            (4, ["--peers"], "labels has 4 known among 100; it must have at least 5"),
+        ],
+    )
+    def test_refuses_files_without_known_labels(
+        self, shoal, file, tmp_path, told, known, options, message
+    ):
+        """By name and before another file is clustered; other clusterings need some labels."""
+        with np.load(file) as whole:
+            features, labels = whole["features"], whole["labels"]
+        labels[known:] = -1
+        np.savez(tmp_path / "few.npz", features=features, labels=labels)
+        status, out, err = shoal("evaluate", file, tmp_path / "few.npz", *options)
+        assert (status, out, told) == (2, "", [])
+        assert f"{tmp_path / 'few.npz'}: {message}" in err
+
+    def test_names_the_file_that_cannot_be_clustered(self, shoal, file, tmp_path):
+        """Of several files the one with a number that is none."""
+        np.savez(tmp_path / "nan.npz", features=np.array([[1, np.nan]]), labels=np.array([0]))
+        status, _, err = shoal("evaluate", file, tmp_path / "nan.npz")
+        assert status == 2
+        assert f"{tmp_path / 'nan.npz'}: features row 0 contains nan" in err
+
     def test_tells_each_file_its_own_word_and_size(self, shoal, file, two, told):
         """A word for all, another for one file, and the size that a file's known labels have."""
         options = ("--granularity", "none", "--granularity", f"{two}=kind", "--true-size", "--json")

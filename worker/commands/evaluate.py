@@ -1,6 +1,8 @@
 """`shoal evaluate`: score the clusterings of labelled files."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 _SHOWN = ("method", "classes", "clusters", "pairwise_f", "bcubed_f", "nmi", "ece")
 _OURS = "shoal"
+# HDBSCAN's defaults cluster no fewer rows.
+_PEERS_FEWEST = 5
 
 
 def evaluate(
@@ -61,7 +65,6 @@ def evaluate(
     """
     from models import cluster, load_model
     from models import evaluate as score
-    from models.training.sources import read_labelled
     from worker.commands.model_progress import stages
 
     if true_size and group_size is not None:
@@ -69,13 +72,13 @@ def evaluate(
     words = granularities(granularity or [], files)
     if picture is not None:
         _require(picture)
+    sets = [(file, *_read(file, _PEERS_FEWEST if peers else 1)) for file in files]
     model = load_model(weights)
     rows: list[Row] = []
     curves = {}
-    for file in files:
-        features, labels = read_labelled(file)
+    for file, features, labels in sets:
         size = _true_size(labels) if true_size else group_size
-        with stages(shown=not json) as progress:
+        with _naming(file), stages(shown=not json) as progress:
             result = cluster(
                 features,
                 granularity=words[file].told,
@@ -107,6 +110,35 @@ def _require(picture: Path) -> None:
         raise BadInputError(f"{picture} is a folder; it must be a file to write")
     if not os.access(picture if picture.exists() else picture.parent, os.W_OK):
         raise BadInputError(f"{picture} cannot be written: there is no right to do so")
+
+
+def _read(file: Path, fewest: int) -> tuple[Any, Any]:
+    """Features [n, d] and labels [n]. Raises `BadInputError` where fewer than `fewest` are known.
+
+    Scores over no known label would be 0 or 1 and mean nothing.
+    """
+    from models import BadInputError
+    from models.training.sources import read_labelled
+
+    features, labels = read_labelled(file)
+    known = int((labels >= 0).sum())
+    if known < fewest:
+        raise BadInputError(
+            f"{file}: labels has {known} known among {labels.size}; it must have at least "
+            f"{fewest} that are 0 or more (-1: unknown)"
+        )
+    return features, labels
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """A `BadInputError` that is raised within names `file`."""
+    from models import BadInputError
+
+    try:
+        yield
+    except BadInputError as error:
+        raise BadInputError(f"{file}: {error}") from error
 
 
 def _true_size(labels: Any) -> float:
