@@ -4,7 +4,8 @@
                                  [--seeds 0 1] [--cache FOLDER]
 
 Reads `*_test_public.npz` and `types/*_test.npz` of the data folder ($SHOAL_DATA, else
-../shared/data) and scikit-learn's digits. Compares, as mean of pairwise and BCubed F over the
+../shared/data) and scikit-learn's digits. A test without a `*_meta_train.npz` beside it goes
+without the peers that need one. Compares, as mean of pairwise and BCubed F over the
 seeds: this model told nothing but the word for the classes (ours), the true size of groups as
 well (told), or instead 100 answers on pairs that it picks (answers); average linkage, connected
 components and FINCH with the threshold that is best on the set's own meta-train; the linker
@@ -61,7 +62,7 @@ Table = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A test and, but for the digits, the classes of its domain to train on."""
+    """A test and, where there are any, the classes of its domain to train on."""
 
     name: str
     test: LabelledSet
@@ -78,8 +79,8 @@ def cases(data: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
 
 def from_file(name: str, file: Path) -> Case:
     word = word_of(name)
-    train = read_set(file.with_name(f"{name}_meta_train.npz"), word)
-    return Case(name, read_set(file, word), train)
+    home = file.with_name(f"{name}_meta_train.npz")
+    return Case(name, read_set(file, word), read_set(home, word) if home.exists() else None)
 
 
 def digits() -> Case:
