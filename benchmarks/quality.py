@@ -5,12 +5,13 @@
 
 Reads `*_test_public.npz` and `types/*_test.npz` of the data folder ($SHOAL_DATA, else
 ../shared/data) and scikit-learn's digits. A test without a `*_meta_train.npz` beside it goes
-without the peers that need one. Compares, as mean of pairwise and BCubed F over the
-seeds: this model told nothing but the word for the classes (ours), the true size of groups as
-well (told), or instead 100 answers on pairs that it picks (answers); average linkage, connected
-components and FINCH with the threshold that is best on the set's own meta-train; the linker
-trained there; HDBSCAN of scikit-learn, fast_hdbscan and evoc with their defaults. A * marks what
-was chosen on the test labels: these thresholds and smallest sizes.
+without the peers that need one. Compares, as mean of pairwise and BCubed F over the seeds: this
+model told nothing but the word for the classes (ours), the true size of groups as well (told), or
+instead 100 answers on pairs that it picks (answers); average linkage, connected components and
+FINCH with the threshold that is best on the set's own meta-train; the linker trained there;
+HDBSCAN of scikit-learn, fast_hdbscan and evoc with their defaults. A * marks what was chosen on
+the test labels: these thresholds and smallest sizes. This model's figures have pairwise F /
+BCubed F / NMI behind them; with several seeds the spread is largest less smallest.
 
 The bar of a set is the best of the linker and everything with a *, here or as stated beside the
 data (STATED, types/README.md). Peers are kept in the cache and not run again; a run that was
@@ -56,8 +57,13 @@ METHODS = ("ours", "told", "answers")
 ANSWERS = 100
 
 Labels = NDArray[np.int64]
-Table = dict[str, dict[str, list[float]]]
-"""Per set and method the figure of every seed."""
+Figures = tuple[float, ...]
+"""The mean of both F; of this model pairwise F, BCubed F and NMI as well."""
+Row = dict[str, list[Figures]]
+"""Per method the figures of every seed."""
+Table = dict[str, Row]
+"""The row of every set."""
+SCORES = ("pairwise_f", "bcubed_f", "nmi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +121,8 @@ class Misjudged:
         )
 
 
-def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, Misjudged]]:
-    """Method, figure, and how far the run misjudges itself."""
+def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, Figures, Misjudged]]:
+    """Method, figures, and how far the run misjudges itself."""
     labels = case.test.labels
     run = partial(
         cluster, case.test.unit, granularity=case.test.granularity, model=model, seed=seed
@@ -129,7 +135,12 @@ def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, float, Misj
         "answers": calibrated(found, pairs, labels[pairs[:, 0]] == labels[pairs[:, 1]]),
     }
     for method, result in runs.items():
-        yield method, worth(labels, result.labels), Misjudged.of(labels, result)
+        yield method, figures_of(labels, result.labels), Misjudged.of(labels, result)
+
+
+def figures_of(labels: Labels, found: Labels) -> Figures:
+    scores = evaluate(labels, found)
+    return worth(labels, found), *(getattr(scores, name) for name in SCORES)
 
 
 def peers(case: Case, seed: int) -> Iterator[tuple[str, Callable[[], float]]]:
@@ -194,10 +205,49 @@ def stated_bars(data: Path) -> dict[str, float]:
     return bars
 
 
-def bar_of(row: dict[str, list[float]], stated: float) -> float:
+def bar_of(row: Row, stated: float) -> float:
     """The best of the linker, of what was tuned on the test, and of what is stated."""
     counted = [name for name in row if name == "linker" or name.endswith("*")]
     return max([stated, *(float(np.mean(row[name])) for name in counted)])
+
+
+def mean_row(rows: list[Row]) -> Row:
+    """The mean over sets at every seed, of the methods that every set has."""
+    everywhere = [method for method in rows[0] if all(method in row for row in rows)]
+    return {
+        method: [tuple(figures) for figures in np.mean([row[method] for row in rows], axis=0)]
+        for method in everywhere
+    }
+
+
+def shown(row: Row) -> str:
+    """Each method's mean over the seeds, and the spread where there are several."""
+    return "  ".join(f"{method} {_with_spread(seeds)}" for method, seeds in row.items())
+
+
+def _with_spread(seeds: list[Figures]) -> str:
+    mean = _joined(np.mean(seeds, axis=0))
+    return mean if len(seeds) == 1 else f"{mean} spread {_joined(np.ptp(seeds, axis=0))}"
+
+
+def _joined(figures: NDArray[np.float64]) -> str:
+    both, *three = (f"{figure:.3f}" for figure in figures)
+    return f"{both} ({'/'.join(three)})" if three else both
+
+
+def scores_of(row: Row) -> dict[str, dict[str, list[float]]]:
+    """Of each way of this model the three scores: mean over the seeds, and spread."""
+    return {
+        method: dict(zip(SCORES, _pairs(row[method])[1:], strict=True))
+        for method in METHODS
+        if method in row
+    }
+
+
+def _pairs(seeds: list[Figures]) -> list[list[float]]:
+    """Mean and spread over the seeds of each figure."""
+    both = np.mean(seeds, axis=0), np.ptp(seeds, axis=0)
+    return np.transpose(both).round(4).tolist()
 
 
 def summary(
@@ -205,11 +255,11 @@ def summary(
 ) -> dict[str, object]:
     sets = {}
     for name, row in table.items():
-        sets[name] = {
-            method: [round(float(np.mean(values)), 4), round(float(np.ptp(values)), 4)]
-            for method, values in row.items()
-        } | {"bar": round(bar_of(row, stated.get(name, 0.0)), 4)}
-    types = [name for name in sets if name not in STATED and name != DIGITS]
+        sets[name] = {method: _pairs(seeds)[0] for method, seeds in row.items()} | {
+            "bar": round(bar_of(row, stated.get(name, 0.0)), 4),
+            "scores": scores_of(row),
+        }
+    types = types_of(table)
     result: dict[str, object] = {}
     for method in METHODS:
         over = [name for name in sets if sets[name][method][0] >= sets[name]["bar"]]
@@ -219,8 +269,20 @@ def summary(
             "types_mean": mean_of(sets[name][method][0] for name in types),
             "misjudged": means_of(misjudged[method]),
         }
+    for name, rows in means_over(table).items():
+        result[f"{name}_scores"] = scores_of(mean_row(rows))
     result["types_mean_bar"] = mean_of(sets[name]["bar"] for name in types)
     return {"benchmark": "quality", "types": len(types)} | result | {"sets": sets}
+
+
+def types_of(table: Table) -> list[str]:
+    return [name for name in table if name not in STATED and name != DIGITS]
+
+
+def means_over(table: Table) -> dict[str, list[Row]]:
+    """The rows of which means are said: of all sets, and of the types."""
+    over = {"all": list(table.values()), "types": [table[name] for name in types_of(table)]}
+    return {name: rows for name, rows in over.items() if rows}
 
 
 def means_of(rows: list[Misjudged]) -> dict[str, float]:
@@ -257,14 +319,15 @@ def main() -> None:
         case = read()
         row = table.setdefault(name, {})
         for seed in arguments.seeds:
-            for method, figure, off in ours(case, model, seed):
-                row.setdefault(method, []).append(figure)
+            for method, figures, off in ours(case, model, seed):
+                row.setdefault(method, []).append(figures)
                 misjudged[method].append(off)
             for method, compute in [] if arguments.ours else peers(case, seed):
                 figure = cache.figure(f"{name}-{method}-{seed}", compute)
-                row.setdefault(method, []).append(figure)
-        shown = "  ".join(f"{method} {np.mean(row[method]):.3f}" for method in row)
-        print(f"{name:20s}  {shown}", flush=True)
+                row.setdefault(method, []).append((figure,))
+        print(f"{name:20s}  {shown(row)}", flush=True)
+    for name, rows in means_over(table).items():
+        print(f"{f'mean of {name}, {len(rows)}':20s}  {shown(mean_row(rows))}", flush=True)
     result = summary(table, misjudged, stated_bars(arguments.data))
     print(json.dumps(result | {"seconds": round(time.perf_counter() - start, 1)}))
 

@@ -77,7 +77,7 @@ def measured(source: str, data: Path, keep: Path, seed: int) -> dict[str, dict[s
     found = {}
     for name, read in cases(data):
         if name in bars and tested(name, source):
-            row = {method: (figure, off) for method, figure, off in ours(read(), model, seed)}
+            row = {method: (both, off) for method, (both, *_), off in ours(read(), model, seed)}
             found[name] = {
                 "unknown": row["ours"][0],
                 "told": row["told"][0],
