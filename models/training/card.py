@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Protocol
 
 from torch import nn
 
 from models.coordinate.train import TrainedCoordinate
+from models.errors import BadInputError
 from models.training.gate import GateFigure
 from models.training.pictures import draw_training, missing
 from models.training.run import Trained
@@ -40,6 +42,22 @@ class Judged(Protocol):
     @property
     def figures(self) -> list[GateFigure]:
         """What the gate found on each set."""
+
+
+def make_folder(folder: str | Path) -> None:
+    """Make `folder` if need be and write to it once, so that a long training is not for nothing.
+
+    Raises `BadInputError` where `save_trained` could not write.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as probe:
+            probe.write(b"0")
+    except OSError as error:
+        raise BadInputError(
+            f"{folder} cannot be written: {error.strerror}; the output must be a folder that "
+            "can be written to, or that can be made"
+        ) from error
 
 
 def save_trained(

@@ -326,3 +326,13 @@ class TestTrain:
         )
         assert status == 2
         assert "must be" in err
+
+    @pytest.mark.parametrize("output", ["{file}", "{file}/weights", "/proc/weights", "/proc"])
+    def test_refuses_an_output_that_cannot_be_written_at_once(self, shoal, file, tmp_path, output):
+        """A file, a folder that cannot be made or written: named, before any file is read."""
+        output = output.format(file=file)
+        status, _, err = shoal("train", tmp_path / "unread.npz", "--output", output, "--quick")
+        assert status == 2
+        assert f"{output} cannot be written" in err
+        assert "must be a folder" in err
+        assert "unread.npz" not in err

@@ -60,13 +60,14 @@ def train(
     Exits with 1, and marks the weights unusable, unless they beat plain cosine (edges) and average
     linkage (clusters) on the held-out classes.
     """
-    from models.training.card import save_trained
+    from models.training.card import make_folder, save_trained
     from models.training.sources import episodes_for, read_set
     from models.weights import figures_of
     from worker.commands.model_progress import stages
 
     words = _words(granularity or [], files)
     licences = {file.stem: text for file, text in _pairs("--licence", licence or [], files)}
+    make_folder(output)
     episodes = episodes_for(len(files))
     sets = [read_set(file, words.get(file, "thing"), episodes) for file in files]
     with stages(shown=True) as progress:
