@@ -1,6 +1,6 @@
 """MODEL_CARD.md: what a weights folder was made from and what it is worth; pictures beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
@@ -65,11 +65,12 @@ def save_trained(
     trained: Trained | TrainedCoordinate,
     sets: Sequence[LabelledSet],
     extra: str = "",
-    licences: Mapping[str, str] | None = None,
+    licences: Sequence[str | None] | None = None,
 ) -> str | None:
     """Write weights, config, card and pictures; `extra` is markdown that ends the card.
 
-    `licences` names the licence of each set. Returns what to tell where pictures cannot be drawn.
+    `sets` are those of the training, in its order; `licences` has one for each, None where nobody
+    stated it. Returns what to tell where pictures cannot be drawn.
     """
     save_weights(folder, trained.network, trained.config)
     text = model_card(trained, sets, licences) + (f"\n{extra.strip()}\n" if extra else "")
@@ -98,9 +99,9 @@ def losses_of(trained: Trained | TrainedCoordinate) -> dict[str, list[float]]:
 def model_card(
     trained: Trained | TrainedCoordinate,
     sets: Sequence[LabelledSet],
-    licences: Mapping[str, str] | None = None,
+    licences: Sequence[str | None] | None = None,
 ) -> str:
-    """The card as markdown."""
+    """The card as markdown; `sets` and `licences` as of `save_trained`."""
     config: Verdict = trained.config
     verdict = "usable" if config.usable else "NOT usable"
     about, limits, made = _of_kind(trained)
@@ -119,7 +120,7 @@ def model_card(
             "A tenth of each set's classes was held out; the figures are of those. F is the mean "
             "of pairwise and BCubed F."
         ),
-        _table(trained.figures, sets, licences or {}),
+        _table(trained.figures, sets, licences or [None] * len(sets)),
         "## Limits",
         limits,
     ]
@@ -144,21 +145,15 @@ def _of_kind(trained: Trained | TrainedCoordinate) -> tuple[str, str, str]:
 
 
 def _table(
-    figures: Sequence[GateFigure], sets: Sequence[LabelledSet], licences: Mapping[str, str]
+    figures: Sequence[GateFigure], sets: Sequence[LabelledSet], licences: Sequence[str | None]
 ) -> str:
-    found = {figure.name: figure for figure in figures}
     head = "set | classes are | rows | classes | edge AUC | cosine | F | linkage's F | licence"
     lines = [f"| {head} |", "|" + "---|" * 9]
-    for source in sets:
-        gate = "- | - | - | -"
-        if (figure := found.get(source.name)) is not None:
-            gate = (
-                f"{figure.edge_auc:.3f} | {figure.cosine_auc:.3f} | "
-                f"{figure.cluster_f:.3f} | {figure.linkage_f:.3f}"
-            )
+    for source, figure, licence in zip(sets, figures, licences, strict=True):
         lines.append(
             f"| {source.name} | {source.granularity or 'mixed'} | {len(source):,} | "
-            f"{source.classes:,} | {gate} | {licences.get(source.name, 'not stated')} |"
+            f"{source.classes:,} | {figure.edge_auc:.3f} | {figure.cosine_auc:.3f} | "
+            f"{figure.cluster_f:.3f} | {figure.linkage_f:.3f} | {licence or 'not stated'} |"
         )
     return "\n".join(lines)
 

@@ -71,10 +71,9 @@ def word_of(name: str) -> str | None:
     return WORDS.get(_source(name), "thing")
 
 
-def licences_of(sets: Sequence[LabelledSet]) -> dict[str, str]:
-    """The licence of each set whose source is known, by its name."""
-    names = {part.name: LICENCES.get(_source(part.name)) for part in sets}
-    return {name: licence for name, licence in names.items() if licence is not None}
+def licences_of(sets: Sequence[LabelledSet]) -> list[str | None]:
+    """The licence of each set, None where its source is not known."""
+    return [LICENCES.get(_source(part.name)) for part in sets]
 
 
 def _source(name: str) -> str:

@@ -1,5 +1,6 @@
 """Labelled collections to train and to measure on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ class LabelledSet:
         """The same labels over other unit rows."""
         return replace(self, unit=unit)
 
+    def named(self, name: str) -> "LabelledSet":
+        """The same set with another name."""
+        return replace(self, name=name)
+
     def called(self, granularity: str | None) -> "LabelledSet":
         """The same set under another word."""
         return replace(self, granularity=granularity)
@@ -97,6 +102,26 @@ def read_labelled(path: str | Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
             f"one for each of the {len(features)} features"
         )
     return features, labels.astype(np.int64)
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """A name for each file: its stem, with as many folders as tell it from the other files.
+
+    Where no folder does, the name is the path with its suffix.
+    """
+    return [_name(file, [*files[:at], *files[at + 1 :]]) for at, file in enumerate(files)]
+
+
+def _name(file: Path, others: Sequence[Path]) -> str:
+    for length in range(1, max(len(path.parts) for path in (file, *others)) + 1):
+        name = _ending(file, length)
+        if all(_ending(other, length) != name for other in others):
+            return name
+    return str(file)
+
+
+def _ending(file: Path, length: int) -> str:
+    return str(Path(*(file.parent / file.stem).parts[-length:]))
 
 
 def episodes_for(sets: int) -> int:

@@ -307,6 +307,27 @@ class TestTrain:
         assert "| CC0 |" in (tmp_path / "c" / "MODEL_CARD.md").read_text()
         assert (tmp_path / "c" / "losses.svg").exists()
 
+    def test_keeps_files_of_one_name_apart(self, shoal, groups, tmp_path, monkeypatch):
+        """Each has its own name, rows, figures and licence in the card, however it is written."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("models.coordinate.train.QUICK_SCHEDULE", Schedule(epochs=1, batch=100))
+        for folder, size, spread in (("a", 10, 0.2), ("b", 12, 2.0)):
+            x, labels = groups(10, size, spread=spread)
+            (tmp_path / folder).mkdir()
+            np.savez(tmp_path / folder / "train.npz", features=x, labels=labels)
+        shoal(
+            "train", "a/train.npz", "./b/train.npz", "--output", "w", "--quick",
+            "--input", "coordinate",
+            "--licence", "a/train.npz=CC0", "--licence", "./b/train.npz=key=MIT",
+        )  # fmt: skip
+        card = (tmp_path / "w" / "MODEL_CARD.md").read_text()
+        one, other = (line for line in card.splitlines() if "train" in line and "thing" in line)
+        assert one.startswith("| a/train | thing | 100 | 10 |")
+        assert one.endswith("| CC0 |")
+        assert other.startswith("| b/train | thing | 120 | 10 |")
+        assert other.endswith("| key=MIT |")
+        assert one.split("|")[5:9] != other.split("|")[5:9]
+
     def test_says_what_to_install_for_pictures(self, shoal, file, tmp_path, monkeypatch):
         """Weights and card are there without them."""
         schedule = Schedule(epochs=1, batch=100)

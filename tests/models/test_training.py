@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from models.training.prepared import prepare, seen_size
 from models.training.run import Recipe, cut_episodes, train
 from models.training.shipped import training_sets, word_of
 from models.training.shots import shots
-from models.training.sources import LabelledSet, held_out_classes, read_set
+from models.training.sources import LabelledSet, held_out_classes, names_of, read_set
 from models.training.synthetic import easy, synthetic
 
 TINY = Recipe(
@@ -85,10 +87,13 @@ class TestTrain:
 
     def test_writes_a_folder_that_loads(self, trained, labelled, tmp_path):
         """Weights, config and a card that names the sets and the verdict."""
-        save_trained(tmp_path, trained, [labelled(seed=1)])
+        save_trained(
+            tmp_path, trained, [labelled(seed=1), labelled(seed=2)], licences=[None, "MIT"]
+        )
         assert load_model(tmp_path).config == trained.config
         card = (tmp_path / CARD).read_text()
         assert "| set1 | thing | 720 | 60 |" in card
+        assert "| MIT |" in card
         assert "**usable**" in card
 
     def test_is_the_same_for_the_same_seed(self, labelled):
@@ -259,6 +264,19 @@ def test_seen_size_is_what_a_typical_image_sees():
 
 
 class TestFiles:
+    @pytest.mark.parametrize(
+        ("files", "names"),
+        [
+            (["x/one.npz", "y/two.npz"], ["one", "two"]),
+            (["x/one.npz", "y/one.npz", "y/two.npz"], ["x/one", "y/one", "two"]),
+            (["one.npz", "/x/z/one.npz", "/y/z/one.npz"], ["one", "x/z/one", "y/z/one"]),
+            (["x/one.npz", "x/one.dat"], ["x/one.npz", "x/one.dat"]),
+        ],
+    )
+    def test_are_named_by_what_tells_them_apart(self, files, names):
+        """The stem, folders where stems are alike, the suffix where nothing else differs."""
+        assert names_of([Path(file) for file in files]) == names
+
     def test_unknown_labels_are_left_out(self, tmp_path):
         """Rows with label -1 are no part of a set."""
         np.savez(tmp_path / "a.npz", features=np.eye(4), labels=np.array([5, -1, 9, 5]))

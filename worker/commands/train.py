@@ -61,18 +61,21 @@ def train(
     linkage (clusters) on the held-out classes.
     """
     from models.training.card import make_folder, save_trained
-    from models.training.sources import episodes_for, read_set
+    from models.training.sources import episodes_for, names_of, read_set
     from models.weights import figures_of
     from worker.commands.model_progress import stages
 
     words = _words(granularity or [], files)
-    licences = {file.stem: text for file, text in _pairs("--licence", licence or [], files)}
+    licences = dict(_pairs("--licence", licence or [], files))
     make_folder(output)
     episodes = episodes_for(len(files))
-    sets = [read_set(file, words.get(file, "thing"), episodes) for file in files]
+    sets = [
+        read_set(file, words.get(file, "thing"), episodes).named(name)
+        for file, name in zip(files, names_of(files), strict=True)
+    ]
     with stages(shown=True) as progress:
         trained = _train(sets, input, convolution, seed, progress, quick=quick)
-    note = save_trained(output, trained, sets, licences=licences)
+    note = save_trained(output, trained, sets, licences=[licences.get(file) for file in files])
     if note is not None:
         print(note, file=sys.stderr)
     usable = trained.config.usable
@@ -121,7 +124,8 @@ def _words(options: list[str], files: list[Path]) -> dict[Path, str | None]:
 def _pairs(name: str, options: list[str], files: list[Path]) -> Iterator[tuple[Path, str]]:
     """FILE=TEXT options, of files that are trained on."""
     for option in options:
-        file = next((file for file in files if option.startswith(f"{file}=")), None)
-        if file is None:
+        ends = (place for place, letter in enumerate(option) if letter == "=")
+        end = next((end for end in ends if Path(option[:end]) in files), None)
+        if end is None:
             raise typer.BadParameter(f"{name} {option!r} must be FILE=..., FILE one of those")
-        yield file, option.removeprefix(f"{file}=")
+        yield Path(option[:end]), option[end + 1 :]
