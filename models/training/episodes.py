@@ -19,6 +19,8 @@ MIN_CLASSES = 6
 BENT_SHARE = 0.3
 SIZE_LAWS = ("natural", "power law", "uniform", "mostly single")
 SIZE_LAW_SHARES = (0.35, 0.25, 0.15, 0.25)
+# Axes of rows that are all equal have no variance, which has no power below zero.
+LEAST_VARIANCE = np.finfo(np.float32).tiny
 
 
 def whole(source: LabelledSet, rng: Generator) -> LabelledSet:
@@ -106,7 +108,9 @@ def _warped(unit: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
         mean = np.zeros_like(mean)
     elif what == 2:
         mean = mean + direction * rng.uniform(0, 2)
-    warped = unit_rows(centred + mean)
+    moved = centred + mean
+    moved[~moved.any(axis=1)] = 1.0
+    warped = unit_rows(moved)
     return _bent(warped, rng) if rng.random() < BENT_SHARE else warped
 
 
@@ -132,7 +136,8 @@ def _spectrum(
     d = centred.shape[1]
     value, basis = np.linalg.eigh(centred.T @ centred / len(centred))
     value, basis = value[::-1], basis[:, ::-1]
-    warped = centred @ basis * np.maximum(value, value[0] * 1e-4) ** rng.uniform(-0.25, 0.25)
+    least = max(value[0] * 1e-4, LEAST_VARIANCE)
+    warped = centred @ basis * np.maximum(value, least) ** rng.uniform(-0.25, 0.25)
     if rng.random() < 0.6 and d > 16:
         warped = warped[:, : int(rng.integers(max(16, d // 4), d + 1))]
     warped *= np.sqrt(centred.var(axis=0).sum() / max(warped.var(axis=0).sum(), 1e-12))

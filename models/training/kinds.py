@@ -21,6 +21,7 @@ def kinds(source: LabelledSet, rng: Generator) -> LabelledSet:
         part = part.rows(np.sort(rng.permutation(len(part))[:MOST_ROWS]))
     means = np.zeros((part.classes, part.unit.shape[1]))
     np.add.at(means, part.labels, part.unit - part.unit.mean(axis=0))
+    means[~means.any(axis=1)] = 1.0
     count = max(3, int(part.classes / rng.uniform(*CLASSES_A_KIND)))
     linkage = AverageLinkage(unit_rows(means))
     kind = linkage.labels(float(np.sort(linkage.height)[part.classes - count - 1]))

@@ -156,6 +156,14 @@ class TestEpisodes:
         assert len(part.unit) == len(part.labels)
 
     @pytest.mark.parametrize("seed", range(12))
+    def test_variations_of_equal_rows_are_sound(self, seed):
+        """What has no spread keeps a direction, whichever way it is warped."""
+        unit = np.full((100, 16), 0.25, np.float32)
+        source = LabelledSet("equal", unit, np.repeat(np.arange(10), 10), "thing")
+        part = variation(source, np.random.default_rng(seed))
+        np.testing.assert_allclose(np.linalg.norm(part.unit, axis=1), 1, rtol=1e-5)
+
+    @pytest.mark.parametrize("seed", range(12))
     def test_synthetic_collections_are_sound(self, seed):
         """Of the promised sizes, with classes of several images among them."""
         part = synthetic(np.random.default_rng(seed))
@@ -210,6 +218,13 @@ class TestEpisodes:
         row = (part.unit @ source.unit.T).argmax(axis=1)
         pairs = set(zip(source.labels[row].tolist(), part.labels.tolist(), strict=True))
         assert len(pairs) == len({thing for thing, _ in pairs})
+
+    def test_kinds_of_classes_with_one_mean_are_whole_classes(self):
+        """Classes that lie around the mean of all have a direction too."""
+        unit = np.tile(np.array([[1, 0], [-1, 0]], np.float32), (30, 1))
+        source = LabelledSet("mirrored", unit, np.repeat(np.arange(30), 2), "thing")
+        part = kinds(source, np.random.default_rng(0))
+        assert np.unique(part.labels).tolist() == list(range(part.classes))
 
     def test_unions_keep_both_sets_apart(self, labelled):
         """Rows of both, of any dimensions, and no class of both."""
