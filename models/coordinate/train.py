@@ -58,7 +58,8 @@ def train_coordinate(
 
     Of each set's classes 70 % are learnt from, 20 % choose tau and calibrate probabilities, 10 %
     are for the gate. The same arguments give the same weights on the same machine. Raises
-    `BadInputError` for sets of different dimensions and for a set of too few classes.
+    `BadInputError` for sets of different dimensions and for a set of too few classes or different
+    rows.
     """
     dimension = _dimension(sets)
     schedule = schedule or Schedule()

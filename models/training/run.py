@@ -121,7 +121,8 @@ def train(
 
     Part of each set's classes is held out; the result is usable only if it passes the
     gate there (`models.training.gate`). The same sets, seed and recipe give the
-    same weights on the same machine. Raises `BadInputError` for a set of too few classes.
+    same weights on the same machine. Raises `BadInputError` for a set of too few classes
+    or different rows.
     """
     recipe = recipe or Recipe()
     rng = np.random.default_rng(seed)
@@ -179,7 +180,13 @@ def cut_episodes(source: LabelledSet, recipe: Recipe, rng: Generator) -> list[La
         parts += [shots(source, rng) for _ in range(recipe.shots)]
     if source.granularity == "thing" and source.classes >= FEWEST_CLASSES:
         parts += [kinds(source, rng) for _ in range(recipe.kinds)]
-    return [part for part in parts if len(part) >= SMALLEST_EPISODE and part.classes > 1]
+    return [part for part in parts if _teaches(part)]
+
+
+def _teaches(part: LabelledSet) -> bool:
+    """Of several classes, large enough, and not all equal: one row has no edges."""
+    differ = bool((part.unit != part.unit[:1]).any())
+    return differ and len(part) >= SMALLEST_EPISODE and part.classes > 1
 
 
 def two_of(sets: Sequence[LabelledSet], rng: Generator) -> tuple[LabelledSet, LabelledSet]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.conditions import conditions
 from models.errors import BadInputError
 from models.files import read_arrays
-from models.vectors import unit_rows
+from models.vectors import collapse, unit_rows
 
 Generator = np.random.Generator
 
@@ -132,15 +132,31 @@ def episodes_for(sets: int) -> int:
 def held_out_classes(source: LabelledSet, rng: Generator) -> NDArray[np.int64]:
     """A random tenth of the classes, at least two, for the gate alone.
 
-    Raises `BadInputError` for a set of fewer than four classes.
+    Raises `BadInputError` for a set that is `unfit`.
     """
-    if source.classes < FEWEST_CLASSES:
-        raise BadInputError(
-            f"{source.name} has {source.classes} classes; training needs at least "
-            f"{FEWEST_CLASSES}, of which 2 are held out"
-        )
+    if (reason := unfit(source)) is not None:
+        raise BadInputError(f"{source.name} {reason}")
     count = max(2, round(HELD_OUT_SHARE * source.classes))
     return np.sort(rng.permutation(source.classes)[:count])
+
+
+def unfit(source: LabelledSet) -> str | None:
+    """Why nothing can be learnt from a set; None where it can.
+
+    It must have four classes, and as many different unit rows: others cannot be told apart.
+    """
+    if source.classes < FEWEST_CLASSES:
+        return (
+            f"has {source.classes} classes; training needs at least {FEWEST_CLASSES}, "
+            "of which 2 are held out"
+        )
+    different = len(collapse(source.unit).counts)
+    if different < FEWEST_CLASSES:
+        return (
+            f"has {different} different directions among its {len(source)} features of dimension "
+            f"{source.unit.shape[1]}; training needs at least {FEWEST_CLASSES}"
+        )
+    return None
 
 
 def few_rows(source: LabelledSet) -> LabelledSet:

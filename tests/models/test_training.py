@@ -137,6 +137,23 @@ class TestHoldingOut:
         with pytest.raises(BadInputError, match="3 classes; training needs at least 4"):
             held_out_classes(labelled(classes=3), np.random.default_rng(0))
 
+    @pytest.mark.parametrize(
+        ("unit", "found"),
+        [
+            (
+                np.tile([[1.0], [-1.0]], (20, 1)),
+                "2 different directions .* 40 features of dimension 1",
+            ),
+            (np.full((40, 16), 0.25), "1 different directions"),
+        ],
+    )
+    def test_too_few_different_rows_are_refused(self, unit, found):
+        """One dimension has two directions; rows that are all equal have one."""
+        labels = np.repeat(np.arange(10), 4)
+        source = LabelledSet("flat", unit.astype(np.float32), labels, "thing")
+        with pytest.raises(BadInputError, match=f"flat has {found}.*at least 4"):
+            held_out_classes(source, np.random.default_rng(0))
+
     def test_what_is_held_out_is_not_trained_on(self, labelled):
         """The rest has all other classes, numbered anew."""
         source = labelled(classes=20)
@@ -241,6 +258,15 @@ class TestEpisodes:
         made = cut_episodes(labelled().called("shot"), TINY, rng)
         assert {part.granularity for part in made} == {"shot"}
         assert "kind" in {part.granularity for part in cut_episodes(labelled(), TINY, rng)}
+
+    def test_equal_rows_make_no_episode(self):
+        """One row many times has no edges to learn from."""
+        row = np.maximum(np.repeat(np.arange(60), 10) - 56, 0)
+        unit = np.eye(8, dtype=np.float32)[row]
+        source = LabelledSet("mostly equal", unit, np.repeat(np.arange(60), 10), "shot", 40)
+        made = cut_episodes(source, TINY, np.random.default_rng(0))
+        assert len(made) > 1
+        assert all(prepare(part).real.any() for part in made)
 
     def test_large_sets_lose_whole_classes(self, labelled, monkeypatch):
         """A set above the limit keeps the sizes of the classes it keeps."""
