@@ -1,6 +1,6 @@
 """Labelled collections to train and to measure on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,21 @@ def read_set(path: str | Path, granularity: str | None = "thing", episodes: int 
         raise BadInputError(f"{path}: {error}") from error
     numbered = np.unique(labels[known], return_inverse=True)[1].ravel().astype(np.int64)
     return LabelledSet(Path(path).stem, unit, numbered, granularity, episodes)
+
+
+def read_sets(files: Sequence[Path], granularity: Mapping[Path, str | None]) -> list[LabelledSet]:
+    """Read the files of one training, as `read_set`; those without a `granularity` are of things.
+
+    Raises `BadInputError` naming the file, also where it is `unfit`.
+    """
+    episodes = episodes_for(len(files))
+    sets = []
+    for file, name in zip(files, names_of(files), strict=True):
+        source = read_set(file, granularity.get(file, "thing"), episodes).named(name)
+        if (reason := unfit(source)) is not None:
+            raise BadInputError(f"{file} {reason}")
+        sets.append(source)
+    return sets
 
 
 def read_labelled(path: str | Path) -> tuple[NDArray[Any], NDArray[np.int64]]:

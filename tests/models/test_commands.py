@@ -328,6 +328,31 @@ class TestTrain:
         assert other.endswith("| key=MIT |")
         assert one.split("|")[5:9] != other.split("|")[5:9]
 
+    @pytest.mark.parametrize(
+        ("features", "labels", "message"),
+        [
+            (np.ones((40, 8)), np.arange(40) // 4, "has 1 different directions"),
+            (np.arange(1, 41)[:, None] - 20.5, np.arange(40) // 4, "has 2 different directions"),
+            (np.eye(40), np.arange(40) % 3, "has 3 classes"),
+            (
+                np.where(np.eye(40) > 0, np.nan, 1),
+                np.arange(40) // 4,
+                "features row 0 contains nan",
+            ),
+        ],
+    )
+    def test_names_the_file_that_cannot_be_trained_on(
+        self, shoal, file, tmp_path, features, labels, message
+    ):
+        """By its path, which of several it is, before any training."""
+        (tmp_path / "other").mkdir()
+        bad = tmp_path / "other" / "images.npz"
+        np.savez(bad, features=features, labels=labels)
+        status, _, err = shoal("train", file, bad, "--output", tmp_path / "w", "--quick")
+        assert status == 2
+        assert err.startswith(f"shoal: {bad}")
+        assert message in err
+
     def test_says_what_to_install_for_pictures(self, shoal, file, tmp_path, monkeypatch):
         """Weights and card are there without them."""
         schedule = Schedule(epochs=1, batch=100)

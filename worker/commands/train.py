@@ -61,18 +61,14 @@ def train(
     linkage (clusters) on the held-out classes.
     """
     from models.training.card import make_folder, save_trained
-    from models.training.sources import episodes_for, names_of, read_set
+    from models.training.sources import read_sets
     from models.weights import figures_of
     from worker.commands.model_progress import stages
 
     words = _words(granularity or [], files)
     licences = dict(_pairs("--licence", licence or [], files))
     make_folder(output)
-    episodes = episodes_for(len(files))
-    sets = [
-        read_set(file, words.get(file, "thing"), episodes).named(name)
-        for file, name in zip(files, names_of(files), strict=True)
-    ]
+    sets = read_sets(files, words)
     with stages(shown=True) as progress:
         trained = _train(sets, input, convolution, seed, progress, quick=quick)
     note = save_trained(output, trained, sets, licences=[licences.get(file) for file in files])
