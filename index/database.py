@@ -89,6 +89,7 @@ class Database:
         self._commits = commits_of(db)
         if not wal.size(self.path) and _is_foreign(self._kept, self._committed, self._commits):
             logger.warning("%s: its log was folded in by another program", self.path)
+            self._check_integrity()
             self._kept = self._measured(self._commits)
             pages.write(self.path, self._kept, self._committed)
         with waiting_for(self.path):
@@ -96,14 +97,16 @@ class Database:
 
     def _adopt(self) -> None:
         """Give checksums to a file that has none, new or of an older format."""
-        db = self.connection
-        problems = db.execute("PRAGMA integrity_check(3)").fetchall()
-        if problems != [("ok",)]:
-            raise CorruptError(f"{self.path}: {'; '.join(text for (text,) in problems)}")
+        self._check_integrity()
         with waiting_for(self.path):
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         reach("upgrade-adopted")
         pages.write(self.path, self._measured(0), 0)
+
+    def _check_integrity(self) -> None:
+        problems = self.connection.execute("PRAGMA integrity_check(3)").fetchall()
+        if problems != [("ok",)]:
+            raise CorruptError(f"{self.path}: {'; '.join(text for (text,) in problems)}")
 
     def _measured(self, commits: int) -> PageSums:
         page_bytes = int(self.connection.execute("PRAGMA page_size").fetchone()[0])

@@ -184,7 +184,8 @@ class Collections:
     def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
         """Make a new collection's folder: whole, or not there at all."""
         aside = directory.with_name(MAKING + directory.name)
-        shutil.rmtree(aside, ignore_errors=True)
+        if aside.exists():
+            shutil.rmtree(aside)
         settings = index_settings(self._settings)
         CollectionIndex.open(aside, settings=settings, dimension=dimension, model=model).close()
         reach_fault("make")

@@ -89,7 +89,8 @@ class Takeover:
     def keep(self, collection: Collection, path: Path) -> Path:
         """Keep a result, of the folder `path`, where no other run writes; its folder then."""
         held = collection.runs / adopt.HELD
-        shutil.rmtree(held, ignore_errors=True)
+        if held.exists():
+            shutil.rmtree(held)
         return path.rename(held)
 
     def adopt(
@@ -110,7 +111,8 @@ class Takeover:
     def _move(self, collection: Collection, path: Path) -> Path:
         collection.settle()
         adopting = collection.runs / adopt.ADOPTING
-        shutil.rmtree(adopting, ignore_errors=True)
+        if adopting.exists():
+            shutil.rmtree(adopting)
         path.rename(adopting)
         sync_folder(collection.runs)
         return adopting

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,22 @@ def test_another_program_may_fold_the_log_in(database, tmp_path):
     found = Database(path, schema=SCHEMA)
     assert numbers(found) == list(range(100))
     found.close()
+
+
+def test_a_structure_that_another_program_left_broken(database, tmp_path):
+    """A log that another program folded in is taken only where SQLite finds the file whole."""
+    write(database, range(50))
+    assert database.checkpoint()
+    write(database, range(50, 90))
+    path = copy_as_killed(database.path, tmp_path / "killed")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT * FROM kept").fetchone()
+    assert not wal.size(path)
+    with path.open("r+b") as file:
+        file.seek(2 * 4_096)
+        file.write(bytes(4_096))
+    with pytest.raises(CorruptError):
+        Database(path, schema=SCHEMA)
 
 
 def test_another_program_may_not_write(database):

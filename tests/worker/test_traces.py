@@ -3,6 +3,7 @@
 import base64
 import json
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -167,6 +168,23 @@ class TestFiles:
 
 
 class TestCatalog:
+    @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.9])
+    def test_a_file_that_is_no_database(self, data_dir, share):
+        """One that was not written to its end is searched by its bytes, as are all others."""
+        (data_dir / "collections" / ".making-main").mkdir()
+        whole = data_dir / "collections" / "main" / "catalog.sqlite"
+        with closing(sqlite3.connect(whole)) as db:
+            db.execute("CREATE TABLE image (id TEXT)")
+            db.executemany("INSERT INTO image VALUES (?)", [("photo-of-bob",)] * 2_000)
+            db.commit()
+        content = whole.read_bytes()
+        half = data_dir / "collections" / ".making-main" / "catalog.sqlite"
+        half.write_bytes(content[: int(len(content) * share)])
+        traces = list(in_files(data_dir, "main", Sought("photo-of-bob"), Searched()))
+        places = {trace.where for trace in traces}
+        assert "collections/main/catalog.sqlite" in places
+        assert ("collections/.making-main/catalog.sqlite" in places) == (share > 0)
+
     def test_tables_and_pages(self, data_dir):
         """In a table, in a free page, in the write-ahead log; not where it is a part of an id."""
         path = data_dir / "catalog.sqlite"

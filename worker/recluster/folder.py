@@ -51,7 +51,8 @@ def write_folder(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f"{ASIDE}{path.name}"
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.exists():
+        shutil.rmtree(aside)
     aside.mkdir()
     for name, array in arrays.items():
         np.save(aside / f"{name}.npy", array)
@@ -98,10 +99,11 @@ def scrub_folder(path: Path) -> Iterator[int]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that no part of it is ever seen under its name."""
+    """Remove a folder so that no part of it is ever seen under its name. Raises `OSError`."""
     if path.exists():
         doomed = path.parent / f"{DOOMED}{path.name}"
-        shutil.rmtree(doomed, ignore_errors=True)
+        if doomed.exists():
+            shutil.rmtree(doomed)
         path.rename(doomed)
         sync_folder(path.parent)  # before its files go: their names may leave the disk first
         shutil.rmtree(doomed)

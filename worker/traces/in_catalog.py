@@ -2,12 +2,14 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index import CorruptError
 from index.database import reading
 from index.opening import VECTORS
 from worker.traces.records import Longer, is_text
@@ -66,9 +68,20 @@ def vector_of(folder: Path, found: Known) -> NDArray[np.float32] | None:
 def in_catalog(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
     """Traces in the tables of a SQLite file, and in the raw bytes of it and its write-ahead log.
 
-    An id of less than five bytes counts among raw bytes where a record says that it is one.
+    An id of less than five bytes counts among raw bytes where a record says that it is one. Of a
+    file whose tables cannot be read the raw bytes are searched, where an id may also be a part of
+    another.
     """
     longer: set[bytes] = set()
+    with suppress(CorruptError):
+        yield from _in_tables(path, where, sought, longer)
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        if file.exists():
+            yield from _in_pages(file, where.replace(path.name, file.name), sought, longer)
+
+
+def _in_tables(path: Path, where: str, sought: Sought, longer: set[bytes]) -> Iterator[Trace]:
+    """Adds to `longer` the texts that hold the id as a part of something else."""
     with reading(path) as db:
         for table, column in _texts(db):
             texts = [
@@ -83,9 +96,6 @@ def in_catalog(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
             if hits:
                 yield Trace(where, "id", f"table {table}, column {column}: {times(hits)}")
             longer.update(text.encode() for text in texts if sought.in_text(text) is None)
-    for file in (path, path.with_name(f"{path.name}-wal")):
-        if file.exists():
-            yield from _in_pages(file, where.replace(path.name, file.name), sought, longer)
 
 
 def _in_pages(file: Path, where: str, sought: Sought, texts: set[bytes]) -> Iterator[Trace]:

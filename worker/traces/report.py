@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from index import CorruptError
 from index.opening import CATALOG
 from worker.collections import FOLDER
 from worker.errors import SettingsError
@@ -77,18 +78,24 @@ def _owners(traces: Sequence[Trace]) -> set[str]:
 def _has(folder: Path, wanted: Sought) -> bool:
     """Whether another collection has, or is to be rid of, an image with this id or vector.
 
-    What another worker has is not for this data directory to say.
+    What another worker has is not for this data directory to say; of a damaged catalog nothing is
+    known.
     """
     catalogs = [
         path / CATALOG
         for path in (folder, folder.with_name(second_of(folder.name)))
         if (path / CATALOG).exists()
     ]
-    return not catalogs or any(
-        found.row is not None or found.erased is not None or images_with(catalog, wanted)
-        for catalog in catalogs
-        for found in [known(catalog, wanted.id)]
-    )
+    return not catalogs or any(_is_in(catalog, wanted) for catalog in catalogs)
+
+
+def _is_in(catalog: Path, wanted: Sought) -> bool:
+    try:
+        found = known(catalog, wanted.id)
+        others = images_with(catalog, wanted)
+    except CorruptError:
+        return False
+    return found.row is not None or found.erased is not None or bool(others)
 
 
 def _together(images: Sequence[Known]) -> Known:
