@@ -87,13 +87,14 @@ def cluster(
     or None (not known); `group_size` is the number of images in a typical image's group, if that
     is known. `model` defaults to the shipped weights on `device` (None: CUDA when there is one).
 
-    With `graph`, the rows are taken as they are, one node each, and `counts` [n] says how many
-    images share each (0: dead). Without it, the exact k-NN graph is built and `counts` must be
-    None. The same arguments give the same result. Raises `BadInputError` naming the first row
-    that is NaN, infinite or zero, or of which `graph` tells something else than its neighbours by
-    falling cosine, and for arguments that do not fit.
+    Without `graph` the exact k-NN graph is built, and rows that rounding alone keeps apart are
+    equal as well. With `graph` and `counts` [n], which says how many images share each row (0:
+    dead), rows are taken as they are, one node each; `counts` alone is refused. The same arguments
+    give the same result. Raises `BadInputError` naming the first row that is NaN, infinite or
+    zero, or of which `graph` tells something else than its neighbours by falling cosine, and for
+    arguments that do not fit.
     """
-    from models.graph import nearest
+    from models.copies import contracted, distinct_graph
     from models.graph_check import check_graph
     from models.hilander import HiLander
     from models.loading import load_model
@@ -110,12 +111,18 @@ def cluster(
     )
     if graph is not None:
         check_graph(graph, unit)
-        return run(unit, graph, counts)
-    if counts is not None:
+        if counts is not None:
+            return run(unit, graph, counts)
+    elif counts is not None:
         raise BadInputError("counts is given without graph; equal rows are counted by themselves")
     start = time.perf_counter()
-    distinct = collapse(unit)
-    knn = nearest(distinct.unit, judge.k, device=judge.device, progress=progress)
+    if graph is None:
+        distinct, knn = distinct_graph(unit, judge.k, device=judge.device, progress=progress)
+    else:
+        distinct = collapse(unit)
+        if len(distinct.unit) == len(unit):
+            return run(unit, graph, None)
+        knn = contracted(graph, distinct, device=judge.device)
     seconds = {"graph": time.perf_counter() - start}
     result = run(distinct.unit, knn, distinct.counts)
     return replace(result.spread(distinct.row), seconds=seconds | result.seconds)

@@ -83,31 +83,44 @@ def nearest(
     progress: Progress | None = None,
 ) -> KnnGraph:
     """As `exact_knn`, for rows that are of unit length already."""
-    n = len(unit)
-    neighbours = np.full((n, k), PAD_NEIGHBOUR, np.int32)
-    similarity = np.full((n, k), PAD_SIMILARITY, np.float32)
-    width = min(k, n - 1)
+    return nearest_of(unit, np.arange(len(unit)), k, device=device, progress=progress)
+
+
+def nearest_of(
+    unit: NDArray[np.float32],
+    wanted: NDArray[np.int64],
+    k: int,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> KnnGraph:
+    """The rows `wanted` [m] of the graph of `unit`, in that order, [m, k]."""
+    neighbours = np.full((len(wanted), k), PAD_NEIGHBOUR, np.int32)
+    similarity = np.full((len(wanted), k), PAD_SIMILARITY, np.float32)
+    width = min(k, len(unit) - 1)
     if width < 1:
         return KnnGraph(neighbours, similarity)
     rows = torch.from_numpy(np.ascontiguousarray(unit)).to(device or "cpu")
-    for start in range(0, n, TILE_ROWS):
-        block = rows[start : start + TILE_ROWS]
-        value, index = _best_of_tiles(rows, block, start, width)
-        neighbours[start : start + len(block), :width] = index.cpu().numpy()
-        similarity[start : start + len(block), :width] = value.cpu().numpy()
+    numbers = torch.from_numpy(wanted).to(rows.device)
+    for start in range(0, len(wanted), TILE_ROWS):
+        part = slice(start, start + TILE_ROWS)
+        value, index = _best_of_tiles(rows, numbers[part], width)
+        neighbours[part, :width] = index.cpu().numpy()
+        similarity[part, :width] = value.cpu().numpy()
         if progress is not None:
-            progress("graph", min(1.0, (start + TILE_ROWS) / n))
+            progress("graph", min(1.0, (start + TILE_ROWS) / len(wanted)))
     return KnnGraph(neighbours, similarity)
 
 
 def _best_of_tiles(
-    rows: torch.Tensor, block: torch.Tensor, start: int, width: int
+    rows: torch.Tensor, numbers: torch.Tensor, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The `width` largest similarities of `block` = rows[start:] over all columns, tile by tile."""
+    """The `width` largest similarities of rows[numbers] over all other rows, tile by tile."""
+    block = rows[numbers]
     values, indices = [], []
     for left in range(0, len(rows), TILE_COLUMNS):
         tile = block @ rows[left : left + TILE_COLUMNS].T  # [b, c]
-        own = torch.arange(start, start + len(block), device=rows.device) - left
+        own = numbers - left
         inside = (own >= 0) & (own < tile.shape[1])
         tile[inside.nonzero().squeeze(1), own[inside]] = PAD_SIMILARITY
         value, index = tile.topk(min(width + 1, tile.shape[1]), dim=1)

@@ -80,8 +80,7 @@ class HiLander:
         """Cluster `X`, any real array [n, d]. Blocks. `y` is ignored.
 
         `graph` is the k-NN graph of `X`, if it is at hand: a `KnnGraph`, or a sparse matrix of
-        cosine distances as of `sklearn.neighbors.kneighbors_graph`. With it each row is a node of
-        its own, equal rows too. Raises `BadInputError`, which
+        cosine distances as of `sklearn.neighbors.kneighbors_graph`. Raises `BadInputError`, which
         is a `ValueError`, naming the first row that is NaN, infinite or zero.
         """
         del y

@@ -145,7 +145,7 @@ class RelationalModel:
         with stages.stage("features"):
             context = context_of(view, alive, told, seed=seed)
         p, tree = merged(network, view, context, stages)
-        few = len(alive) <= FEW_ROWS
+        few = 1 < len(alive) <= FEW_ROWS
         with stages.stage("cut"):
             tree = linkage_tree(view, alive) if few else tree.tempered(BELIEVED)
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
@@ -153,7 +153,7 @@ class RelationalModel:
             hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)), certainty)
             family = prospects(tree, weight)
             choice = NO_CHOICE
-            if few and len(alive) > 1:
+            if few:
                 choice = choose_few(family, context.conditions, len(alive))
             elif len(tree.left):
                 choice = choose(family, view, context, weight)

@@ -1,0 +1,85 @@
+"""Copies of one image are one node: equal rows, and those that rounding alone keeps apart.
+
+More than K copies list one another only, and would be an island in the k-NN graph.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.graph import PAD_NEIGHBOUR, KnnGraph, Progress, nearest, nearest_of
+from models.vectors import Distinct, collapse
+
+# Of the spread of the collection, squared: what half precision does to a row is a tenth of it.
+ROUNDING = 1e-6
+# Pairs of a smaller cosine are no copies, whatever the spread.
+CANDIDATE = 1 - 1e-5
+
+
+def distinct_graph(
+    unit: NDArray[np.float32],
+    k: int,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[Distinct, KnnGraph]:
+    """The distinct rows of `unit` [n, d] and their exact k-NN graph. Blocks.
+
+    Rows that differ by rounding, as scaled copies do, are one: those whose squared distance is up
+    to 1e-6 of the collection's variance.
+    """
+    distinct = collapse(unit)
+    while True:
+        graph = nearest(distinct.unit, k, device=device, progress=progress)
+        i, j = _copies(distinct.unit, graph)
+        if not len(i):
+            return distinct, graph
+        distinct = _joined(distinct, i, j)
+
+
+def contracted(graph: KnnGraph, distinct: Distinct, *, device: str | None = None) -> KnnGraph:
+    """The graph of the distinct rows, of a `graph` of all rows [n].
+
+    Rows that lose a neighbour by it, a copy of their own or of another neighbour, are searched for
+    again, exactly.
+    """
+    _, first = np.unique(distinct.row, return_index=True)
+    old = graph.neighbours[first]
+    new = np.where(old == PAD_NEIGHBOUR, PAD_NEIGHBOUR, distinct.row[old]).astype(np.int32)
+    ids = np.sort(new, axis=1)
+    twice = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != PAD_NEIGHBOUR)
+    own = new == np.arange(len(new))[:, None]
+    similarity = graph.similarity[first].astype(np.float32)
+    lost = np.flatnonzero(twice.any(axis=1) | own.any(axis=1))
+    again = nearest_of(distinct.unit, lost, new.shape[1], device=device)
+    new[lost], similarity[lost] = again.neighbours, again.similarity
+    return KnnGraph(new, similarity)
+
+
+def _copies(
+    unit: NDArray[np.float32], graph: KnnGraph
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    i, place = np.nonzero(graph.similarity >= CANDIDATE)
+    if not len(i):
+        return i, i
+    j = graph.neighbours[i, place].astype(np.int64)
+    mean = unit.mean(axis=0, dtype=np.float64)
+    spread = 1 - float(mean @ mean)  # of unit rows
+    between = unit[i].astype(np.float64) - unit[j]
+    same = np.einsum("ed,ed->e", between, between) <= ROUNDING * spread
+    return i[same], j[same]
+
+
+def _joined(distinct: Distinct, i: NDArray[np.int64], j: NDArray[np.int64]) -> Distinct:
+    """The same where rows that pairs (i, j) connect, step by step, are one: the first of them."""
+    name = np.arange(len(distinct.unit))
+    while True:
+        least = name.copy()
+        np.minimum.at(least, i, name[j])
+        np.minimum.at(least, j, name[i])
+        least = least[least]
+        if np.array_equal(least, name):
+            break
+        name = least
+    kept, place = np.unique(name, return_inverse=True)
+    row = place[distinct.row]
+    return Distinct(distinct.unit[kept], row, np.bincount(row).astype(np.int32))

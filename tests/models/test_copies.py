@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from models import cluster, exact_knn
+from models.copies import contracted, distinct_graph
+from models.vectors import collapse, unit_rows
+
+COPIES = 100
+
+
+@pytest.fixture(scope="module")
+def copied(groups):
+    """Twenty groups of fifteen, with a hundred copies of the first image: features, labels."""
+    x, labels = groups(20, 15)
+    return (
+        np.concatenate((x, np.repeat(x[:1], COPIES, axis=0))),
+        np.concatenate((labels, np.repeat(labels[:1], COPIES))),
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_scaled_copies_are_copies(model, copied, same_partition, kind):
+    """Whatever length and precision they come in, they stay with their group."""
+    x, labels = copied
+    scale = np.random.default_rng(0).uniform(0.3, 3, (len(x), 1))
+    scaled = (x * scale).astype(kind)
+    distinct, _ = distinct_graph(unit_rows(scaled), 30)
+    assert distinct.counts.max() == COPIES + 1
+    assert len(distinct.unit) == len(x) - COPIES
+    assert same_partition(cluster(scaled, model=model).labels, labels)
+
+
+def test_near_copies_are_not(groups):
+    """Images that differ by more than rounding are nodes of their own, however alike they are."""
+    x, _ = groups(20, 15)
+    rng = np.random.default_rng(0)
+    near = np.concatenate((x, x[:5] * (1 + 0.01 * rng.standard_normal((5, x.shape[1])))))
+    assert len(distinct_graph(unit_rows(near), 30)[0].unit) == len(near)
+
+
+def test_a_narrow_cone_is_none(groups):
+    """Embeddings of one large direction in common are told apart by the rest of them."""
+    x, _ = groups(20, 15)
+    cone = unit_rows(np.concatenate((np.full((len(x), 1), 3_000.0), x), axis=1))
+    assert len(distinct_graph(cone, 30)[0].unit) == len(x)
+
+
+def test_with_a_graph(model, copied, same_partition):
+    """Copies are no island in a graph that is brought."""
+    x, labels = copied
+    result = cluster(x, graph=exact_knn(x), model=model)
+    assert same_partition(result.labels, labels)
+    np.testing.assert_array_equal(result.labels, cluster(x, model=model).labels)
+
+
+def test_a_contracted_graph_is_exact(copied):
+    """Rows that lost neighbours are searched for again."""
+    unit = unit_rows(copied[0])
+    distinct = collapse(unit)
+    found = contracted(exact_knn(unit), distinct)
+    expected = exact_knn(distinct.unit)
+    np.testing.assert_array_equal(found.neighbours, expected.neighbours)
+    np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-6)
