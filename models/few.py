@@ -31,9 +31,10 @@ EPSILON = 1e-9
 def likeness(unit: NDArray[np.float32]) -> Floats:
     """How likely each two of the rows [n, d] match [n, n], by their centred cosine alone.
 
-    Cosines of the rows less their mean; rows of one picture are all the same.
+    Cosines of the rows less their mean; rows of one picture are all the same. Rows of zeros, which
+    are dead, do not count.
     """
-    centred = unit - unit.mean(axis=0)
+    centred = unit - unit[unit.any(axis=1)].mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True) + EPSILON
     cosine = np.where(unit @ unit.T >= VERSIONS, 1.0, centred @ centred.T)
     return np.asarray(cosine, np.float64)
@@ -71,6 +72,13 @@ def linkage_tree(view: View, alive: NDArray[np.int64]) -> MergeTree:
         probability=probability(np.array(mean, np.float64)),
         rounds=np.arange(len(left) + 1),
     )
+
+
+def edges_of_few(view: View, rows: NDArray[np.int64], width: int) -> NDArray[np.float32]:
+    """How likely the first `width` edges of `rows` [m] are right, [m, width]; 0 at padding."""
+    neighbours = view.neighbours.cpu().numpy()[rows, :width]
+    likely = probability(likeness(view.vectors.cpu().numpy()))[rows[:, None], neighbours]
+    return np.where(neighbours >= 0, likely, 0).astype(np.float32)
 
 
 def choose_few(family: Prospects, conditions: NDArray[np.float32], rows: int) -> Choice:

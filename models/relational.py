@@ -15,7 +15,7 @@ from models.conditions import UNKNOWN_SIZE, conditions, usual_size
 from models.context import CollectionContext, context_of
 from models.decode import predicted_density
 from models.errors import BadInputError
-from models.few import FEW_ROWS, choose_few, linkage_tree
+from models.few import FEW_ROWS, choose_few, edges_of_few, linkage_tree
 from models.graph import KnnGraph, Progress
 from models.hierarchy import Hierarchy
 from models.judging import first_round
@@ -82,7 +82,8 @@ class RelationalModel:
         *,
         first: int | None = None,
     ) -> NDArray[np.float32]:
-        """Round 1's probability that each edge of `rows` links two images of one cluster.
+        """Round 1's probability that each edge of `rows` links two images of one cluster, or, where
+        images are too few for that (`models.few`), that of their cosine.
 
         Float32 [len(rows), K], 0 at padding, and beyond the `first` neighbours of each row if
         only so many are to be judged. The cost does not depend on the collection's size. With
@@ -92,8 +93,14 @@ class RelationalModel:
         wanted = np.asarray(rows, np.int64)
         out = np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
         width = view.k if first is None else min(first, view.k)
-        if len(wanted) and width > 0:
-            out[:, :width] = first_round(self._at_hand, view, context, wanted, width)
+        if not len(wanted) or width < 1:
+            return out
+        few = len(view) <= FEW_ROWS
+        out[:, :width] = (
+            edges_of_few(view, wanted, width)
+            if few
+            else first_round(self._at_hand, view, context, wanted, width)
+        )
         return out
 
     def cluster(

@@ -3,6 +3,7 @@ import pytest
 
 from models import ask, calibrated, cluster, exact_knn
 from models.few import FEW_ROWS, METHOD
+from models.vectors import unit_rows
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 20])
@@ -69,3 +70,17 @@ def test_dead_rows(model, groups):
     assert (result.labels[::4] == -1).all()
     assert len(result.exemplars) == 4
     assert result.reason.startswith("30 distinct")
+
+
+def test_edges_between_runs(model, groups):
+    """They say what a run would, of rows that are there and not dead."""
+    x, labels = groups(4, 10)
+    unit = unit_rows(x)
+    unit[3] = 0
+    graph = exact_knn(x)
+    rows = np.array([0, 12, 25])
+    context = model.context(unit, graph)
+    p = model.edge_probabilities(unit, graph, rows, context, first=6)
+    assert (p[:, 6:] == 0).all()
+    near = graph.neighbours[rows, :6]
+    assert ((p[:, :6] > 0.5) == (labels[near] == labels[rows][:, None]))[near != 3].all()

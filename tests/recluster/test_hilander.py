@@ -33,9 +33,9 @@ def run(tmp_path):
 
 def test_four_groups(tmp_path, make_view):
     """The child as `python -m` starts it: groups come out as they went in, under their numbers."""
-    labels = np.repeat(np.array([5, 6, 7, 8], np.int32), 12)
+    labels = np.repeat(np.array([5, 6, 7, 8], np.int32), 20)
     supervisor = Supervisor(600)
-    write_view(tmp_path / "view", make_view(size=12, k=30, labels=labels))
+    write_view(tmp_path / "view", make_view(size=20, k=30, labels=labels))
     supervisor.start(tmp_path / "view", tmp_path / "result")
     while isinstance(state := supervisor.poll(), Running):
         time.sleep(0.05)
