@@ -34,7 +34,8 @@ def likeness(unit: NDArray[np.float32]) -> Floats:
     Cosines of the rows less their mean; rows of one picture are all the same. Rows of zeros, which
     are dead, do not count.
     """
-    centred = unit - unit[unit.any(axis=1)].mean(axis=0)
+    there = unit.any(axis=1)
+    centred = unit - unit.sum(axis=0) / max(there.sum(), 1)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True) + EPSILON
     cosine = np.where(unit @ unit.T >= VERSIONS, 1.0, centred @ centred.T)
     return np.asarray(cosine, np.float64)

@@ -72,6 +72,14 @@ def test_dead_rows(model, groups):
     assert result.reason.startswith("30 distinct")
 
 
+def test_nothing_but_dead_rows(model):
+    """Rows that were erased as they came have no likely edge."""
+    unit = np.eye(3, dtype=np.float32)
+    context, graph = model.context(unit, exact_knn(unit)), exact_knn(unit)
+    p = model.edge_probabilities(np.zeros_like(unit), graph, np.arange(3), context)
+    assert (p < 0.5).all()
+
+
 def test_edges_between_runs(model, groups):
     """They say what a run would, of rows that are there and not dead."""
     x, labels = groups(4, 10)
