@@ -29,10 +29,9 @@ EPSILON = 1e-9
 
 
 def likeness(unit: NDArray[np.float32]) -> Floats:
-    """How likely each two of the rows [n, d] match [n, n], by their centred cosine alone.
+    """How alike each two of the rows [n, d] are [n, n]: cosines of the rows less their mean.
 
-    Cosines of the rows less their mean; rows of one picture are all the same. Rows of zeros, which
-    are dead, do not count.
+    1 for versions of one picture. Rows of zeros, which are dead, do not count.
     """
     there = unit.any(axis=1)
     centred = unit - unit.sum(axis=0) / max(there.sum(), 1)
