@@ -19,7 +19,7 @@ FEW_ROWS = 50
 EVEN = 0.4
 STEEPNESS = 4.0
 # Rows of that plain cosine are versions of one picture, whatever the others are.
-VERSIONS = 0.95
+VERSIONS = 0.98
 # What says least: that two images are unlike each other.
 LEAST = 0.0
 
