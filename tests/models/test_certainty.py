@@ -94,8 +94,8 @@ class TestCertainty:
 
     def test_images_with_nothing_in_common_leave_no_doubt(self, model):
         """No merge, no promise to judge: each is alone for certain."""
-        result = cluster(np.eye(40), model=model)
-        assert len(result.exemplars) == 40
+        result = cluster(np.eye(60), model=model)
+        assert len(result.exemplars) == 60
         assert (result.confidence == 1).all()
         assert result.expected_f == 1
 

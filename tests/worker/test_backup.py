@@ -638,7 +638,7 @@ class TestMove:
     def test_killed_when_it_was_removed(self, photos):
         """What is left of the collection where it was goes with the next start."""
         with (
-            patch("worker.recluster.folder.shutil.rmtree", side_effect=[None, OSError("killed")]),
+            patch("worker.recluster.folder.shutil.rmtree", side_effect=OSError("killed")),
             pytest.raises(OSError, match="killed"),
         ):
             remove_folder(photos.path / "collections" / "user:2")

@@ -72,7 +72,7 @@ def evaluate(
     words = granularities(granularity or [], files)
     if picture is not None:
         _require(picture)
-    sets = [(file, *_read(file, _PEERS_FEWEST if peers else 1)) for file in files]
+    sets = [(file, *_read(file, peers=peers)) for file in files]
     model = load_model(weights)
     rows: list[Row] = []
     curves = {}
@@ -112,20 +112,20 @@ def _require(picture: Path) -> None:
         raise BadInputError(f"{picture} cannot be written: there is no right to do so")
 
 
-def _read(file: Path, fewest: int) -> tuple[Any, Any]:
-    """Features [n, d] and labels [n]. Raises `BadInputError` where fewer than `fewest` are known.
-
-    Scores over no known label would be 0 or 1 and mean nothing.
+def _read(file: Path, *, peers: bool) -> tuple[Any, Any]:
+    """Features [n, d] and labels [n]. Raises `BadInputError` where too few are known for `peers`,
+    or none of the rows that there are: scores would be 0 or 1 and mean nothing.
     """
     from models import BadInputError
     from models.training.sources import read_labelled
 
     features, labels = read_labelled(file)
     known = int((labels >= 0).sum())
-    if known < fewest:
+    needed = _PEERS_FEWEST if peers else min(1, labels.size)
+    if known < needed:
         raise BadInputError(
             f"{file}: labels has {known} known among {labels.size}; it must have at least "
-            f"{fewest} that are 0 or more (-1: unknown)"
+            f"{needed} that are 0 or more (-1: unknown)"
         )
     return features, labels
 
