@@ -17,6 +17,7 @@ from index.errors import (
     VectorError,
 )
 from index.faults import reach as reach_fault
+from index.files import remove_tree
 from index.files import sync as sync_folder
 from index.findings import Finding, Harm, Part
 from index.forked import die_with
@@ -69,6 +70,7 @@ __all__ = [
     "is_disk_error",
     "is_sealed",
     "reach_fault",
+    "remove_tree",
     "scrub_database",
     "seal",
     "sync_folder",

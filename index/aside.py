@@ -58,5 +58,4 @@ class Aside:
 
     def clear(self) -> None:
         """Remove what a `discard` that did not end has left. Raises OSError."""
-        if self._doomed.is_dir():
-            shutil.rmtree(self._doomed)
+        files.remove_tree(self._doomed)

@@ -1,6 +1,7 @@
 """Durable files: what must be on the disk before the next step may begin."""
 
 import os
+import shutil
 from pathlib import Path
 
 from index.disk import waiting_for
@@ -14,6 +15,12 @@ def sync(path: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and all in it, if it is there. Raises OSError where the disk keeps it."""
+    if path.exists():
+        shutil.rmtree(path)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

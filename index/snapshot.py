@@ -211,15 +211,11 @@ class Snapshots:
 
     def _remove(self, path: Path) -> None:
         """Remove a snapshot so that no part of it is ever taken for a damaged one."""
-        self._rid_of(REMOVED)
-        path.rename(self._directory / REMOVED)
+        doomed = self._directory / REMOVED
+        files.remove_tree(doomed)
+        path.rename(doomed)
         files.sync(self._directory)  # before its files go: their names may leave the disk first
-        self._rid_of(REMOVED)
-
-    def _rid_of(self, name: str) -> None:
-        path = self._directory / name
-        if path.exists():
-            shutil.rmtree(path)
+        files.remove_tree(doomed)
 
     def drop_older(self) -> None:
         """Remove all but the newest, whatever number is to be kept.
@@ -229,7 +225,7 @@ class Snapshots:
         for path in self.newest_first()[1:]:
             self._remove(path)
         for name in (REMOVED, DAMAGED):
-            self._rid_of(name)
+            files.remove_tree(self._directory / name)
         files.sync(self._directory)
 
     def manifest(self, path: Path) -> Manifest:

@@ -6,7 +6,7 @@ More than K copies list one another only, and would be an island in the k-NN gra
 import numpy as np
 from numpy.typing import NDArray
 
-from models.graph import PAD_NEIGHBOUR, KnnGraph, Progress, nearest, nearest_of
+from models.graph import PAD_NEIGHBOUR, KnnGraph, Progress, nearest, nearest_of, twice
 from models.vectors import Distinct, collapse
 
 # Of the spread of the collection, squared: what half precision does to a row is a tenth of it.
@@ -45,11 +45,9 @@ def contracted(graph: KnnGraph, distinct: Distinct, *, device: str | None = None
     _, first = np.unique(distinct.row, return_index=True)
     old = graph.neighbours[first]
     new = np.where(old == PAD_NEIGHBOUR, PAD_NEIGHBOUR, distinct.row[old]).astype(np.int32)
-    ids = np.sort(new, axis=1)
-    twice = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != PAD_NEIGHBOUR)
     own = new == np.arange(len(new))[:, None]
     similarity = graph.similarity[first].astype(np.float32)
-    lost = np.flatnonzero(twice.any(axis=1) | own.any(axis=1))
+    lost = np.flatnonzero(twice(new) | own.any(axis=1))
     again = nearest_of(distinct.unit, lost, new.shape[1], device=device)
     new[lost], similarity[lost] = again.neighbours, again.similarity
     return KnnGraph(new, similarity)

@@ -4,6 +4,8 @@ Background, quantiles and context are nothing that ten images could say; centred
 their threshold hardly depends on the encoder. docs/decisions/0117-few-images.md has the figures.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,8 +86,8 @@ def edges_of_few(view: View, rows: NDArray[np.int64], width: int) -> NDArray[np.
 def choose_few(family: Prospects, conditions: NDArray[np.float32], rows: int) -> Choice:
     """The cut at which merges are likelier right than wrong, or near the size that is told."""
     told = float(conditions[0])
-    lam = 0.5 if told == UNKNOWN_SIZE else near_size(family, float(np.exp(told))).lam
-    place = int(np.abs(family.lam - lam).argmin())
-    return Choice(
-        float(family.lam[place]), float(family.f[place]), METHOD, REASON.format(rows=rows)
-    )
+    even = int(np.abs(family.lam - 0.5).argmin())
+    choice = Choice(float(family.lam[even]), float(family.f[even]))
+    if told != UNKNOWN_SIZE:
+        choice = near_size(family, float(np.exp(told)))
+    return replace(choice, method=METHOD, reason=REASON.format(rows=rows))

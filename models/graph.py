@@ -58,6 +58,13 @@ class KnnGraph:
         return KnnGraph(self.neighbours[:, :k], self.similarity[:, :k])
 
 
+def twice(neighbours: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which rows of `neighbours` [n, K] list another one twice [n]."""
+    ids = np.sort(neighbours, axis=1)
+    again = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != PAD_NEIGHBOUR)
+    return np.asarray(again.any(axis=1))
+
+
 def exact_knn(
     features: ArrayLike,
     k: int = K,

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import BadInputError
-from models.graph import PAD_NEIGHBOUR, KnnGraph
+from models.graph import PAD_NEIGHBOUR, KnnGraph, twice
 from models.vectors import CHUNK_ROWS
 
 # So far may a similarity be from the cosine of its rows: graphs are also kept in half precision.
@@ -34,13 +34,11 @@ def _check_block(graph: KnnGraph, start: int, n: int) -> None:
     similarity = graph.similarity[block]
     there = neighbours != PAD_NEIGHBOUR
     own = np.arange(start, start + len(neighbours))[:, None]
-    ids = np.sort(neighbours, axis=1)
-    twice = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != PAD_NEIGHBOUR)
     falling = similarity[:, 1:] <= similarity[:, :-1]
     wrong = {
         f"a neighbour that is not in 0..{n - 1}": there & ((neighbours < 0) | (neighbours >= n)),
         "itself as a neighbour": neighbours == own,
-        "a neighbour twice": twice,
+        "a neighbour twice": twice(neighbours)[:, None],
         "a neighbour after a missing one": there[:, 1:] & ~there[:, :-1],
         "a similarity that is no number": there & ~np.isfinite(similarity),
         "neighbours that are not in the order of falling similarity": there[:, 1:] & ~falling,

@@ -13,6 +13,7 @@ from index import (
     SnapshotError,
     SnapshotInfo,
     reach_fault,
+    remove_tree,
     sync_folder,
 )
 from worker import adopt, migration
@@ -184,8 +185,7 @@ class Collections:
     def _make(self, directory: Path, dimension: int | None, model: str | None) -> None:
         """Make a new collection's folder: whole, or not there at all."""
         aside = directory.with_name(MAKING + directory.name)
-        if aside.exists():
-            shutil.rmtree(aside)
+        remove_tree(aside)
         settings = index_settings(self._settings)
         CollectionIndex.open(aside, settings=settings, dimension=dimension, model=model).close()
         reach_fault("make")
@@ -304,8 +304,7 @@ class Collections:
         collection = self._open.get(name)
         if collection is not None:
             self._forget(collection)
-        if (self._folder / name).is_dir():
-            shutil.rmtree(self._folder / name)
+        remove_tree(self._folder / name)
 
     def switch(self, first: Collection, second: Collection) -> Collection:
         """M6 to M8: `second` takes the place of `first`, whose lease is kept; opened anew.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from index import reach_fault, sync_folder
+from index import reach_fault, remove_tree, sync_folder
 from worker import adopt
 from worker.amend import hold
 from worker.clock import Clock
@@ -89,8 +89,7 @@ class Takeover:
     def keep(self, collection: Collection, path: Path) -> Path:
         """Keep a result, of the folder `path`, where no other run writes; its folder then."""
         held = collection.runs / adopt.HELD
-        if held.exists():
-            shutil.rmtree(held)
+        remove_tree(held)
         return path.rename(held)
 
     def adopt(
@@ -111,8 +110,7 @@ class Takeover:
     def _move(self, collection: Collection, path: Path) -> Path:
         collection.settle()
         adopting = collection.runs / adopt.ADOPTING
-        if adopting.exists():
-            shutil.rmtree(adopting)
+        remove_tree(adopting)
         path.rename(adopting)
         sync_folder(collection.runs)
         return adopting

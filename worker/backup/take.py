@@ -7,7 +7,6 @@ B4 look whether all of it is there
 B5 remove what is older than those that are kept, and pieces that nobody names
 """
 
-import shutil
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from index import pages, seal
 from index.faults import reach
-from index.files import replace
+from index.files import remove_tree, replace
 from worker import __version__
 from worker.backup import manifest
 from worker.backup.cut import copy_collection, copy_database
@@ -101,8 +100,7 @@ def clear_remains(data_dir: Path) -> None:
     """
     moved = (data_dir / COLLECTIONS).glob(f"{DOOMED}*")
     for path in (data_dir / FOLDER / _SCRATCH, data_dir / MOVING, *moved):
-        if path.exists():
-            shutil.rmtree(path)
+        remove_tree(path)
 
 
 def _copy_positions(path: Path, pieces: Pieces, scratch: Path) -> Files:

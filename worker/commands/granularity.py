@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from worker.commands.of_file import of_file
+
 
 class Granularity(StrEnum):
     """What a group is: versions of one photo, one thing, one kind of thing; or nobody says."""
@@ -26,18 +28,18 @@ def granularities(options: Sequence[str], files: Sequence[Path]) -> dict[Path, G
 
     Raises `typer.BadParameter` for a file that is not among `files`, and for another word.
     """
-    for_all, of_file = Granularity.THING, {}
+    for_all, for_one = Granularity.THING, {}
     for option in options:
-        file = next((file for file in files if option.startswith(f"{file}=")), None)
-        if file is not None:
-            of_file[file] = _word(option, option.removeprefix(f"{file}="))
+        pair = of_file(option, files)
+        if pair is not None:
+            for_one[pair[0]] = _word(option, pair[1])
         elif "=" in option:
             raise typer.BadParameter(
                 f"--granularity {option!r} must be FILE=..., FILE one of those"
             )
         else:
             for_all = _word(option, option)
-    return {file: of_file.get(file, for_all) for file in files}
+    return {file: for_one.get(file, for_all) for file in files}
 
 
 def _word(option: str, word: str) -> Granularity:

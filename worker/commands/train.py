@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.commands.of_file import of_file
+
 if TYPE_CHECKING:
     from models.coordinate.train import TrainedCoordinate
     from models.training.run import Trained
@@ -120,8 +122,7 @@ def _words(options: list[str], files: list[Path]) -> dict[Path, str | None]:
 def _pairs(name: str, options: list[str], files: list[Path]) -> Iterator[tuple[Path, str]]:
     """FILE=TEXT options, of files that are trained on."""
     for option in options:
-        ends = (place for place, letter in enumerate(option) if letter == "=")
-        end = next((end for end in ends if Path(option[:end]) in files), None)
-        if end is None:
+        pair = of_file(option, files)
+        if pair is None:
             raise typer.BadParameter(f"{name} {option!r} must be FILE=..., FILE one of those")
-        yield Path(option[:end]), option[end + 1 :]
+        yield pair

@@ -10,7 +10,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index import agrees, compare_file, file_checksum, is_disk_error, seal, sync_folder, unseal
+from index import (
+    agrees,
+    compare_file,
+    file_checksum,
+    is_disk_error,
+    remove_tree,
+    seal,
+    sync_folder,
+    unseal,
+)
 from worker.errors import CorruptError
 
 MANIFEST = "manifest.json"
@@ -51,8 +60,7 @@ def write_folder(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f"{ASIDE}{path.name}"
-    if aside.exists():
-        shutil.rmtree(aside)
+    remove_tree(aside)
     aside.mkdir()
     for name, array in arrays.items():
         np.save(aside / f"{name}.npy", array)
@@ -102,8 +110,7 @@ def remove_folder(path: Path) -> None:
     """Remove a folder so that no part of it is ever seen under its name. Raises `OSError`."""
     if path.exists():
         doomed = path.parent / f"{DOOMED}{path.name}"
-        if doomed.exists():
-            shutil.rmtree(doomed)
+        remove_tree(doomed)
         path.rename(doomed)
         sync_folder(path.parent)  # before its files go: their names may leave the disk first
         shutil.rmtree(doomed)
