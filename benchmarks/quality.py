@@ -11,7 +11,8 @@ instead 100 answers on pairs that it picks (answers); average linkage, connected
 FINCH with the threshold that is best on the set's own meta-train; the linker trained there;
 HDBSCAN of scikit-learn, fast_hdbscan and evoc with their defaults. A * marks what was chosen on
 the test labels: these thresholds and smallest sizes. This model's figures have pairwise F /
-BCubed F / NMI behind them; with several seeds the spread is largest less smallest.
+BCubed F / NMI behind them; with several seeds the spread is largest less smallest. The JSON also
+says how far each run misjudged itself (misjudged.py), and its gain over the reference's pairwise F.
 
 The bar of a set is the best of the linker and everything with a *, here or as stated beside the
 data (STATED, types/README.md). Peers are kept in the cache and not run again; a run that was
@@ -25,17 +26,17 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from misjudged import Edges, Misjudged, means_of, within
 from numpy.typing import NDArray
 
-from models import Clustering, Model, ask, calibrated, cluster, evaluate, load_model
-from models.calibration import assignment_truth, calibration_error, reliability_bins
+from models import Model, ask, calibrated, cluster, evaluate, load_model
 from models.peers.choose import best_parameter, worth
 from models.peers.components import Components
 from models.peers.density import Density, evoc, fast_hdbscan, sklearn_hdbscan
@@ -52,6 +53,8 @@ CUTS = {"linkage": AverageLinkage, "components": Components, "finch": Finch}
 DENSITIES = {"hdbscan": "sklearn", "fast_hdbscan": "fast_hdbscan", "evoc": "evoc"}
 # Better of linker and classic oracle where the data's description has them: means of both F.
 STATED = {"omniglot": 0.803, "neardup": 0.678, "caltech101": 0.8785, "grocery": 0.5625}
+# Pairwise F of the reference Hi-LANDER, trained in the domain of each set (data's description).
+REFERENCE = {"omniglot": 0.481, "neardup": 0.343}
 DIGITS = "digits"
 METHODS = ("ours", "told", "answers")
 ANSWERS = 100
@@ -97,30 +100,6 @@ def digits() -> Case:
     return Case(DIGITS, LabelledSet(DIGITS, unit_rows(bunch.data), labels, "thing"), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Misjudged:
-    """How far a run's own estimates of its pairwise figures are off, and the expected calibration
-    error of its confidence.
-    """
-
-    precision: float
-    recall: float
-    f: float
-    calibration: float
-
-    @staticmethod
-    def of(labels: Labels, found: Clustering) -> "Misjudged":
-        """Against the true `labels`."""
-        true = evaluate(labels, found.labels)
-        bins = reliability_bins(found.confidence, assignment_truth(labels, found.labels))
-        return Misjudged(
-            precision=abs(found.expected_precision - true.pairwise_precision),
-            recall=abs(found.expected_recall - true.pairwise_recall),
-            f=abs(found.expected_f - true.pairwise_f),
-            calibration=calibration_error(bins),
-        )
-
-
 def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, Figures, Misjudged]]:
     """Method, figures, and how far the run misjudges itself."""
     labels = case.test.labels
@@ -134,8 +113,10 @@ def ours(case: Case, model: Model, seed: int) -> Iterator[tuple[str, Figures, Mi
         "told": run(group_size=seen_size(labels)),
         "answers": calibrated(found, pairs, labels[pairs[:, 0]] == labels[pairs[:, 1]]),
     }
+    edges = Edges(case.test.unit, labels, model.k)
     for method, result in runs.items():
-        yield method, figures_of(labels, result.labels), Misjudged.of(labels, result)
+        off = Misjudged.of(labels, result, edges.error(model, result))
+        yield method, figures_of(labels, result.labels), off
 
 
 def figures_of(labels: Labels, found: Labels) -> Figures:
@@ -268,11 +249,23 @@ def summary(
             "types_at_or_over_bar": len([name for name in over if name in types]),
             "types_mean": mean_of(sets[name][method][0] for name in types),
             "misjudged": means_of(misjudged[method]),
+            "within_a_tenth": within(misjudged[method], 0.1),
+            "within_a_twentieth": within(misjudged[method], 0.05),
+            "gain_over_reference": gain(table, method),
         }
     for name, rows in means_over(table).items():
         result[f"{name}_scores"] = scores_of(mean_row(rows))
     result["types_mean_bar"] = mean_of(sets[name]["bar"] for name in types)
     return {"benchmark": "quality", "types": len(types)} | result | {"sets": sets}
+
+
+def gain(table: Table, method: str) -> float | None:
+    """By which share the pairwise F exceeds that of the reference, a mean over its sets."""
+    return mean_of(
+        float(np.mean([seed[1] for seed in table[name][method]])) / reference - 1
+        for name, reference in REFERENCE.items()
+        if name in table
+    )
 
 
 def types_of(table: Table) -> list[str]:
@@ -283,11 +276,6 @@ def means_over(table: Table) -> dict[str, list[Row]]:
     """The rows of which means are said: of all sets, and of the types."""
     over = {"all": list(table.values()), "types": [table[name] for name in types_of(table)]}
     return {name: rows for name, rows in over.items() if rows}
-
-
-def means_of(rows: list[Misjudged]) -> dict[str, float]:
-    means = np.mean([astuple(row) for row in rows], axis=0).round(4)
-    return {field.name: float(mean) for field, mean in zip(fields(Misjudged), means, strict=True)}
 
 
 def mean_of(values: Iterator[float]) -> float | None:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ def quality():
     """The benchmark as a module."""
     spec = importlib.util.spec_from_file_location("quality", BENCHMARK)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARK.parent)
+        spec.loader.exec_module(module)
     return module
 
 
@@ -62,6 +65,39 @@ def test_a_single_seed_has_no_spread(measured):
     """Nothing beside the mean pretends to be one."""
     lines, _ = measured("--seeds", 0, "--ours")
     assert not [line for line in lines if "spread" in line]
+
+
+def test_counts_the_runs_that_judge_themselves_well(measured):
+    """Errors of each estimate, edges included, and of how many sets they are within a limit."""
+    _, result = measured("--seeds", 0, "--ours")
+    off = result["ours"]["misjudged"]
+    assert off.keys() == {"precision", "recall", "f", "calibration", "edges"}
+    assert 0 < off["edges"] < 1
+    for limit, name in ((0.1, "within_a_tenth"), (0.05, "within_a_twentieth")):
+        assert result["ours"][name] == {field: int(error <= limit) for field, error in off.items()}
+
+
+def test_edges_of_a_sure_model_are_off_by_their_errors(quality):
+    """A model that is sure of every edge is off by the share of edges between classes."""
+    labels = np.repeat([0, 1], 4)
+    angle = np.r_[np.linspace(0, 0.1, 4), np.linspace(1.5, 1.6, 4)]
+    unit = np.stack((np.cos(angle), np.sin(angle)), axis=1).astype(np.float32)
+
+    class Sure:
+        def edge_probabilities(self, _vectors, graph, *_):
+            return np.ones(graph.neighbours.shape, np.float32)
+
+    found = SimpleNamespace(context=None)
+    assert quality.Edges(unit, labels, 3).error(Sure(), found) == 0
+    assert quality.Edges(unit, labels, 7).error(Sure(), found) == pytest.approx(4 / 7)
+
+
+def test_the_gain_is_over_the_reference(quality):
+    """A mean of ratios over the sets on which the reference ran; none without them."""
+    once, twice = ((0.0, factor * quality.REFERENCE["omniglot"], 0.0, 0.0) for factor in (1, 2))
+    table = {"omniglot": {"ours": [once, twice]}, "faces": {"ours": [once]}}
+    assert quality.gain(table, "ours") == 0.5
+    assert quality.gain({"faces": table["faces"]}, "ours") is None
 
 
 def test_means_are_of_each_seed(quality):
