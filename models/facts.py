@@ -35,8 +35,8 @@ CLOSE = 1e-6
 def ask(result: Clustering, count: int = 100, *, seed: int = 0) -> Pairs:
     """The pairs of rows [m, 2] whose answers would tell most, m <= `count`. The same every time.
 
-    m is less only where the run found too few merges to ask about. Raises `BadInputError` for a
-    `count` below 1.
+    They are drawn in turn: the first of them tell as much as any others would. m is less only
+    where the run found too few merges to ask about. Raises `BadInputError` for a `count` below 1.
     """
     if count < 1:
         raise BadInputError(f"count is {count}; it must be at least 1")
@@ -59,7 +59,8 @@ def ask(result: Clustering, count: int = 100, *, seed: int = 0) -> Pairs:
     )
     alive = (counts[leaf] > 0).all(axis=1)
     row_of = hierarchy.first_rows()
-    return np.unique(np.sort(row_of[leaf[alive]], axis=1), axis=0)
+    pairs = np.sort(row_of[leaf[alive]], axis=1)
+    return pairs[np.sort(np.unique(pairs, axis=0, return_index=True)[1])]
 
 
 def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Clustering:

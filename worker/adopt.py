@@ -18,6 +18,7 @@ import structlog
 from numpy.typing import NDArray
 
 from index import reach_fault
+from worker import questions
 from worker.amend import amend, rows_of, told
 from worker.assignments import NONE, Labels, Rows
 from worker.collection import Collection
@@ -200,7 +201,7 @@ def _record(
     numbers: range,
     target: Labels,
 ) -> None:
-    """Clusters and lineage; a cluster that a row joined during the run is not retired."""
+    """Clusters, lineage and questions; a cluster that a row joined meanwhile is not retired."""
     table, outbox = collection.clusters, collection.outbox
     held = set(target[target != NONE].tolist())
     retired = {
@@ -215,6 +216,7 @@ def _record(
     exemplars = zip(clusters[inside].tolist(), result.exemplars[inside].tolist(), strict=True)
     moved = table.set_exemplars(connection, dict(exemplars))
     outbox.add_clusters(connection, {*numbers, *revived, *moved})
+    questions.pose(collection, connection, result)
 
 
 def _announce(

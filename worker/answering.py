@@ -11,13 +11,14 @@ from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.erasing import erase
+from worker.errors import SayingError
 from worker.metrics import Metrics
 from worker.migrating import Migrating
 from worker.requests import Mailbox, Request, Saying
 from worker.role import Role
 from worker.run_metrics import observe_truth
 from worker.run_queue import RunQueue
-from worker.saying import SayingError, logged, say
+from worker.saying import logged, say
 from worker.takeover import Takeover
 from worker.truth import score
 
@@ -28,6 +29,10 @@ Heard = Callable[[Collection, Sequence[ImageWrite]], object]
 
 # What a standby does: it has copies of its own to erase, and may have been told things before.
 _OF_A_STANDBY = {"erase", "corrections"}
+
+# What changes nothing, and what settles how coarse clusters are.
+_READING = {"corrections", "questions"}
+_OF_QUESTIONS = {"answer", "unanswer"}
 
 # What an erasure did, where it did different things to two indexes: the first of these.
 _WEIGHT = (Outcome.ERASED, Outcome.ABSENT)
@@ -86,7 +91,9 @@ class Answering:
         if saying == "truth":
             scores = score(collection, collection.assignments.labels)
             observe_truth(self._metrics, collection.name, collection.images, scores)
-        elif saying != "corrections":
+        elif saying in _OF_QUESTIONS:
+            log.info("said", collection=collection.name, saying=saying, answer=answer)
+        elif saying not in _READING:
             self._metrics.corrections.labels(saying).inc()
             log.info("said", collection=collection.name, saying=saying, **logged(saying, words))
         return answer

@@ -17,7 +17,7 @@ from worker.collection import Collection
 from worker.state import State, write_state
 
 # Tables that go over as they are.
-_WHOLE = ("cluster", "correction", "truth", "cluster_outbox", "event_outbox", "outbox")
+_WHOLE = ("cluster", "correction", "truth", "question", "cluster_outbox", "event_outbox", "outbox")
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,9 @@ def _leave_out(target: sqlite3.Connection) -> None:
     target.execute(
         f"DELETE FROM correction WHERE image NOT IN {here}"  # noqa: S608
         f" OR (other IS NOT NULL AND other NOT IN {here})"
+    )
+    target.execute(
+        f"DELETE FROM question WHERE image NOT IN {here} OR other NOT IN {here}"  # noqa: S608
     )
 
 

@@ -35,6 +35,8 @@ COMMANDS = {
     "belongs": "Say which cluster an image belongs to.",
     "corrections": "What was said so far.",
     "uncorrect": "Take back what was said.",
+    "ask": "Answer what the last run would most like to know.",
+    "answer": "Answer one question of `shoal ask`.",
     "truth": "Give a labelled sample that every run is scored against.",
     "erase": "Erase images for good.",
     "verify-erased": "Search for what is left of an image that was erased.",

@@ -21,7 +21,7 @@ from index import (
     RecallProbe,
     reach_fault,
 )
-from worker import truth
+from worker import questions, truth
 from worker.amend import hold
 from worker.assign import Plan, assign
 from worker.assignments import NONE, Assignments, Labels, Rows
@@ -288,6 +288,7 @@ class Collection:
         self.outbox.write_clusters(connection, noted.clusters)
         self.corrections.delete(connection, noted.corrections)
         truth.forget_images(connection, erased)
+        questions.forget_images(connection, erased)
         self.erasures.write(connection, noted.erasures)
         write_state(connection, self.state, noted.state)
         return noted

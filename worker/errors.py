@@ -117,3 +117,7 @@ class DependencyError(FatalError):
     """Something that this command needs is not installed."""
 
     exit_code = 8
+
+
+class SayingError(ShoalError):
+    """What was said cannot be: it names something that is not there, or contradicts itself."""

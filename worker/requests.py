@@ -22,7 +22,18 @@ from worker.message import COLLECTION_PATTERN
 
 log = structlog.get_logger()
 
-Saying = Literal["name", "same", "apart", "belongs", "uncorrect", "corrections", "truth"]
+Saying = Literal[
+    "name",
+    "same",
+    "apart",
+    "belongs",
+    "uncorrect",
+    "corrections",
+    "truth",
+    "questions",
+    "answer",
+    "unanswer",
+]
 Verb = Literal["recluster", "publish", "discard", "erase", "backup", "migrate", Saying]
 
 _FOLDER = "requests"

@@ -5,23 +5,24 @@ successor), which for `same` and `apart` means its most typical image.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from index import reach_fault
+from worker import questions
 from worker.agreement import agree
 from worker.amend import hold, table_of
 from worker.collection import Collection
 from worker.corrections import Correction, CorrectionKind
-from worker.errors import ShoalError
+from worker.errors import SayingError
 from worker.requests import Saying
 from worker.store.base import Event, EventKind
 from worker.truth import learn
 
 MAX_NAME_CHARACTERS = 200
 
-# The words that each goes with; a labelled sample has two for each of its images.
+# The words that each goes with; a labelled sample and answers have any number of them.
 SAYINGS: Mapping[Saying, tuple[str, ...]] = {
     "name": ("cluster", "name"),
     "same": ("image", "other"),
@@ -29,11 +30,9 @@ SAYINGS: Mapping[Saying, tuple[str, ...]] = {
     "belongs": ("image", "cluster"),
     "uncorrect": ("correction",),
     "corrections": (),
+    "questions": (),
+    "unanswer": (),
 }
-
-
-class SayingError(ShoalError):
-    """What was said cannot be: it names something that is not there, or contradicts itself."""
 
 
 def say(collection: Collection, saying: Saying, words: Sequence[str], now: float) -> str:
@@ -42,14 +41,10 @@ def say(collection: Collection, saying: Saying, words: Sequence[str], now: float
     It is durable when this returns, and readers see it with the next update. No run may be in the
     middle of its adoption. Blocks for as long as rows are changed. Raises `SayingError`.
     """
-    if saying == "truth":
-        return _truth(collection, words)
-    if len(words) != len(SAYINGS[saying]):
+    if saying in SAYINGS and len(words) != len(SAYINGS[saying]):
         raise SayingError(f"{saying} takes {len(SAYINGS[saying])} words, not {len(words)}")
-    if saying == "corrections":
-        return json.dumps(listed(collection))
-    if saying == "name":
-        return _name(collection, words[0], words[1].strip())
+    if saying in _BINDING_NO_IMAGE:
+        return _BINDING_NO_IMAGE[saying](collection, words)
     collection.settle()
     before = _idle(collection)
     if saying == "uncorrect":
@@ -97,8 +92,8 @@ def _truth(collection: Collection, words: Sequence[str]) -> str:
     )
 
 
-def _name(collection: Collection, word: str, name: str) -> str:
-    number = _cluster(collection, word)
+def _name(collection: Collection, words: Sequence[str]) -> str:
+    number, name = _cluster(collection, words[0]), words[1].strip()
     if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         raise SayingError(
             f"name {name[:MAX_NAME_CHARACTERS]!r}: must be printable, at most"
@@ -205,3 +200,13 @@ def _cluster_id(collection: Collection, record: Correction) -> str | None:
 def _text(collection: Collection, record: Correction) -> str:
     end = record.other if record.cluster is None else _cluster_id(collection, record)
     return f"{record.kind} {record.image} {end}"
+
+
+_BINDING_NO_IMAGE: Mapping[Saying, Callable[[Collection, Sequence[str]], str]] = {
+    "truth": _truth,
+    "name": _name,
+    "corrections": lambda collection, _: json.dumps(listed(collection)),
+    "questions": lambda collection, _: questions.listed(collection),
+    "answer": questions.answer,
+    "unanswer": lambda collection, _: questions.forget(collection),
+}

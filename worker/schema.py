@@ -8,6 +8,8 @@
 * `cluster_outbox`, `event_outbox`: clusters and lineage events still to be published.
 * `correction`: what people said of images, see `worker.corrections`.
 * `truth`: the labelled sample, see `worker.truth`.
+* `question`: what runs asked and people answered, see `worker.questions`; `same` is NULL while
+  nobody has, `word` the granularity (empty: none).
 * `erasure`: erased and replaced images of which traces may be left, see `worker.erasures`.
 * `state`: single values, by name; one of them is the migration under way (`worker.migration`).
 """
@@ -39,6 +41,10 @@ CREATE TABLE IF NOT EXISTS correction (
   cluster INTEGER, at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS truth (image TEXT PRIMARY KEY, label INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS question (
+  number INTEGER PRIMARY KEY, word TEXT NOT NULL, image TEXT NOT NULL, other TEXT NOT NULL,
+  same INTEGER, UNIQUE (word, image, other)
+);
 CREATE TABLE IF NOT EXISTS erasure (
   number INTEGER PRIMARY KEY, image TEXT, at REAL NOT NULL, copies INTEGER NOT NULL DEFAULT 1
 );

@@ -3,6 +3,7 @@
 from worker.amend import table_of
 from worker.collection import Collection
 from worker.gate import GateSettings
+from worker.questions import facts
 from worker.recluster import generations
 from worker.recluster.view import View
 from worker.settings import Settings
@@ -36,6 +37,7 @@ def view_of(collection: Collection, settings: Settings, run: int) -> View:
         provisional=collection.assignments.provisional,
         pinned=collection.clusters.pinned,
         corrections=table_of(collection, index.rows),
+        facts=facts(collection, index.rows, settings.told_granularity),
         live=frozenset(collection.clusters.live),
         history=tuple(generation.labels for generation in former),
         weights=settings.weights,

@@ -31,6 +31,7 @@ class Clustering:
     method: str = "toy"
     reason: str = ""
     device: str = "cpu"
+    questions: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     context: Context = field(default_factory=Context)
 
 

@@ -41,6 +41,7 @@ class Clusters:
     method: str = "toy"
     reason: str = ""
     device: str = "cpu"
+    questions: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     context: Context = field(default_factory=Context)
 
 

@@ -145,9 +145,10 @@ def hilander(view: View, progress: Progress) -> Clustering:
     import torch
 
     from models import KnnGraph
+    from worker.recluster.settled import settled
 
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
-    return _model(view.weights, *_when_written(view.weights)).cluster(
+    found = _model(view.weights, *_when_written(view.weights)).cluster(
         view.vectors(),
         KnnGraph(view.neighbours, view.similarity),
         view.counts,
@@ -155,6 +156,7 @@ def hilander(view: View, progress: Progress) -> Clustering:
         group_size=view.group_size,
         progress=progress,
     )
+    return settled(found, view)
 
 
 @lru_cache(1)
@@ -231,6 +233,8 @@ def _result(
         method=clustering.method,
         reason=clustering.reason,
         device=clustering.device,
+        questions=clustering.questions,
+        granularity=view.granularity,
     )
 
 

@@ -60,6 +60,12 @@ class Clustering(Protocol):
         """Where it ran: "cpu" or "cuda"."""
 
     @property
+    def questions(self) -> NDArray[Any]:
+        """Int [m, 2]: pairs of rows of which it would like to know whether they are of one group,
+        those that tell most first.
+        """
+
+    @property
     def context(self) -> Context:
         """What to keep for provisional assignments."""
 

@@ -1,7 +1,7 @@
 """R3: what a run found, on disk, until the ingest loop applies it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
@@ -17,6 +17,8 @@ from worker.store.base import EventKind
 _CONTEXT = "context"
 _KINDS = tuple(EventKind)
 _NONE = -1
+
+NO_QUESTIONS: NDArray[np.int64] = np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class RunResult:
     * `seconds` by stage. `expected_f`: the model's own estimate of its pairwise F, if any.
     * `method`: how the clusters were made, `reason` why so, `device` where; empty in results of
       versions that did not say.
+    * `questions` int64 [m, 2]: pairs of rows that the run would like to know of, under
+      `granularity`.
     * `context_path`: the clusterer's context file, if it wrote one.
     """
 
@@ -58,6 +62,8 @@ class RunResult:
     method: str = ""
     reason: str = ""
     device: str = ""
+    questions: NDArray[np.int64] = field(default_factory=NO_QUESTIONS.copy)
+    granularity: str | None = None
     context_path: Path | None = None
 
     @property
@@ -88,6 +94,7 @@ def write_result(
         "confidence": result.confidence,
         "clusters": result.clusters,
         "exemplars": result.exemplars,
+        "questions": result.questions,
         **{f"level-{depth}": level for depth, level in enumerate(result.levels)},
         **_pack(result),
     }
@@ -104,6 +111,7 @@ def write_result(
         "method": result.method,
         "reason": result.reason,
         "device": result.device,
+        "granularity": result.granularity,
     }
     attachments = {_CONTEXT: save_context} if save_context else {}
     write_folder(directory, arrays, meta, durable=True, attachments=attachments)
@@ -135,6 +143,8 @@ def read_result(directory: Path) -> RunResult:
         method=meta.get("method", ""),
         reason=meta.get("reason", ""),
         device=meta.get("device", ""),
+        questions=arrays.get("questions", NO_QUESTIONS),
+        granularity=meta.get("granularity"),
         context_path=next(directory.glob(f"{_CONTEXT}*"), None),
     )
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from worker.agreement import NO_CORRECTIONS, Table
 from worker.gate import GateSettings
+from worker.questions import NO_FACTS, Facts
 from worker.recluster.folder import read_folder, write_folder
 
 _MAPPED = frozenset({"neighbours", "similarity"})
 _ROWS = ("neighbours", "similarity", "counts", "labels", "provisional")
-_ARRAYS = (*_ROWS, "corrections")
+_ARRAYS = (*_ROWS, "corrections", "facts")
 _PLAIN = ("collection", "generation", "n", "dimension", "k", "granularity", "group_size")
 
 
@@ -30,6 +31,7 @@ class View:
       none. `provisional` bool [n]: no full run has placed this row yet.
     * `pinned`: numbers that must not be lost. `live`: numbers of all live clusters.
     * `corrections` int64 [m, 4]: what people said, see `worker.agreement`.
+    * `facts` int64 [m, 3]: what people answered, see `worker.questions`.
     * `history`: labels of up to three former generations, newest first, each [<= n].
     * `granularity`, `group_size`, `weights`: handed to the clusterer. `gate`: the limits.
     """
@@ -53,6 +55,7 @@ class View:
     weights: Path | None = None
     gate: GateSettings = field(default_factory=GateSettings)
     corrections: Table = field(default_factory=NO_CORRECTIONS.copy)
+    facts: Facts = field(default_factory=NO_FACTS.copy)
 
     def __post_init__(self) -> None:
         for name in _ROWS:

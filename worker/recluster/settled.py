@@ -1,0 +1,36 @@
+"""A run of the model that heeds what people answered, and asks what it would like to know."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import Clustering, ask, calibrated
+from worker.recluster.view import View
+
+QUESTIONS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled(Clustering):
+    """A clustering, and the pairs of rows int64 [m, 2] of which an answer would tell it most."""
+
+    questions: NDArray[np.int64]
+
+
+def settled(found: Clustering, view: View) -> Settled:
+    """`found`, cut so that it agrees with the view's facts, save where the size of groups is told.
+
+    Always asks about the hierarchy as it was before: answers about what is in doubt once others
+    are heeded say little of the rest. A model without a hierarchy asks nothing.
+    """
+    questions = np.zeros((0, 2), np.int64)
+    result = found
+    if found.hierarchy is not None:
+        questions = ask(found, QUESTIONS, seed=view.generation)
+        if len(view.facts) and view.group_size is None:
+            result = calibrated(found, view.facts[:, :2], view.facts[:, 2])
+    return Settled(
+        **{field.name: getattr(result, field.name) for field in fields(Clustering)},
+        questions=questions,
+    )
