@@ -132,9 +132,11 @@ class Purge:
         index = self.collection.index
         index.leftovers.give_back_rows()
         generations.forget(index.directory, index.leftovers.dead())
+        reach_fault("E4-generations")
         for path in self.collection.runs.glob("*"):
             if path.name != adopt.HELD:
                 _remove(path)
+        reach_fault("E4-runs")
         forget_letters(self._tools.letters, self.collection.name, self._erased)
         self._tools.mailbox.clear(_ANSWER_SECONDS)
         with index.transaction(durable=True) as connection:

@@ -10,7 +10,8 @@ from redis import Redis
 AT_ONCE = {"erasure_seconds": 0.001}
 LATER = {"erasure_seconds": 86_400}
 
-PURGE = ["E2", "E3", "E4", "E5", "E6", "E7", "snapshot-before-rename", "snapshot-after-rename"]
+PURGE = ["E2", "E3", "E4-generations", "E4-runs", "E4", "E5", "E6", "E7"]
+PURGE += ["snapshot-before-rename", "snapshot-after-rename"]
 
 
 def verify(stage, image, vector=None):

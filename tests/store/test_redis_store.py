@@ -168,6 +168,15 @@ class TestSpaces:
         assert raw.keys("shoal:{main}:g2:*") == []
         assert raw.hget("shoal:{main}:meta", "space") == "3"
 
+    @pytest.mark.parametrize("dropped", ["sizes", "info"])
+    def test_garbage_of_which_redis_dropped_keys(self, collection, raw, state, dropped):
+        """Members go although a Redis without memory has dropped what their clusters are found by."""
+        collection.move(("a", None, "c1"))
+        spaces_of(collection).fill(many(state, 100, "c7"), [ClusterInfo("c7", 1.0)], {})
+        raw.delete(f"shoal:{{main}}:g2:{dropped}")
+        collection.store.sweep(collection.lease)
+        assert raw.keys("shoal:{main}:g2:*") == []
+
     def test_a_replaced_one_that_was_not_swept(self, collection, raw, state, monkeypatch):
         """Redis is away just after a rebuild: what it replaced goes with the next sweep."""
         collection.move(("a", None, "c1"))

@@ -98,5 +98,8 @@ class Spaces:
         with unavailability():
             for cluster, _ in self._redis.zscan_iter(space.sizes, count=MAX_CHANGES):
                 yield space.members(cluster)
+            # A Redis that drops keys for want of memory may have dropped the sizes.
+            for cluster, _ in self._redis.hscan_iter(space.info, count=MAX_CHANGES):
+                yield space.members(cluster)
             for cluster, _ in self._redis.hscan_iter(space.retired, count=MAX_CHANGES):
                 yield space.members(cluster)
