@@ -170,7 +170,7 @@ class TestSpaces:
 
     @pytest.mark.parametrize("dropped", ["sizes", "info"])
     def test_garbage_of_which_redis_dropped_keys(self, collection, raw, state, dropped):
-        """Members go although a Redis without memory has dropped what their clusters are found by."""
+        """Members go also where Redis has dropped what their clusters are found by."""
         collection.move(("a", None, "c1"))
         spaces_of(collection).fill(many(state, 100, "c7"), [ClusterInfo("c7", 1.0)], {})
         raw.delete(f"shoal:{{main}}:g2:{dropped}")
