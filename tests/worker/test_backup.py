@@ -1,5 +1,6 @@
 """Backups: whole or not there, every byte verified, nothing sent twice, erasures passed on."""
 
+import errno
 import os
 import re
 import shutil
@@ -719,6 +720,24 @@ class TestSchedule:
             scratch.touch()
             clear()
             assert not scratch.parent.exists()
+
+    def test_what_a_disk_keeps_goes_later(self, parts, photos, monkeypatch):
+        """The worker goes on beside the remains, and removes them as soon as the disk lets it."""
+        scratch = photos.path / "backup" / "scratch" / "catalog.sqlite"
+        parts.backups.tick()
+
+        def keeps(*_args, **_options):
+            raise OSError(errno.EIO, "the disk keeps it")
+
+        scratch.parent.mkdir(parents=True, exist_ok=True)
+        scratch.touch()
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "unlink", keeps)
+            parts.backups.cancel()
+            parts.backups.tick()
+            assert scratch.exists()
+        parts.backups.tick()
+        assert not scratch.parent.exists()
 
     def test_asked_for(self, parts):
         """Who asks is answered when it ended, and once."""
