@@ -19,6 +19,7 @@ from models.few import FEW_ROWS, choose_few, edges_of_few, linkage_tree
 from models.graph import KnnGraph, Progress
 from models.hierarchy import Hierarchy
 from models.judging import first_round
+from models.likeness import weighed
 from models.merging import merged
 from models.network import HiLanderNetwork
 from models.null_linkage import linked_size
@@ -33,8 +34,6 @@ CONTEXT_ROWS = 200_000
 # Below this expected pairwise F the cut is not trusted: docs/decisions/0107.
 LOST_BELOW = 0.3
 LINKAGE_SEED = 0
-# Networks are too sure of encoders that they did not learn from: docs/decisions/0106.
-BELIEVED = 0.7
 LOST = "merges promise F {f:.2f} only: groups as large as average linkage finds them, {size:.0f}"
 
 
@@ -154,7 +153,7 @@ class RelationalModel:
         p, tree = merged(network, view, context, stages)
         few = 1 < len(alive) <= FEW_ROWS
         with stages.stage("cut"):
-            tree = linkage_tree(view, alive) if few else tree.tempered(BELIEVED)
+            tree = linkage_tree(view, alive) if few else weighed(tree, view, context.mean)
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
             certainty = Promised() if few else Certainty(self._at_hand, context)
             hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)), certainty)

@@ -1,12 +1,9 @@
 """The merge tree: all levels of a run in one structure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-# Float32 answers nearer to 0 or 1 than this are rounded.
-LEAST_DOUBT = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +20,6 @@ class MergeTree:
     right: NDArray[np.int64]
     probability: NDArray[np.float64]
     rounds: NDArray[np.int64]
-
-    def tempered(self, share: float) -> "MergeTree":
-        """The same merges, of whose log odds only a `share` is believed; order and 1/2 stay."""
-        q = self.probability.clip(LEAST_DOUBT, 1 - LEAST_DOUBT)
-        odds = share * np.log(q / (1 - q))
-        return replace(self, probability=1 / (1 + np.exp(-odds)))
 
     def levels(self) -> list[slice]:
         """The merges of each level, from the finest."""

@@ -13,10 +13,11 @@ from models.contraction import pair_score, super_nodes
 from models.cut import Cut, cut_at
 from models.judging import judge_graph
 from models.levels import build_tree
+from models.likeness import weighed
 from models.metrics import evaluate
 from models.network import HiLanderNetwork
 from models.prospects import prospects
-from models.relational import BELIEVED, choose
+from models.relational import choose
 from models.training.fit import WATCH, Examples, Plan, Step, fit
 from models.training.prepared import Episode
 
@@ -70,9 +71,10 @@ def outcome_of(
     counts = np.ones(len(view), np.int32)
     answers = judge_graph(network, view, context)
     score = pair_score(network, context)
-    tree = build_tree(*super_nodes(view, answers), score, together=False).tempered(BELIEVED)
+    tree = build_tree(*super_nodes(view, answers), score, together=False)
     if not len(tree.left):
         return None
+    tree = weighed(tree, view, context.mean)
     family = prospects(tree, counts)
     lam = choose(family, view, context, counts).lam
     top = cut_at(tree, tree.sizes(counts), lam)
