@@ -296,15 +296,17 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     if not any(arguments.data.glob("*_test_public.npz")):
         print(f"{arguments.data} holds no test sets: digits only", file=sys.stderr)
+    read_by = dict(cases(arguments.data))
+    for name in arguments.only or ():
+        if name not in read_by:
+            parser.error(f"--only: {name!r} is no set; there are {', '.join(read_by)}")
     start = time.perf_counter()
     model = load_model(arguments.weights, allow_unusable=True)
     cache = Cache(arguments.cache)
     table: Table = {}
     misjudged: dict[str, list[Misjudged]] = {method: [] for method in METHODS}
-    for name, read in cases(arguments.data):
-        if arguments.only and name not in arguments.only:
-            continue
-        case = read()
+    for name in arguments.only or read_by:
+        case = read_by[name]()
         row = table.setdefault(name, {})
         for seed in arguments.seeds:
             for method, figures, off in ours(case, model, seed):

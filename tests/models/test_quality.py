@@ -61,6 +61,13 @@ def test_prints_the_three_scores_together(measured):
     assert result["types_scores"] == faces["scores"]
 
 
+def test_a_set_that_is_not_there_is_named(measured, capsys):
+    """With those that are."""
+    with pytest.raises(SystemExit):
+        measured("--ours", "--only", "absent")
+    assert "'absent' is no set; there are faces, digits" in capsys.readouterr().err
+
+
 def test_a_single_seed_has_no_spread(measured):
     """Nothing beside the mean pretends to be one."""
     lines, _ = measured("--seeds", 0, "--ours")
