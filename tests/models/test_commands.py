@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -185,6 +186,19 @@ class TestEvaluate:
         status, _, err = shoal("evaluate", file, "--picture", tmp_path / "f.pdf")
         assert (status, "must end with one of .svg, .png" in err) == (2, True)
 
+    def test_keeps_files_of_one_name_apart(self, shoal, file, tmp_path, monkeypatch):
+        """Each has a curve and a line of its own, by as much of its path as tells it."""
+        drawn = {}
+        monkeypatch.setattr(
+            "models.training.pictures.draw_levels", lambda _, curves: drawn.update(curves)
+        )
+        (tmp_path / "other").mkdir()
+        other = shutil.copy(file, tmp_path / "other" / "images.npz")
+        status, out, _ = shoal("evaluate", file, other, "--picture", tmp_path / "f.svg")
+        assert status == 0
+        assert set(drawn) == {f"{tmp_path.name}/images", "other/images"}
+        assert "other/images: " in out
+
     @pytest.mark.parametrize(
         ("place", "message"), [("no/f.svg", "must be a folder"), ("dir.svg", "is a folder")]
     )
@@ -363,6 +377,13 @@ class TestTrain:
         )
         assert "pip install 'shoal[plots]'" in err
         assert (tmp_path / "c" / "MODEL_CARD.md").exists()
+
+    def test_refuses_a_file_that_is_given_twice(self, shoal, file, tmp_path):
+        """Its classes would be held out and trained on."""
+        status, _, err = shoal("train", file, file, "--output", tmp_path / "out")
+        assert status == 2
+        assert "is given 2 times" in err
+        assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("option", ["kind", "other.npz=kind", "{file}=person"])
     def test_refuses_words_it_does_not_know(self, shoal, file, tmp_path, option):

@@ -65,6 +65,7 @@ def evaluate(
     """
     from models import cluster, load_model
     from models import evaluate as score
+    from models.training.sources import names_of
     from worker.commands.model_progress import stages
 
     if true_size and group_size is not None:
@@ -74,6 +75,8 @@ def evaluate(
         _require(picture)
     sets = [(file, *_read(file, peers=peers)) for file in files]
     model = load_model(weights)
+    different = list(dict.fromkeys(files))
+    names = dict(zip(map(str, different), names_of(different), strict=True))
     rows: list[Row] = []
     curves = {}
     for file, features, labels in sets:
@@ -90,12 +93,12 @@ def evaluate(
         told = {"granularity": words[file].value, "group_size": size}
         made = {"how": result.method, "reason": result.reason}
         rows.append(_figures(file, _OURS, scores) | told | made | _of_run(result, labels))
-        curves[file.stem] = _curve(labels, result)
+        curves[names[str(file)]] = _curve(labels, result)
         if peers:
             rows += _peers(file, features, labels)
-    _print(rows, as_json=json or len(rows) == 1)
+    _print(rows, names, as_json=json or len(rows) == 1)
     if picture is not None:
-        _draw(picture, rows, curves, peers=peers)
+        _draw(picture, rows, names, curves, peers=peers)
 
 
 def _require(picture: Path) -> None:
@@ -198,7 +201,12 @@ def _curve(labels: Any, result: "Clustering") -> list[tuple[int, float]]:
 
 
 def _draw(
-    picture: Path, rows: list[Row], curves: dict[str, list[tuple[int, float]]], *, peers: bool
+    picture: Path,
+    rows: list[Row],
+    names: dict[str, str],
+    curves: dict[str, list[tuple[int, float]]],
+    *,
+    peers: bool,
 ) -> None:
     from models.training.pictures import draw_levels, draw_scores
 
@@ -208,11 +216,11 @@ def _draw(
     scores: dict[str, dict[str, float]] = {}
     for row in rows:
         mean = (row["pairwise_f"] + row["bcubed_f"]) / 2
-        scores.setdefault(Path(row["file"]).stem, {})[row["method"]] = mean
+        scores.setdefault(names[row["file"]], {})[row["method"]] = mean
     draw_scores(picture, scores)
 
 
-def _print(rows: list[Row], *, as_json: bool) -> None:
+def _print(rows: list[Row], names: dict[str, str], *, as_json: bool) -> None:
     import json
 
     from rich.console import Console
@@ -224,8 +232,8 @@ def _print(rows: list[Row], *, as_json: bool) -> None:
         return
     table = Table("file", *_SHOWN, padding=0)
     for row in rows:
-        table.add_row(Path(row["file"]).stem, *(str(row.get(name, "")) for name in _SHOWN))
+        table.add_row(names[row["file"]], *(str(row.get(name, "")) for name in _SHOWN))
     Console().print(table)
     for row in rows:
         if row["method"] == _OURS:
-            print(f"{Path(row['file']).stem}: {made_by(row['how'], row['reason'])}")
+            print(f"{names[row['file']]}: {made_by(row['how'], row['reason'])}")

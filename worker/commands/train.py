@@ -67,6 +67,9 @@ def train(
     from models.weights import figures_of
     from worker.commands.model_progress import stages
 
+    for file in files:
+        if files.count(file) > 1:
+            raise typer.BadParameter(f"{file} is given {files.count(file)} times; once is enough")
     words = _words(granularity or [], files)
     licences = dict(_pairs("--licence", licence or [], files))
     make_folder(output)
