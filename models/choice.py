@@ -11,7 +11,8 @@ OFF_COST = 0.2
 # What it costs a run that expects nothing of itself to have clusters that are a factor of e larger
 # than usual, and a surer run less: docs/decisions/0111.
 LARGE_COST = 0.1
-# Where no size is told no merge is made that is less likely right: docs/decisions/0119.
+# Where no size is told no merge is made that is less likely right, save of kinds:
+# docs/decisions/0119.
 LEAST_LIKELY = 0.375
 # The method of a cut for which average linkage found the size of groups.
 LINKED = "hi-lander sized by linkage"
@@ -33,9 +34,9 @@ class Choice:
 NO_CHOICE = Choice(lam=0.5, f=1.0)
 
 
-def surest(family: Prospects, usual: float) -> Choice:
-    """The cut of the largest expected pairwise F without a merge that is less likely than
-    LEAST_LIKELY; larger clusters than `usual` need a sure run.
+def surest(family: Prospects, usual: float, least: float = 0.0) -> Choice:
+    """The cut of the largest expected pairwise F, with a lambda of `least` or more; larger clusters
+    than `usual` need a sure run.
 
     `usual` images in a typical image's cluster are not held against a cut. A factor of e more costs
     LARGE_COST of what the largest expected F lacks to 1.
@@ -43,7 +44,7 @@ def surest(family: Prospects, usual: float) -> Choice:
     doubt = 1 - family.f.max()
     over = np.log(np.maximum(family.seen / usual, 1.0))
     worth = family.f - LARGE_COST * doubt * over**2
-    return _at(family, int(np.where(family.lam >= LEAST_LIKELY, worth, -np.inf).argmax()))
+    return _at(family, int(np.where(family.lam >= least, worth, -np.inf).argmax()))
 
 
 def near_size(family: Prospects, size: float) -> Choice:

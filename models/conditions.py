@@ -39,6 +39,13 @@ def conditions(granularity: str | None, group_size: float | None) -> NDArray[np.
     return np.array([dial, *WORDS[granularity]], np.float32)
 
 
+def are_kinds(told: NDArray[np.float32]) -> bool:
+    """Whether the four numbers of `conditions` say that groups are kinds, which need not look
+    alike.
+    """
+    return bool(told[1 + list(WORDS).index("kind")] == 1)
+
+
 def usual_size(told: NDArray[np.float32]) -> float:
     """How large groups usually are, by the word among the four numbers of `conditions`."""
     return float(np.exp(told[1:] @ np.log(USUAL_SIZES)))

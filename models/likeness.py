@@ -2,7 +2,8 @@
 
 The networks are too sure of encoders that they did not learn from, and the mean centred cosine
 at which a merge is as likely right as wrong is much the same for any encoder. Both opinions are
-weighed in log odds: docs/decisions/0119.
+weighed in log odds; of kinds, which need not look alike, the networks alone are heard:
+docs/decisions/0119.
 """
 
 from dataclasses import replace
@@ -12,14 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.conditions import are_kinds
+from models.context import CollectionContext
 from models.kernels.likeness import EPSILON, write_cosines
 from models.tree import MergeTree
 from models.view import View
 
 Floats = NDArray[np.float64]
 
-# What the log odds of the networks count.
+# What the log odds of the networks count, and what they do alone (0106).
 BELIEVED = 0.6
+BELIEVED_ALONE = 0.7
 # What the mean centred cosine adds to them, from where it speaks for neither.
 WEIGHT = 1.5
 EVEN = 0.55
@@ -27,10 +31,14 @@ EVEN = 0.55
 LEAST_DOUBT = 1e-7
 
 
-def weighed(tree: MergeTree, view: View, mean: NDArray[np.float32]) -> MergeTree:
-    """The same merges, as likely as both opinions have it; `mean` [d] is that of the rows."""
+def weighed(tree: MergeTree, view: View, context: CollectionContext) -> MergeTree:
+    """The same merges, as likely as both opinions have it."""
     q = tree.probability.clip(LEAST_DOUBT, 1 - LEAST_DOUBT)
-    odds = BELIEVED * np.log(q / (1 - q)) + WEIGHT * (merge_cosines(tree, view, mean) - EVEN)
+    odds = np.log(q / (1 - q))
+    if are_kinds(context.conditions):
+        odds = BELIEVED_ALONE * odds
+    else:
+        odds = BELIEVED * odds + WEIGHT * (merge_cosines(tree, view, context.mean) - EVEN)
     return replace(tree, probability=1 / (1 + np.exp(-odds)))
 
 

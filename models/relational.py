@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from models.certainty import Certainty, Promised
-from models.choice import LINKED, NO_CHOICE, Choice, as_large_as, near_size, surest
+from models.choice import LEAST_LIKELY, LINKED, NO_CHOICE, Choice, as_large_as, near_size, surest
 from models.clustering import Clustering
-from models.conditions import UNKNOWN_SIZE, conditions, usual_size
+from models.conditions import UNKNOWN_SIZE, are_kinds, conditions, usual_size
 from models.context import CollectionContext, context_of
 from models.decode import predicted_density
 from models.errors import BadInputError
@@ -153,7 +153,7 @@ class RelationalModel:
         p, tree = merged(network, view, context, stages)
         few = 1 < len(alive) <= FEW_ROWS
         with stages.stage("cut"):
-            tree = linkage_tree(view, alive) if few else weighed(tree, view, context.mean)
+            tree = linkage_tree(view, alive) if few else weighed(tree, view, context)
             density = predicted_density(view.similarity, p, view.neighbours >= 0).cpu().numpy()
             certainty = Promised() if few else Certainty(self._at_hand, context)
             hierarchy = Hierarchy(tree, weight, density, np.arange(len(view)), certainty)
@@ -187,13 +187,15 @@ class RelationalModel:
 def choose(
     family: Prospects, view: View, context: CollectionContext, counts: NDArray[np.int32]
 ) -> Choice:
-    """The cut of the largest expected F, near the size that is told; if none is told, not too large
-    for the doubt in it, and where little is expected, of the size that average linkage finds.
+    """The cut of the largest expected F, near the size that is told; if none is told, without
+    unlikely merges (save of kinds), not too large for the doubt in it, and where little is
+    expected, of the size that average linkage finds.
     """
     told = float(context.conditions[0])
     if told != UNKNOWN_SIZE:
         return near_size(family, float(np.exp(told)))
-    choice = surest(family, usual_size(context.conditions))
+    least = 0.0 if are_kinds(context.conditions) else LEAST_LIKELY
+    choice = surest(family, usual_size(context.conditions), least)
     if choice.f >= LOST_BELOW:
         return choice
     size = linked_size(view, context.mean, counts, LINKAGE_SEED)

@@ -74,7 +74,7 @@ def outcome_of(
     tree = build_tree(*super_nodes(view, answers), score, together=False)
     if not len(tree.left):
         return None
-    tree = weighed(tree, view, context.mean)
+    tree = weighed(tree, view, context)
     family = prospects(tree, counts)
     lam = choose(family, view, context, counts).lam
     top = cut_at(tree, tree.sizes(counts), lam)

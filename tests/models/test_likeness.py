@@ -1,10 +1,13 @@
 """How alike the sides of merges are, and what that adds to what the networks say of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from models import exact_knn
+from models.conditions import conditions
 from models.likeness import merge_cosines, tensor_cosines, weighed
 from models.tree import MergeTree
 from models.view import view_of
@@ -35,6 +38,10 @@ def merges():
         return tree, view_of(unit, exact_knn(unit, 3)), unit.mean(axis=0)
 
     return made
+
+
+def context_with(mean, word="thing"):
+    return SimpleNamespace(mean=mean, conditions=conditions(word, None))
 
 
 def members(tree, node):
@@ -71,11 +78,19 @@ def test_unlike_sides_count_against_a_merge(merges):
     even = weighed(
         MergeTree(tree.leaves, tree.left, tree.right, np.full(len(tree.left), 0.5), tree.rounds),
         view,
-        mean,
+        context_with(mean),
     ).probability
     cosine = merge_cosines(tree, view, mean)
     assert np.all(np.diff(even[np.argsort(cosine)]) >= 0)
     assert np.all((even > 0.5) == (cosine > 0.55))
+
+
+def test_kinds_need_not_look_alike(merges):
+    """Of them the networks alone are heard, if not on their every word."""
+    tree, view, mean = merges(100)
+    alone = weighed(tree, view, context_with(mean, "kind")).probability
+    assert np.array_equal(np.argsort(alone), np.argsort(tree.probability))
+    assert np.all(np.abs(alone - 0.5) <= np.abs(tree.probability - 0.5))
 
 
 def test_sure_answers_stay_finite(merges):
@@ -83,7 +98,9 @@ def test_sure_answers_stay_finite(merges):
     tree, view, mean = merges(60)
     sure = np.arange(len(tree.left)) % 2
     weighed_tree = weighed(
-        MergeTree(tree.leaves, tree.left, tree.right, sure.astype(float), tree.rounds), view, mean
+        MergeTree(tree.leaves, tree.left, tree.right, sure.astype(float), tree.rounds),
+        view,
+        context_with(mean),
     )
     assert np.all((weighed_tree.probability > 0.5) == (sure == 1))
     assert np.all(np.isfinite(weighed_tree.probability))
