@@ -305,7 +305,7 @@ def main() -> None:
     cache = Cache(arguments.cache)
     table: Table = {}
     misjudged: dict[str, list[Misjudged]] = {method: [] for method in METHODS}
-    for name in arguments.only or read_by:
+    for name in dict.fromkeys(arguments.only or read_by):
         case = read_by[name]()
         row = table.setdefault(name, {})
         for seed in arguments.seeds:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.prospects import Prospects
+from models.prospects import Floats, Prospects
 
 # What it costs in F, in the choice of a cut, to be a factor of e off the size told.
 OFF_COST = 0.2
 # What it costs a run that expects nothing of itself to have clusters that are a factor of e larger
 # than usual, and a surer run less: docs/decisions/0111.
 LARGE_COST = 0.1
-# Where no size is told no merge is made that is less likely right, save of kinds:
+# Where no size is told no cut of a smaller lambda is considered, save of kinds:
 # docs/decisions/0119.
 LEAST_LIKELY = 0.375
 # The method of a cut for which average linkage found the size of groups.
@@ -41,10 +41,14 @@ def surest(family: Prospects, usual: float, least: float = 0.0) -> Choice:
     `usual` images in a typical image's cluster are not held against a cut. A factor of e more costs
     LARGE_COST of what the largest expected F lacks to 1.
     """
-    doubt = 1 - family.f.max()
-    over = np.log(np.maximum(family.seen / usual, 1.0))
-    worth = family.f - LARGE_COST * doubt * over**2
+    worth = family.f - large_cost(family, usual)
     return _at(family, int(np.where(family.lam >= least, worth, -np.inf).argmax()))
+
+
+def large_cost(family: Prospects, usual: float) -> Floats:
+    """What cuts [c] cost whose clusters are larger than `usual`, by how little F is expected."""
+    doubt = 1 - family.f.max()
+    return np.asarray(LARGE_COST * doubt * np.log(np.maximum(family.seen / usual, 1.0)) ** 2)
 
 
 def near_size(family: Prospects, size: float) -> Choice:

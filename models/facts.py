@@ -10,7 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.choice import large_cost
 from models.clustering import Clustering
+from models.conditions import usual_size
 from models.errors import BadInputError
 from models.hierarchy import Hierarchy
 from models.kernels.cuts import leaf_spans
@@ -64,7 +66,7 @@ def ask(result: Clustering, count: int = 100, *, seed: int = 0) -> Pairs:
 
 
 def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Clustering:
-    """`result` cut anew so that it agrees with answers: is each of `pairs` [m, 2] one group?
+    """`result` cut anew as coarsely as answers say: is each of `pairs` [m, 2] one group?
 
     Meant for the pairs of `ask`, which are drawn from all over the run; pairs that were picked
     because of their answer (only sames, say) draw the cut to that side. Pairs that no merge of the
@@ -80,7 +82,8 @@ def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Cluster
         return result
     tree = corrected(hierarchy.tree, hierarchy.counts, merge[met], truth[met])
     family = prospects(tree, hierarchy.counts)
-    place = int(((family.f + family.bcubed_f) / 2).argmax())
+    usual = usual_size(result.context.conditions)
+    place = int(((family.f + family.bcubed_f) / 2 - large_cost(family, usual)).argmax())
     hierarchy = replace(hierarchy, tree=tree)
     parts = published(hierarchy, family, float(family.lam[place]))
     return replace(

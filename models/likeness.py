@@ -58,7 +58,7 @@ def merge_cosines(tree: MergeTree, view: View, mean: NDArray[np.float32]) -> Flo
 def tensor_cosines(tree: MergeTree, vectors: Tensor, mean: NDArray[np.float32]) -> Floats:
     """`merge_cosines` on any device, level by level."""
     total = torch.empty(tree.leaves + len(tree.left), vectors.shape[1], device=vectors.device)
-    total[: tree.leaves] = vectors - torch.from_numpy(mean).to(vectors.device)
+    torch.sub(vectors, torch.from_numpy(mean).to(vectors.device), out=total[: tree.leaves])
     total[: tree.leaves] /= total[: tree.leaves].norm(dim=1, keepdim=True) + float(EPSILON)
     left, right = (torch.from_numpy(side).to(vectors.device) for side in (tree.left, tree.right))
     dot = torch.empty(len(tree.left), device=vectors.device)

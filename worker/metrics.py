@@ -29,6 +29,7 @@ METHODS = (
     "hi-lander sized by linkage",
     "hi-lander (coordinate)",
     "average linkage of few images",
+    "hi-lander cut by answers",
 )
 DEVICES = ("cpu", "cuda")
 RECLUSTER_RESULTS = ("published", "held", "failed", "discarded")

@@ -1,8 +1,9 @@
 """Questions: the pairs of images whose answers would tell the model most, and what people answered.
 
-A run picks them (R2), people answer them (`shoal ask`), and later runs cut their hierarchy so that
-it agrees. An answer says how coarse clusters are and binds no image: what must hold of two images
-is a correction. Answers count under the granularity under which the question was asked.
+A run picks them (R2), people answer them (`shoal ask`), and later runs cut their hierarchy as
+coarsely as all of them say. An answer says how coarse clusters are and binds no image: what must
+hold of two images is a correction. Answers count under the granularity under which the question
+was asked.
 """
 
 import json
@@ -26,13 +27,18 @@ NO_FACTS: Facts = np.empty((0, 3), np.int64)
 
 ANSWERS = {"yes": 1, "no": 0}
 
+# One answer may say that merges are likelier than they are: docs/decisions/0118.
+FEWEST = 10
+
 
 def pose(collection: "Collection", connection: sqlite3.Connection, result: "RunResult") -> None:
     """Ask what the run `result` asks, in the place of what nobody answered, within the caller's
-    transaction. Pairs that were answered are not asked again, nor those of dead rows.
+    transaction. Pairs of rows that were answered are not asked again, nor those of dead rows.
     """
     connection.execute("DELETE FROM question WHERE same IS NULL")
-    images = collection.index.ids_of(result.questions.ravel().tolist())
+    known = {(a, b) for a, b, _ in _answered(collection, connection, result.granularity)}
+    asked = [pair for pair in result.questions.tolist() if (min(pair), max(pair)) not in known]
+    images = collection.index.ids_of([row for pair in asked for row in pair])
     pairs = zip(images[::2], images[1::2], strict=True)
     connection.executemany(
         "INSERT OR IGNORE INTO question (word, image, other) VALUES (?, ?, ?)",
@@ -41,49 +47,44 @@ def pose(collection: "Collection", connection: sqlite3.Connection, result: "RunR
 
 
 def listed(collection: "Collection") -> str:
-    """The open questions, those that tell most first, as a JSON list of objects."""
+    """The open questions, in the order in which the run drew them, as a JSON list of objects."""
     with collection.index.transaction(durable=False) as connection:
         found = connection.execute(
-            "SELECT q.image, a.uri, q.other, b.uri FROM question q"
+            "SELECT q.image, a.uri, q.other, b.uri, nullif(q.word, '') FROM question q"
             " JOIN image a ON a.id = q.image JOIN image b ON b.id = q.other"
             " WHERE q.same IS NULL ORDER BY q.number"
         ).fetchall()
-    names = ("image", "image_uri", "other", "other_uri")
+    names = ("image", "image_uri", "other", "other_uri", "granularity")
     return json.dumps([dict(zip(names, row, strict=True)) for row in found])
 
 
 def answer(collection: "Collection", words: Sequence[str]) -> str:
     """Take answers: image, other, and yes or no in turn; all of them or, if one is wrong, none.
 
-    Durable when it returns. An answer takes the place of the one before. What to tell the person.
-    Raises `SayingError`.
+    Durable when it returns. An answer takes the place of the one before, if the pair is not asked
+    about again. What to tell the person. Raises `SayingError`.
     """
     if not words or len(words) % 3:
         raise SayingError(f"answer takes image, other, and yes or no, not {len(words)} words")
     answers = list(zip(words[::3], words[1::3], words[2::3], strict=True))
     with collection.index.transaction(durable=True) as connection:
-        for image, other, word in answers:
-            if word not in ANSWERS:
-                raise SayingError(f"answer {word!r}: must be yes or no")
-            changed = connection.execute(
-                "UPDATE question SET same = ? WHERE image = ? AND other = ?",
-                (ANSWERS[word], *sorted((image, other))),
+        for image, other, said in answers:
+            if said not in ANSWERS:
+                raise SayingError(f"answer {said!r}: must be yes or no")
+            number, word = _question(connection, image, other)
+            connection.execute(
+                "UPDATE question SET same = ? WHERE number = ?", (ANSWERS[said], number)
             )
-            if not changed.rowcount:
-                raise SayingError(
-                    f"nobody asked about {image!r} and {other!r}; see shoal ask, and for a pair of"
-                    " your own shoal same and shoal apart"
-                )
-        known = _count(connection)
-    return f"took {len(answers):,} answers, {known:,} in all; the next run heeds them"
+        known = len(_answered(collection, connection, word or None))
+    heeded = "the next run heeds them" if known >= FEWEST else f"runs heed them from {FEWEST} on"
+    return f"took {len(answers):,} answers, {known:,} in all; {heeded}"
 
 
 def forget(collection: "Collection") -> str:
     """Take back all answers, durably; what to tell the person."""
     with collection.index.transaction(durable=True) as connection:
-        known = _count(connection)
-        connection.execute("UPDATE question SET same = NULL WHERE same IS NOT NULL")
-    return f"forgot {known:,} answers"
+        gone = connection.execute("DELETE FROM question WHERE same IS NOT NULL").rowcount
+    return f"forgot {gone:,} answers"
 
 
 def forget_images(connection: sqlite3.Connection, images: Iterable[str]) -> None:
@@ -94,22 +95,46 @@ def forget_images(connection: sqlite3.Connection, images: Iterable[str]) -> None
 
 
 def facts(collection: "Collection", rows: int, granularity: str | None) -> Facts:
-    """What was answered under `granularity` of images in two rows below `rows`."""
+    """What was answered under `granularity` of images in two rows below `rows`; none of fewer
+    than `FEWEST` answers, which say too little of a whole collection.
+    """
     with collection.index.transaction(durable=False) as connection:
-        found = connection.execute(
-            "SELECT image, other, same FROM question WHERE same IS NOT NULL AND word = ?",
-            (granularity or "",),
-        ).fetchall()
+        known = _answered(collection, connection, granularity)
+    told = [fact for fact in known if fact[1] < rows]
+    return np.array(told, np.int64) if len(told) >= FEWEST else NO_FACTS.copy()
+
+
+def _answered(
+    collection: "Collection", connection: sqlite3.Connection, granularity: str | None
+) -> list[tuple[int, int, int]]:
+    """Two rows, the smaller first, and 1 or 0, of what was answered under `granularity`.
+
+    Of several answers about the same two rows the last counts.
+    """
+    found = connection.execute(
+        "SELECT image, other, same FROM question WHERE same IS NOT NULL AND word = ?"
+        " ORDER BY number",
+        (granularity or "",),
+    ).fetchall()
     places = collection.index.row_of([image for pair in found for image in pair[:2]])
-    known = [
-        (row, other, same)
-        for row, other, (_, _, same) in zip(places[::2], places[1::2], found, strict=True)
-        if row is not None and other is not None and row != other and max(row, other) < rows
-    ]
-    return np.array(known, np.int64) if known else NO_FACTS.copy()
+    same: dict[tuple[int, int], int] = {}
+    for row, other, (_, _, said) in zip(places[::2], places[1::2], found, strict=True):
+        if row is not None and other is not None and row != other:
+            same[min(row, other), max(row, other)] = said
+    return [(*pair, said) for pair, said in same.items()]
 
 
-def _count(connection: sqlite3.Connection) -> int:
-    return int(
-        connection.execute("SELECT count(*) FROM question WHERE same IS NOT NULL").fetchone()[0]
-    )
+def _question(connection: sqlite3.Connection, image: str, other: str) -> tuple[int, str]:
+    """Number and word of the question about two images: the open one, else the newest."""
+    found = connection.execute(
+        "SELECT number, word FROM question WHERE image = ? AND other = ?"
+        " ORDER BY same IS NULL DESC, number DESC LIMIT 1",
+        sorted((image, other)),
+    ).fetchone()
+    if found is None:
+        raise SayingError(
+            f"nobody asked about {image!r} and {other!r}; see shoal ask, and for a pair of"
+            " your own shoal same and shoal apart"
+        )
+    number, word = found
+    return int(number), str(word)

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -67,6 +68,15 @@ def begin(bench):
 def everyone(bench):
     ids = [f"{letter}{number}" for letter, number in names()]
     return dict(zip(ids, bench.states(*ids), strict=True))
+
+
+@contextmanager
+def catalog(bench):
+    """The catalog of the collection that serves, where no worker runs."""
+    parts = bench.parts()
+    with parts.collections.get("main").index.transaction(durable=True) as connection:
+        yield connection
+    parts.close()
 
 
 def clusters(bench):
@@ -172,6 +182,11 @@ class TestSwitch:
         said().say("main", "apart", ("a1", "a2"))
         said().say("main", "belongs", ("c3", before["a0"]))
         said().say("main", "truth", ("a0", "x", "a3", "x", "b0", "y"))
+        asked = (("a0", "b0", 0), ("b0", "c0", 1), ("a1", "nobody", 0))
+        with catalog(photos) as connection:
+            connection.executemany(
+                "INSERT INTO question (word, image, other, same) VALUES ('thing', ?, ?, ?)", asked
+            )
         between = clusters(photos)
         send_new(photos, axis, names()[20:])
         photos.run()
@@ -183,6 +198,9 @@ class TestSwitch:
         assert {after[image] for image in after if image[0] in "bc" and image != "c3"} == {
             between["b0"]
         }
+        with catalog(photos) as connection:
+            kept = connection.execute("SELECT image, other, same FROM question").fetchall()
+        assert kept == list(asked[:2])
         listed = json.loads(said().say("main", "corrections", ()))
         assert [(c["number"], c["holds"]) for c in listed] == [(1, True), (2, True), (3, True)]
         said().say("main", "uncorrect", ("1",))

@@ -8,14 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from worker import questions as questions_module
 from worker.testing import InlineRunner
 
 ASKED = (("a0", "b0"), ("a1", "c1"), ("b2", "b3"))
 
 
 @pytest.fixture
-def asking(photos, axis):
+def asking(photos, axis, monkeypatch):
     """Photos whose last run asked about `ASKED`; `facts` has what each run was told."""
+    monkeypatch.setattr(questions_module, "FEWEST", 1)
     photos.facts = []
     by_direction = photos.runner._cluster
 
@@ -75,6 +77,26 @@ def test_what_was_answered_is_not_asked_again(asking):
     assert asking.facts[-1] == [[asking.row["a0"], asking.row["b0"], 1]]
 
 
+def test_few_answers_say_too_little(asking, monkeypatch):
+    """Runs heed them once there are enough, and the answer says how many that is."""
+    monkeypatch.setattr(questions_module, "FEWEST", 2)
+    answer = say(asking, "answer", "a0", "b0", "no")
+    assert answer == "took 1 answers, 1 in all; runs heed them from 2 on"
+    asking.run_again()
+    assert asking.facts[-1] == []
+    say(asking, "answer", "a1", "c1", "no")
+    asking.run_again()
+    assert len(asking.facts[-1]) == 2
+
+
+def test_copies_of_what_was_answered_are_not_asked_again(asking, axis):
+    """Rows are what is asked about, whatever image names them; the last answer counts."""
+    say(asking, "answer", "a0", "b0", "no")
+    asking.send("a", axis(0))  # the same vector as a0, and before it by name
+    asking.run_again()
+    assert questions(asking) == list(ASKED[1:])
+
+
 def test_forget(asking):
     """Answers can be taken back, all at once."""
     say(asking, "answer", "a0", "b0", "no")
@@ -116,6 +138,7 @@ def test_answers_count_under_their_granularity(asking):
     asking.run_again()
     assert asking.facts[-1] == []
     assert questions(asking) == list(ASKED)
+    say(asking, "answer", "a0", "b0", "no")
     asking.settings["granularity"] = "thing"
     asking.run_again()
     assert asking.facts[-1] == [[asking.row["a0"], asking.row["b0"], 1]]

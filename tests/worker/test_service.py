@@ -7,6 +7,7 @@ import structlog
 from index import CollectionIndex
 from models.choice import LINKED, Choice
 from models.coordinate.model import METHOD as COORDINATE
+from models.facts import ANSWERED
 from models.few import METHOD as FEW
 from worker import reclustering
 from worker.edges import CosineEdges
@@ -60,7 +61,7 @@ def test_a_run_says_how_and_where_it_made_its_clusters(bench, axis, monkeypatch)
 
 def test_the_ways_that_are_counted_are_those_of_the_models():
     """Each has its series from the start."""
-    assert set(METHODS) == {LINKED, Choice(0.5, 1.0).method, COORDINATE, FEW}
+    assert set(METHODS) == {LINKED, Choice(0.5, 1.0).method, COORDINATE, FEW, ANSWERED}
 
 
 def test_ids_survive(bench, axis):

@@ -1,6 +1,7 @@
 """`shoal ask`: answer what the last run would most like to know."""
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from rich.text import Text
 from worker.commands.asking import AsJson, Timeout, tell
 from worker.commands.reading import print_object
 from worker.commands.saying import OMITTED, said, say
+from worker.lock import is_locked
 from worker.options import with_settings
 from worker.settings import Settings
 
@@ -19,6 +21,8 @@ _ONE_GROUP = "of one group"
 
 _KEYS = {"y": "yes", "n": "no"}
 _SKIP, _QUIT = "s", "q"
+_WORDS = {"": _SKIP, "yes": "y", "no": "n", "skip": _SKIP, "stop": _QUIT}
+_WORDS |= {key: key for key in (*_KEYS, _SKIP, _QUIT)}
 
 console = Console()
 
@@ -33,8 +37,8 @@ def ask(
 ) -> None:
     """Answer whether two images are of one group, for pairs that the last run is unsure of.
 
-    Runs from then on make groups as coarse as the answers say. --json prints the questions, which
-    shoal answer answers.
+    Runs from then on make groups as coarse as the answers say, if there are ten or more. --json
+    prints the questions, which shoal answer answers.
     """
     if forget:
         say(settings, "unanswer", timeout, as_json)
@@ -44,11 +48,17 @@ def ask(
         for question in questions:
             print_object(question)
         return
-    words = _asked(settings.told_granularity, questions)
-    if words:
-        say(settings, "answer", timeout, False, *words)
-    elif not questions:
+    if not questions:
         tell(settings.collection, "no questions; a run asks them: shoal recluster", False)
+    answer, waiting = "", list[str]()
+    for words in _asked(questions):
+        waiting += words
+        if is_locked(settings.data_dir):  # at once, before a run asks something else
+            answer, waiting = said(settings, "answer", timeout, *waiting), []
+    if waiting:
+        answer = said(settings, "answer", timeout, *waiting)
+    if answer:
+        tell(settings.collection, answer, False)
 
 
 def _questions(settings: Settings, timeout: float, as_json: bool) -> list[dict[str, Any]]:
@@ -59,11 +69,10 @@ def _questions(settings: Settings, timeout: float, as_json: bool) -> list[dict[s
     return found
 
 
-def _asked(granularity: str | None, questions: list[dict[str, Any]]) -> list[str]:
-    """What the person says to each of `questions`: image, other, and yes or no in turn."""
-    words: list[str] = []
-    one = _ONE.get(granularity or "", _ONE_GROUP)
+def _asked(questions: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """What the person says to each of `questions`: image, other, and yes or no."""
     for number, question in enumerate(questions, 1):
+        one = _ONE.get(question["granularity"], _ONE_GROUP)
         console.print(f"{number} of {len(questions)}: are these two {one}?")
         for image in ("image", "other"):
             where = question[f"{image}_uri"]
@@ -72,17 +81,16 @@ def _asked(granularity: str | None, questions: list[dict[str, Any]]) -> list[str
         if key == _QUIT:
             break
         if key in _KEYS:
-            words += (question["image"], question["other"], _KEYS[key])
-    return words
+            yield question["image"], question["other"], _KEYS[key]
 
 
 def _key() -> str:
     """What the person answers; the end of the input ends the questions."""
     while True:
         try:
-            key = console.input(Text("y yes, n no, s skip, q stop: ")).strip().lower()[:1] or _SKIP
+            key = console.input(Text("y yes, n no, s skip, q stop: ")).strip().lower()
         except (EOFError, KeyboardInterrupt):
             console.print()
             return _QUIT
-        if key in (*_KEYS, _SKIP, _QUIT):
-            return key
+        if key in _WORDS:
+            return _WORDS[key]

@@ -61,9 +61,7 @@ class Clustering(Protocol):
 
     @property
     def questions(self) -> NDArray[Any]:
-        """Int [m, 2]: pairs of rows of which it would like to know whether they are of one group,
-        those that tell most first.
-        """
+        """Int [m, 2]: pairs of rows that it would like to know of: are they of one group?"""
 
     @property
     def context(self) -> Context:

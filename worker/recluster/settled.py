@@ -19,7 +19,7 @@ class Settled(Clustering):
 
 
 def settled(found: Clustering, view: View) -> Settled:
-    """`found`, cut so that it agrees with the view's facts, save where the size of groups is told.
+    """`found`, cut as coarsely as the view's facts say, save where the size of groups is told.
 
     Always asks about the hierarchy as it was before: answers about what is in doubt once others
     are heeded say little of the rest. A model without a hierarchy asks nothing.
