@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.prospects import Floats, Prospects
+from models.prospects import Prospects
 
 # What it costs in F, in the choice of a cut, to be a factor of e off the size told.
 OFF_COST = 0.2
@@ -41,14 +41,10 @@ def surest(family: Prospects, usual: float, least: float = 0.0) -> Choice:
     `usual` images in a typical image's cluster are not held against a cut. A factor of e more costs
     LARGE_COST of what the largest expected F lacks to 1.
     """
-    worth = family.f - large_cost(family, usual)
-    return _at(family, int(np.where(family.lam >= least, worth, -np.inf).argmax()))
-
-
-def large_cost(family: Prospects, usual: float) -> Floats:
-    """What cuts [c] cost whose clusters are larger than `usual`, by how little F is expected."""
     doubt = 1 - family.f.max()
-    return np.asarray(LARGE_COST * doubt * np.log(np.maximum(family.seen / usual, 1.0)) ** 2)
+    over = np.log(np.maximum(family.seen / usual, 1.0))
+    worth = family.f - LARGE_COST * doubt * over**2
+    return _at(family, int(np.where(family.lam >= least, worth, -np.inf).argmax()))
 
 
 def near_size(family: Prospects, size: float) -> Choice:

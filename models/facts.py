@@ -10,9 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.choice import large_cost
 from models.clustering import Clustering
-from models.conditions import usual_size
 from models.errors import BadInputError
 from models.hierarchy import Hierarchy
 from models.kernels.cuts import leaf_spans
@@ -82,8 +80,7 @@ def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Cluster
         return result
     tree = corrected(hierarchy.tree, hierarchy.counts, merge[met], truth[met])
     family = prospects(tree, hierarchy.counts)
-    usual = usual_size(result.context.conditions)
-    place = int(((family.f + family.bcubed_f) / 2 - large_cost(family, usual)).argmax())
+    place = int(((family.f + family.bcubed_f) / 2).argmax())
     hierarchy = replace(hierarchy, tree=tree)
     parts = published(hierarchy, family, float(family.lam[place]))
     return replace(
