@@ -187,9 +187,9 @@ class RelationalModel:
 def choose(
     family: Prospects, view: View, context: CollectionContext, counts: NDArray[np.int32]
 ) -> Choice:
-    """The cut of the largest expected F, near the size that is told; if none is told, without
-    unlikely merges (save of kinds), not too large for the doubt in it, and where little is
-    expected, of the size that average linkage finds.
+    """The cut of the largest expected F, near the size that is told; if none is told, with a lambda
+    of LEAST_LIKELY at least (save of kinds), not too large for the doubt in it, and where little
+    is expected, of the size that average linkage finds.
     """
     told = float(context.conditions[0])
     if told != UNKNOWN_SIZE:

@@ -12,7 +12,7 @@ from worker.collection import Collection
 from worker.collections import Collections
 from worker.erasing import erase
 from worker.errors import SayingError
-from worker.metrics import Metrics
+from worker.metrics import CORRECTION_KINDS, Metrics
 from worker.migrating import Migrating
 from worker.requests import Mailbox, Request, Saying
 from worker.role import Role
@@ -30,8 +30,7 @@ Heard = Callable[[Collection, Sequence[ImageWrite]], object]
 # What a standby does: it has copies of its own to erase, and may have been told things before.
 _OF_A_STANDBY = {"erase", "corrections"}
 
-# What changes nothing, and what settles how coarse clusters are.
-_READING = {"corrections", "questions"}
+# What settles how coarse clusters are.
 _OF_QUESTIONS = {"answer", "unanswer"}
 
 # What an erasure did, where it did different things to two indexes: the first of these.
@@ -93,7 +92,7 @@ class Answering:
             observe_truth(self._metrics, collection.name, collection.images, scores)
         elif saying in _OF_QUESTIONS:
             log.info("said", collection=collection.name, saying=saying, answer=answer)
-        elif saying not in _READING:
+        elif saying in CORRECTION_KINDS:
             self._metrics.corrections.labels(saying).inc()
             log.info("said", collection=collection.name, saying=saying, **logged(saying, words))
         return answer

@@ -13,16 +13,16 @@ from worker.commands.reading import print_object
 from worker.commands.saying import OMITTED, said, say
 from worker.lock import is_locked
 from worker.options import with_settings
+from worker.questions import ANSWERS
 from worker.settings import Settings
 
 # What two images of one group show, by the word for the collection's groups.
 _ONE = {"shot": "versions of one picture", "thing": "the same thing", "kind": "of one kind"}
 _ONE_GROUP = "of one group"
 
-_KEYS = {"y": "yes", "n": "no"}
-_SKIP, _QUIT = "s", "q"
-_WORDS = {"": _SKIP, "yes": "y", "no": "n", "skip": _SKIP, "stop": _QUIT}
-_WORDS |= {key: key for key in (*_KEYS, _SKIP, _QUIT)}
+# What each key means; the meaning may be typed in full, and nothing at all skips.
+_KEYS = {"y": "yes", "n": "no", "s": "skip", "q": "stop"}
+_TYPED = _KEYS | {meaning: meaning for meaning in _KEYS.values()} | {"": "skip"}
 
 console = Console()
 
@@ -77,20 +77,21 @@ def _asked(questions: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
         for image in ("image", "other"):
             where = question[f"{image}_uri"]
             console.print(Text(f"  {question[image]}" + (f"  {where}" if where else "")))
-        key = _key()
-        if key == _QUIT:
+        answer = _answer()
+        if answer == "stop":
             break
-        if key in _KEYS:
-            yield question["image"], question["other"], _KEYS[key]
+        if answer in ANSWERS:
+            yield question["image"], question["other"], answer
 
 
-def _key() -> str:
+def _answer() -> str:
     """What the person answers; the end of the input ends the questions."""
+    prompt = Text(", ".join(map(" ".join, _KEYS.items())) + ": ")
     while True:
         try:
-            key = console.input(Text("y yes, n no, s skip, q stop: ")).strip().lower()
+            typed = console.input(prompt).strip().lower()
         except (EOFError, KeyboardInterrupt):
             console.print()
-            return _QUIT
-        if key in _WORDS:
-            return _WORDS[key]
+            return "stop"
+        if typed in _TYPED:
+            return _TYPED[typed]
