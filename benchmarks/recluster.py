@@ -1,11 +1,13 @@
 """CPU seconds by stage, memory and quality of whole runs over made-up collections.
 
-    python benchmarks/recluster.py [--rows 20000 100000 1000000] [--dimension 128] [--threads 1]
-        [--device cuda]
+    python benchmarks/recluster.py [--rows 20000 100000 1000000] [--dimension 128] [--spread 1.1]
+        [--threads 1] [--device cuda]
 
-The k-NN graph, which a worker keeps, is made beforehand and kept in `--folder`; vectors are mapped
-from a file there. Each size runs in a process of its own, after a small run that loads all code.
-`cpu` is user time of all threads; `memory` is the peak beyond graph and mapped vectors. The last
+`--spread` is the noise within a class, against 1 between those of a family: at 1.1 groups are
+mostly found, at 2.2 hardly, which is more work. The k-NN graph, which a worker keeps, is made
+beforehand and kept in `--folder`; vectors are mapped from a file there. Each size runs in a process
+of its own, after a small run that loads all code. `cpu` is user time of all threads; `memory` is
+the peak beyond graph and mapped vectors. The last
 line is one JSON object. With `--device cuda` each size runs on the CPU as well; `same` is the share
 of rows whose clusters have the same members in both results, `gpu_memory_mb` the peak on the GPU.
 """
@@ -28,12 +30,15 @@ from numpy.typing import NDArray
 from models import KnnGraph, evaluate, exact_knn, load_model
 
 FAMILY = 8
+SPREAD = 1.1
 WARM_ROWS = 2_000
 # Neighbours are looked for among so many rows, in which whole families lie together.
 BLOCK_ROWS = 20_000
 
 
-def collection(rows: int, d: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def collection(
+    rows: int, d: int, spread: float, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Classes of power-law sizes in families of look-alikes: unit rows and their classes."""
     rng = np.random.default_rng(seed)
     sizes = np.minimum(1 + (rng.pareto(1.2, rows) * 4).astype(int), 300)
@@ -42,7 +47,7 @@ def collection(rows: int, d: int, seed: int) -> tuple[NDArray[np.float32], NDArr
     family = rng.standard_normal((len(sizes) // FAMILY + 1, d)).astype(np.float32)
     centre = family[np.arange(len(sizes)) // FAMILY]
     centre += rng.standard_normal((len(sizes), d)).astype(np.float32)
-    x = np.float32(1.1) * rng.standard_normal((rows, d)).astype(np.float32)
+    x = np.float32(spread) * rng.standard_normal((rows, d)).astype(np.float32)
     for start in range(0, rows, BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
         x[block] += centre[labels[block]]
@@ -77,12 +82,12 @@ def graph_of(vectors: NDArray[np.float32], labels: NDArray[np.int64], device: st
     return graph
 
 
-def prepare(folder: Path, rows: int, d: int, device: str) -> None:
+def prepare(folder: Path, rows: int, d: int, spread: float, device: str) -> None:
     """Make vectors, classes and graph, unless they are there."""
     if (folder / "similarity.npy").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    vectors, labels = collection(rows, d, seed=1)
+    vectors, labels = collection(rows, d, spread, seed=1)
     graph = graph_of(vectors, labels, device)
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "labels.npy", labels)
@@ -125,7 +130,7 @@ def measure(folder: Path, threads: int, device: str) -> tuple[dict[str, Any], ND
     """Figures and labels of one run; blocks."""
     torch.set_num_threads(threads)
     model = load_model(device=device)
-    warm, _ = collection(WARM_ROWS, 128, seed=2)
+    warm, _ = collection(WARM_ROWS, 128, SPREAD, seed=2)
     model.cluster(warm, exact_knn(warm))
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     graph = KnnGraph(np.load(folder / "neighbours.npy"), np.load(folder / "similarity.npy"))
@@ -169,14 +174,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 100_000])
     parser.add_argument("--dimension", type=int, default=128)
+    parser.add_argument("--spread", type=float, default=SPREAD)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "shoal-runs")
     arguments = parser.parse_args()
     runs = []
     for rows in arguments.rows:
-        folder = arguments.folder / f"{rows}x{arguments.dimension}"
-        prepare(folder, rows, arguments.dimension, arguments.device)
+        folder = arguments.folder / f"{rows}x{arguments.dimension}-{arguments.spread}"
+        prepare(folder, rows, arguments.dimension, arguments.spread, arguments.device)
         labels = []
         for device in dict.fromkeys(("cpu", arguments.device)):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own_process:
@@ -185,7 +191,11 @@ def main() -> None:
             runs.append(run | {"same": round(same(labels[0], found), 4)})
             print_run(runs[-1])
     figures = {"benchmark": "recluster", "threads": arguments.threads}
-    print(json.dumps(figures | {"dimension": arguments.dimension, "runs": runs}))
+    print(
+        json.dumps(
+            figures | {"dimension": arguments.dimension, "spread": arguments.spread, "runs": runs}
+        )
+    )
 
 
 def print_run(run: dict[str, Any]) -> None:

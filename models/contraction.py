@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.asking import Score
 from models.context import CollectionContext
 from models.folding import Folded
 from models.judging import Answers
 from models.kernels import columns
 from models.kernels.blocks import in_blocks
 from models.kernels.pair_features import write_pair_features
-from models.levels import Score
 from models.network import HiLanderNetwork
 from models.pair_features import PAIR_FEATURES
 from models.pairs import Floats, Pairs

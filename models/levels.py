@@ -12,14 +12,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from models.asking import DRIFT, RISE, Rise, Score, ask
 from models.joining import LARGE, LESS, SHARE, turns
 from models.kernels.levels import (
-    find_best,
-    find_due,
     find_inside,
     find_joiners,
     find_mutual,
-    improve_best,
     merge_pairs,
 )
 from models.pairs import Floats, Pairs, Rows
@@ -29,13 +27,7 @@ from models.tree import MergeTree
 # No merge less likely than this is worth a place in the tree.
 FLOOR = 0.03
 MAX_LEVELS = 200
-# Pairs of which no edge is as likely as this are asked only while an end of theirs has no better
-# one. If p is their likeliest edge, they themselves are thought to be below BOUND[0] + BOUND[1] p.
-LIKELY = 0.3
-BOUND = (0.15, 2.0)
 
-Score = Callable[[Clusters, Pairs], Floats]
-"""The expected share of matching image pairs of each pair [e]."""
 Observer = Callable[[Clusters, Pairs, NDArray[np.bool_], Rows], None]
 """Sees a level before it merges: clusters, pairs, which of these is the best of one of its ends,
 and the representative of every row."""
@@ -48,11 +40,13 @@ def build_tree(
     *,
     floor: float = FLOOR,
     together: bool = True,
+    rise: Rise | None = (RISE, DRIFT),
     observe: Observer | None = None,
 ) -> MergeTree:
     """Merge until no pair is above `floor`. Changes `clusters` and `pairs` in place.
 
-    `together`: whether small clusters join a large one together (`models.joining`).
+    `together`: whether small clusters join a large one together (`models.joining`). `rise`: how
+    much likelier than its parts a union may be (`models.asking`); None asks every pair.
     """
     n = len(clusters.size)
     node = clusters.ids.copy()  # tree node of every representative
@@ -64,7 +58,7 @@ def build_tree(
     rounds = [0]
     fresh = slice(0, len(pairs))
     for _ in range(MAX_LEVELS):
-        best = _ask(clusters, pairs, fresh, score)
+        best = ask(clusters, pairs, fresh, score, rise)
         if observe is not None:
             of_an_end = np.zeros(len(pairs), np.bool_)
             of_an_end[best[best >= 0]] = True
@@ -85,42 +79,13 @@ def build_tree(
         root[ends[:, 1]] = ends[:, 0]
         if len(steps) > 1:
             _enclose(clusters, pairs, ends, root)
-        pairs, fresh = _renamed(pairs, ends, clusters.ids, root, where)
+        drift = rise[1] if rise else 0.0
+        pairs, fresh = _renamed(pairs, ends, clusters.ids, root, where, drift)
     left, right, probability = (
         np.concatenate([part[column] for part in made]) if made else np.zeros(0, kind)
         for column, kind in enumerate((np.int64, np.int64, np.float64))
     )
     return MergeTree(n, left, right, probability, np.array(rounds))
-
-
-def _ask(clusters: Clusters, pairs: Pairs, fresh: slice, score: Score) -> NDArray[np.int32]:
-    """Ask all pairs that might be the best of an end; returns the best of each cluster [n].
-
-    `fresh` pairs are new or have changed. Of these and of those that were left out before, pairs of
-    unlikely edges are left out while both their ends have better ones.
-    """
-    pairs.q[fresh] = np.nan
-    likely = fresh.start + np.flatnonzero(pairs.p_max[fresh] >= LIKELY)
-    pairs.q[likely] = score(clusters, pairs.take(likely))
-    best, value = best_pairs(pairs, clusters.ids)
-    due = np.empty(len(pairs), np.int32)
-    due = due[: find_due(pairs.ends, pairs.sums, pairs.q, value, BOUND, due)]
-    if not len(due):
-        return best
-    pairs.q[due] = score(clusters, pairs.take(due))
-    improve_best(due, pairs.ends, clusters.ids, pairs.q, best, value)
-    return best
-
-
-def best_pairs(pairs: Pairs, ids: Rows) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The likeliest pair of each cluster and how likely it is, both [n], -1 for none.
-
-    Pairs that were not asked (q is NaN) do not count. A hash of the rows `ids` [n] that clusters
-    are called by decides between equals.
-    """
-    best, value = np.empty(len(ids), np.int32), np.empty(len(ids))
-    find_best(pairs.ends, ids, pairs.q, best, value)
-    return best, value
 
 
 def _mutual(pairs: Pairs, best: NDArray[np.int32], floor: float) -> Pairs:
@@ -168,11 +133,13 @@ def _enclose(clusters: Clusters, pairs: Pairs, joined: Rows, root: Rows) -> None
         clusters.enclose(root[inside.a[apart]], inside.take(apart))
 
 
-def _renamed(pairs: Pairs, joined: Rows, ids: Rows, root: Rows, where: Rows) -> tuple[Pairs, slice]:
+def _renamed(
+    pairs: Pairs, joined: Rows, ids: Rows, root: Rows, where: Rows, drift: float
+) -> tuple[Pairs, slice]:
     """The pairs after the clusters `joined` [m, 2] have merged, in their memory, and which are to
     be asked again. `root` [n] is what every row's cluster is called now.
     """
     changed = np.zeros(len(root), np.bool_)
     changed[joined] = True
-    still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, ids, root, changed, where)
+    still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, ids, root, changed, where, drift)
     return pairs.take(slice(0, count)), slice(still, count)

@@ -8,6 +8,7 @@ show; the threshold is so many standard deviations of those, which is the same f
 import numpy as np
 from numpy.typing import NDArray
 
+from models.kernels.pair_features import write_products
 from models.levels import build_tree
 from models.pairs import Floats, Pairs, undirected
 from models.supernodes import Clusters, first_level
@@ -17,7 +18,6 @@ from models.view import View
 DEVIATIONS = 2.0
 RANDOM_PAIRS = 20_000
 EPSILON = 1e-6
-BLOCK_PAIRS = 1 << 16
 
 
 def linked_size(
@@ -34,7 +34,8 @@ def linked_size(
     none = np.zeros(len(centred), np.float32)
     edges = (i, j, alike, r.astype(np.float32))
     clusters, pairs = first_level(edges, centred, np.zeros_like(mean), none, none)
-    tree = build_tree(clusters, pairs, _mean_cosine, floor=(1 + threshold) / 2)
+    # A union's mean is never above the higher of its parts'.
+    tree = build_tree(clusters, pairs, _mean_cosine, floor=(1 + threshold) / 2, rise=(0.0, 0.0))
     sizes = tree.sizes(counts)
     inside = np.zeros(len(sizes), np.bool_)
     inside[tree.left] = inside[tree.right] = True
@@ -43,13 +44,9 @@ def linked_size(
 
 def _mean_cosine(clusters: Clusters, pairs: Pairs) -> Floats:
     """Mean cosine between the members of each pair [e], as a share: (1 + cos) / 2."""
-    out = np.empty(len(pairs))
-    for start in range(0, len(out), BLOCK_PAIRS):
-        block = slice(start, start + BLOCK_PAIRS)
-        a, b = pairs.a[block], pairs.b[block]
-        dot = np.einsum("ed,ed->e", clusters.total(a), clusters.total(b)).astype(np.float64)
-        out[block] = (1 + dot / (clusters.size[a] * clusters.size[b])) / 2
-    return out
+    dot = np.empty(len(pairs))
+    write_products(pairs.ends, clusters.vector_sums, dot)
+    return (1 + dot / (clusters.size[pairs.a] * clusters.size[pairs.b])) / 2
 
 
 def _spread_of_strangers(unit: NDArray[np.float32], seed: int) -> float:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.integer[Any]]
 
-SUMS = 6
+# A pair that was never asked is thought to be no likelier than [0] + [1] p of its likeliest edge.
+UNSEEN = (0.15, 2.0)
 
 
 @dataclass(slots=True)
@@ -17,8 +18,8 @@ class Pairs:
     """Per pair of clusters [e] what its cross edges sum up to.
 
     `ends` int32 [e, 2]: their lines in `Clusters`, the one of the lower row first. `sums` float32
-    [e, 6]: `count` edges, `p` = sum p, `pp` = sum p^2, `r` = sum R; `p_max`, `r_max`. `q` float32
-    [e] is the pair network's answer.
+    [e, 7]: `count` edges, `p` = sum p, `pp` = sum p^2, `r` = sum R; `p_max`, `r_max`; and `limit`,
+    which q is thought not to exceed. `q` float32 [e] is what the pair network answers, else NaN.
     """
 
     ends: NDArray[np.int32]
@@ -68,6 +69,11 @@ class Pairs:
         """The largest R."""
         return self.sums[:, 5]
 
+    @property
+    def limit(self) -> NDArray[np.float32]:
+        """What q is thought not to exceed, a view."""
+        return self.sums[:, 6]
+
     def take(self, index: NDArray[np.bool_] | Rows | slice) -> "Pairs":
         """The pairs at `index`; with a slice they share memory."""
         return Pairs(self.ends[index], self.sums[index], self.q[index])
@@ -75,7 +81,9 @@ class Pairs:
 
 def pairs_of(a: Rows, b: Rows, p: Floats, r: Floats) -> Pairs:
     """Single edges as pairs [e]."""
-    sums = np.stack((np.ones_like(p), p, p * p, r, p, r), axis=1, dtype=np.float32)
+    sums = np.stack(
+        (np.ones_like(p), p, p * p, r, p, r, UNSEEN[0] + UNSEEN[1] * p), axis=1, dtype=np.float32
+    )
     ends = np.stack((a, b), axis=1, dtype=np.int32)
     return Pairs(ends, sums, np.full(len(p), np.nan, np.float32))
 

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from models.kernels import columns
 from models.kernels.constants import NOTHING_INSIDE
+from models.pairs import UNSEEN
 from models.supernodes import MIN_EDGE_PROBABILITY
 
 
 @dataclass(slots=True)
 class TensorPairs:
-    """`ends` int64 [e, 2], `sums` float32 [e, 6] and `q` float32 [e], as in `Pairs`."""
+    """`ends` int64 [e, 2], `sums` float32 [e, 7] and `q` float32 [e], as in `Pairs`."""
 
     ends: Tensor
     sums: Tensor
@@ -24,6 +25,11 @@ class TensorPairs:
 
     def __len__(self) -> int:
         return len(self.q)
+
+    @property
+    def limit(self) -> Tensor:
+        """As `Pairs.limit`."""
+        return self.sums[:, 6]
 
     def take(self, index: Tensor) -> "TensorPairs":
         """The pairs at `index`, as a copy."""
@@ -92,7 +98,7 @@ def tensor_level(
     i, j, p, r = i[said], j[said], p[said], r[said]
     pairs = TensorPairs(
         ends=torch.stack((i, j), dim=1),
-        sums=torch.stack((torch.ones_like(p), p, p * p, r, p, r), dim=1),
+        sums=torch.stack((torch.ones_like(p), p, p * p, r, p, r, UNSEEN[0] + UNSEEN[1] * p), dim=1),
         q=torch.full_like(p, torch.nan),
     )
     single = torch.ones(n, dtype=torch.bool, device=vectors.device)

@@ -9,8 +9,8 @@ from models.edges import EdgeReader
 from models.folding import Folded
 from models.network import HiLanderNetwork
 from models.pair_features import PAIR_FEATURES
+from models.tensor_asking import TensorScore
 from models.tensor_clusters import TensorClusters, TensorPairs, edges_once, tensor_level
-from models.tensor_levels import TensorScore
 from models.tensor_pair_features import tensor_pair_features
 from models.view import CHUNK_FLOATS, View
 

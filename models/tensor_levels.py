@@ -1,24 +1,25 @@
 """Levels of clusters on tensors, for a GPU: what `models.levels` does by kernels, step by step."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.asking import DRIFT, RISE, Rise
 from models.joining import LARGE, LESS, SHARE, turns
 from models.kernels import columns
-from models.kernels.levels import TIE
-from models.levels import BOUND, FLOOR, LIKELY, MAX_LEVELS
+from models.levels import FLOOR, MAX_LEVELS
+from models.tensor_asking import TensorScore, ask_on_tensors
 from models.tensor_clusters import TensorClusters, TensorPairs
 from models.tree import MergeTree
 
-TensorScore = Callable[[TensorClusters, TensorPairs], Tensor]
-"""As `models.levels.Score`."""
-
 
 def build_tensor_tree(
-    clusters: TensorClusters, pairs: TensorPairs, score: TensorScore, *, floor: float = FLOOR
+    clusters: TensorClusters,
+    pairs: TensorPairs,
+    score: TensorScore,
+    *,
+    floor: float = FLOOR,
+    rise: Rise = (RISE, DRIFT),
 ) -> MergeTree:
     """As `build_tree`: the same merges but for rounding, in another order within a level.
 
@@ -30,7 +31,7 @@ def build_tensor_tree(
     rounds = [0]
     fresh = torch.arange(len(pairs), device=node.device)
     for _ in range(MAX_LEVELS):
-        best = _ask(clusters, pairs, fresh, score)
+        best = ask_on_tensors(clusters, pairs, fresh, score, rise)
         mutual = _mutual(pairs, best, floor)
         if not len(mutual):
             break
@@ -46,66 +47,12 @@ def build_tensor_tree(
         root[ends[:, 1]] = ends[:, 0]
         if len(steps) > 1:
             _enclose(clusters, pairs, ends, root)
-        fresh = _rename(pairs, ends, root)
+        fresh = _rename(pairs, ends, root, rise[1])
     left, right, probability = (
         torch.cat([part[column] for part in made]).cpu().numpy() if made else np.zeros(0, kind)
         for column, kind in enumerate((np.int64, np.int64, np.float64))
     )
     return MergeTree(n, left, right, probability, np.array(rounds))
-
-
-def _ask(clusters: TensorClusters, pairs: TensorPairs, fresh: Tensor, score: TensorScore) -> Tensor:
-    """Ask all pairs that might be the best of an end, as `build_tree`; the best of each [n]."""
-    n = len(clusters.single)
-    likely = fresh[pairs.sums[fresh, 4] >= LIKELY]
-    pairs.q[likely] = score(clusters, pairs.take(likely))
-    best, value = best_tensor_pairs(pairs, n)
-    most = BOUND[0] + BOUND[1] * pairs.sums[:, 4].double()
-    due = (pairs.q.isnan() & (value[pairs.ends].amin(1) < most)).nonzero().squeeze(1)
-    if not len(due):
-        return best
-    pairs.q[due] = score(clusters, pairs.take(due))
-    _offer(pairs, due, best, value)
-    return best
-
-
-def best_tensor_pairs(pairs: TensorPairs, n: int) -> tuple[Tensor, Tensor]:
-    """As `best_pairs`: the likeliest pair of each of `n` clusters and how likely; -1 for none."""
-    best = torch.full((n,), -1, device=pairs.q.device)
-    value = torch.full((n,), -1.0, dtype=torch.float64, device=pairs.q.device)
-    _offer(pairs, torch.arange(len(pairs), device=pairs.q.device), best, value)
-    return best, value
-
-
-def _offer(pairs: TensorPairs, index: Tensor, best: Tensor, value: Tensor) -> None:
-    """Enter those of the asked pairs at `index` that are as likely as any that their ends had."""
-    index = index[~pairs.q[index].isnan()]
-    a, b = pairs.ends[index].unbind(1)
-    likely = pairs.q[index].double() + TIE * tie_hashes(a, b)
-    for end in (a, b):
-        value.scatter_reduce_(0, end, likely, "amax")
-    for end in (a, b):
-        hit = (likely == value[end]).nonzero().squeeze(1)
-        best.scatter_reduce_(0, end[hit], index[hit], "amin", include_self=False)
-
-
-def tie_hashes(a: Tensor, b: Tensor) -> Tensor:
-    """`tie_hash` of rows int64 [e]: float64 [e]."""
-    x = a * _signed(0x9E3779B97F4A7C15) + b
-    x = (x ^ _shifted(x, 30)) * _signed(0xBF58476D1CE4E5B9)
-    x = (x ^ _shifted(x, 27)) * _signed(0x94D049BB133111EB)
-    x = x ^ _shifted(x, 31)
-    return _shifted(x, 11).double() / 9007199254740992.0
-
-
-def _signed(number: int) -> int:
-    """The int64 that has the bits of a uint64."""
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def _shifted(x: Tensor, bits: int) -> Tensor:
-    """Bits of x moved down, of int64 as if it were unsigned."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mutual(pairs: TensorPairs, best: Tensor, floor: float) -> TensorPairs:
@@ -162,7 +109,7 @@ def _enclose(clusters: TensorClusters, pairs: TensorPairs, joined: Tensor, root:
         clusters.enclose(root[inside.ends[apart, 0]], inside.take(apart))
 
 
-def _rename(pairs: TensorPairs, joined: Tensor, root: Tensor) -> Tensor:
+def _rename(pairs: TensorPairs, joined: Tensor, root: Tensor, drift: float) -> Tensor:
     """Make `pairs` those after the clusters `joined` [m, 2] have merged; which of them are to be
     asked again. `root` [n] is what every row's cluster is called now.
     """
@@ -178,6 +125,7 @@ def _rename(pairs: TensorPairs, joined: Tensor, root: Tensor) -> Tensor:
     sums = sums[apart][order]
     added = torch.segment_reduce(sums[:, :4], "sum", lengths=times, unsafe=True)
     largest = torch.segment_reduce(sums[:, 4:], "max", lengths=times, unsafe=True)
+    largest[:, 2] += drift  # the limit
     still = ~moved
     pairs.q = torch.cat((pairs.q[still], pairs.q.new_full((len(key),), torch.nan)))
     pairs.ends = torch.cat((pairs.ends[still], torch.stack((key // n, key % n), dim=1)))

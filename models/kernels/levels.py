@@ -21,24 +21,6 @@ def tie_hash(a: Any, b: Any) -> Any:
 
 
 @compiled
-def find_due(
-    ends: Array, sums: Array, q: Array, value: Array, bound: tuple[float, float], due: Array
-) -> Any:
-    """Pairs not asked yet (q is NaN) that might be the best of an end, into `due`; how many.
-
-    A pair whose likeliest edge has p is thought to be no likelier than bound[0] + bound[1] p.
-    """
-    count = 0
-    for e in range(len(q)):
-        if np.isnan(q[e]):
-            most = bound[0] + bound[1] * sums[e, 4]
-            if value[ends[e, 0]] < most or value[ends[e, 1]] < most:
-                due[count] = e
-                count += 1
-    return count
-
-
-@compiled
 def find_best(ends: Array, ids: Array, q: Array, best: Array, value: Array) -> None:
     """The likeliest pair of every cluster, into `best` int32 [n], and how likely, `value` [n].
 
@@ -53,7 +35,7 @@ def find_best(ends: Array, ids: Array, q: Array, best: Array, value: Array) -> N
 
 @compiled
 def improve_best(due: Array, ends: Array, ids: Array, q: Array, best: Array, value: Array) -> None:
-    """What `find_best` finds once the pairs `due` have been asked that it had to leave out."""
+    """Enter the pairs `due` too, which were asked after `find_best`."""
     for m in range(len(due)):
         _offer(due[m], ends, ids, q, best, value)
 
@@ -127,16 +109,24 @@ def find_inside(ends: Array, root: Array, out: Array) -> Any:
 
 @compiled
 def merge_pairs(
-    ends: Array, sums: Array, q: Array, ids: Array, root: Array, changed: Array, where: Array
+    ends: Array,
+    sums: Array,
+    q: Array,
+    ids: Array,
+    root: Array,
+    changed: Array,
+    where: Array,
+    drift: float,
 ) -> Any:
     """Rename every cluster c to `root[c]` int32 [n] and add together pairs that have become one.
 
     In place: pairs of which no end has `changed` bool [n] move up in their order, after them come
     the others, which are to be asked again, by first end: that of the lower of the rows `ids`
-    [n]. Returns how many pairs there are of the first kind, and of both. `where` int32 [n] is used.
+    [n]; their limits rise by `drift`. Returns how many pairs there are of the first kind, and of
+    both. `where` int32 [n] is used.
     """
     first, moved = _count_moved(ends, ids, root, changed)
-    moved_ends, moved_sums = np.empty((moved, 2), np.int32), np.empty((moved, 6), np.float32)
+    moved_ends, moved_sums = np.empty((moved, 2), np.int32), np.empty((moved, 7), np.float32)
     still = 0
     for e in range(len(q)):
         a, b = ends[e, 0], ends[e, 1]
@@ -151,6 +141,7 @@ def merge_pairs(
             first[a] += 1
             moved_ends[at, 0], moved_ends[at, 1] = a, b
             _copy(sums[e], moved_sums[at])
+            moved_sums[at, 6] += np.float32(drift)
     return still, _add_equal(moved_ends, moved_sums, still, ends, sums, where)
 
 
@@ -185,8 +176,8 @@ def _add_equal(moved_ends: Any, moved_sums: Any, end: int, ends: Any, sums: Any,
         if begin <= at < end and ends[at, 1] == b:
             for c in range(4):
                 sums[at, c] += moved_sums[m, c]
-            sums[at, 4] = max(sums[at, 4], moved_sums[m, 4])
-            sums[at, 5] = max(sums[at, 5], moved_sums[m, 5])
+            for c in range(4, 7):
+                sums[at, c] = max(sums[at, c], moved_sums[m, c])
         else:
             where[b] = end
             ends[end, 0], ends[end, 1] = a, b

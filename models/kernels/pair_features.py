@@ -58,6 +58,22 @@ def write_pair_features(
 
 
 @compiled
+def write_products(ends: Array, vectors: Any, out: Array) -> None:
+    """The inner products of sum u of the clusters at both ends [e, 2], into `out` [e]."""
+    rows, ids, mean, slot, merged, _ = vectors
+    total = np.empty(len(mean), np.float32)
+    loaded, along = -1, np.float32(0)
+    for e in range(len(ends)):
+        a, b = ends[e, 0], ends[e, 1]
+        if a != loaded:
+            along = _load(a, rows, ids, mean, slot, merged, total)
+            loaded = a
+        out[e] = (
+            product(total, rows[ids[b]]) - along if slot[b] < 0 else product(total, merged[slot[b]])
+        )
+
+
+@compiled
 def _load(a: int, rows: Any, ids: Any, mean: Any, slot: Any, merged: Any, total: Any) -> Any:
     """Put sum u of a cluster into `total`; returns its inner product with the mean."""
     along = np.float32(0)

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.asking import Score
 from models.contraction import pair_score, super_nodes
 from models.judging import judge_graph
-from models.levels import FLOOR, Score, build_tree
+from models.levels import FLOOR, build_tree
 from models.network import HiLanderNetwork, with_context
 from models.pair_features import pair_features
 from models.pairs import Floats, Pairs, Rows
@@ -121,7 +122,9 @@ def _watch(
     for policy in policies:
         clusters, pairs = super_nodes(episode.view, answers)
         floor = FLOOR if learnt else FIRST_FLOOR
-        build_tree(clusters, pairs, policy, floor=floor, together=False, observe=collector)
+        build_tree(
+            clusters, pairs, policy, floor=floor, together=False, rise=None, observe=collector
+        )
     features = torch.from_numpy(np.concatenate(collector.features))
     each = episode.weight / np.sqrt(max(len(features), 1))
     image_pairs = np.concatenate(collector.image_pairs)

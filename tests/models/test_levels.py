@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from first_level import level, mean_p
 
 from models import exact_knn
+from models.asking import best_pairs
 from models.conditions import conditions
 from models.context import context_of
 from models.contraction import super_nodes, write_features
@@ -13,25 +15,9 @@ from models.joining import turns
 from models.judging import judge_graph
 from models.kernels import columns
 from models.kernels.levels import tie_hash
-from models.levels import best_pairs, build_tree
+from models.levels import build_tree
 from models.pair_features import PAIR_FEATURES, pair_features
-from models.supernodes import first_level
 from models.view import view_of
-
-
-def level(edges, n=4, d=2, ids=None):
-    """Clusters and pairs of lines 0..n-1 joined by `edges` {(i, j): p}; `ids` are their rows."""
-    ends = np.array(list(edges), np.int32).reshape(-1, 2)
-    p = np.array(list(edges.values()), np.float32)
-    vectors = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
-    half = np.full(n, 0.5, np.float32)
-    r = np.full(len(p), 0.5, np.float32)
-    return first_level((ends[:, 0], ends[:, 1], p, r), vectors, half[:d], half, half, ids)
-
-
-def mean_p(_clusters, pairs):
-    """A score: mean p of the cross edges."""
-    return pairs.p / pairs.count
 
 
 class TestMutualBest:

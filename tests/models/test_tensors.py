@@ -16,8 +16,9 @@ from models.pair_features import pair_features
 from models.pairs import Pairs, undirected
 from models.stages import Stages
 from models.supernodes import first_level
+from models.tensor_asking import tie_hashes
 from models.tensor_clusters import edges_once, tensor_level
-from models.tensor_levels import build_tensor_tree, tie_hashes
+from models.tensor_levels import build_tensor_tree
 from models.tensor_pair_features import tensor_pair_features
 from models.view import CHUNK_FLOATS, view_of
 

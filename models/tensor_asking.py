@@ -1,0 +1,110 @@
+"""Which pairs the network is asked, on tensors: what `models.asking` does by kernels."""
+
+from collections.abc import Callable
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from models.asking import Rise
+from models.joining import LARGE
+from models.kernels import columns
+from models.kernels.levels import TIE
+from models.tensor_clusters import TensorClusters, TensorPairs
+
+TensorScore = Callable[[TensorClusters, TensorPairs], Tensor]
+"""As `models.asking.Score`."""
+
+
+def ask_on_tensors(
+    clusters: TensorClusters, pairs: TensorPairs, fresh: Tensor, score: TensorScore, rise: Rise
+) -> Tensor:
+    """As `ask`: the best known of each cluster [n], or -1."""
+    pairs.q[fresh] = torch.nan
+    best, value = best_tensor_pairs(pairs, len(clusters.single))
+    large = clusters.sums[:, columns.SIZE] >= LARGE
+    left = _open(pairs, pairs.q.isnan().nonzero().squeeze(1), value)
+    for turn in count():
+        due = left[_decisive(pairs, left, best, value, large)]
+        if not len(due):
+            return best
+        if turn == 0:
+            due = _likeliest(pairs, due, value)
+        pairs.q[due] = score(clusters, pairs.take(due))
+        pairs.limit[due] = pairs.q[due] + rise[0]
+        _offer(pairs, due, best, value)
+        left = _open(pairs, left, value)
+    raise AssertionError  # each turn asks pairs, of which there is an end
+
+
+def _open(pairs: TensorPairs, index: Tensor, value: Tensor) -> Tensor:
+    """As `find_open`, of the pairs at `index`."""
+    may_be_best = pairs.limit[index, None] > value[pairs.ends[index]]
+    return index[pairs.q[index].isnan() & may_be_best.any(1)]
+
+
+def _decisive(
+    pairs: TensorPairs, index: Tensor, best: Tensor, value: Tensor, large: Tensor
+) -> Tensor:
+    """As `find_decisive`, of the open pairs at `index`: which, bool."""
+    has = best >= 0
+    own = torch.arange(len(best), device=best.device)
+    other = torch.where(has, pairs.ends[best].sum(1) - own, own) if len(pairs) else own
+    deciding = has & ((best[other] == best) | large[other])
+    ends = pairs.ends[index]
+    over = pairs.limit[index, None] > value[ends]
+    return over.all(1) | (over & (deciding[ends] | large[ends.flip(1)])).any(1)
+
+
+def _likeliest(pairs: TensorPairs, index: Tensor, value: Tensor) -> Tensor:
+    """As `find_likeliest`, of the pairs at `index`, which rise."""
+    limit, ends = pairs.limit[index], pairs.ends[index]
+    top = torch.full_like(value, -1.0, dtype=limit.dtype)
+    over = limit[:, None] > value[ends]
+    for side in (0, 1):
+        top.scatter_reduce_(0, ends[over[:, side], side], limit[over[:, side]], "amax")
+    first = torch.full_like(value, len(pairs.q), dtype=torch.long)
+    for side in (0, 1):
+        hit = over[:, side] & (limit == top[ends[:, side]])
+        first.scatter_reduce_(0, ends[hit, side], index[hit], "amin")
+    found: Tensor = torch.unique(first[first < len(pairs.q)])
+    return found
+
+
+def best_tensor_pairs(pairs: TensorPairs, n: int) -> tuple[Tensor, Tensor]:
+    """As `best_pairs`: the likeliest pair of each of `n` clusters and how likely; -1 for none."""
+    best = torch.full((n,), -1, device=pairs.q.device)
+    value = torch.full((n,), -1.0, dtype=torch.float64, device=pairs.q.device)
+    _offer(pairs, torch.arange(len(pairs), device=pairs.q.device), best, value)
+    return best, value
+
+
+def _offer(pairs: TensorPairs, index: Tensor, best: Tensor, value: Tensor) -> None:
+    """Enter those of the asked pairs at `index` that are as likely as any that their ends had."""
+    index = index[~pairs.q[index].isnan()]
+    a, b = pairs.ends[index].unbind(1)
+    likely = pairs.q[index].double() + TIE * tie_hashes(a, b)
+    for end in (a, b):
+        value.scatter_reduce_(0, end, likely, "amax")
+    for end in (a, b):
+        hit = (likely == value[end]).nonzero().squeeze(1)
+        best.scatter_reduce_(0, end[hit], index[hit], "amin", include_self=False)
+
+
+def tie_hashes(a: Tensor, b: Tensor) -> Tensor:
+    """`tie_hash` of rows int64 [e]: float64 [e]."""
+    x = a * _signed(0x9E3779B97F4A7C15) + b
+    x = (x ^ _shifted(x, 30)) * _signed(0xBF58476D1CE4E5B9)
+    x = (x ^ _shifted(x, 27)) * _signed(0x94D049BB133111EB)
+    x = x ^ _shifted(x, 31)
+    return _shifted(x, 11).double() / 9007199254740992.0
+
+
+def _signed(number: int) -> int:
+    """The int64 that has the bits of a uint64."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """Bits of x moved down, of int64 as if it were unsigned."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
