@@ -12,21 +12,14 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from models.joining import LARGE
-from models.kernels.asking import (
-    find_deciding,
-    find_decisive,
-    find_likeliest,
-    find_open,
-    keep_open,
-)
+from models.kernels.asking import find_decisive, find_likeliest, set_bars
 from models.kernels.levels import find_best, improve_best
 from models.pairs import Floats, Pairs, Rows
 from models.supernodes import Clusters
 
 # How much likelier than the likelier of its parts a pair is thought to be at most, and how much
 # that grows with each level at which it changes unasked: docs/decisions/0110.
-RISE, DRIFT = 0.08, 0.02
+RISE, DRIFT = 0.1, 0.05
 
 Rise = tuple[float, float]
 """RISE and DRIFT of a score. (0, 0) is exact for one that a union never has higher."""
@@ -47,20 +40,18 @@ def ask(
     if rise is None:
         _enter(np.flatnonzero(np.isnan(pairs.q)), clusters, pairs, score, 0.0, best, value)
         return best
-    large = clusters.size >= LARGE
-    deciding = np.empty(len(best), np.bool_)
-    left, out = np.empty((2, len(pairs)), np.int32)
-    left = left[: find_open(pairs.ends, pairs.limit, pairs.q, value, left)]
+    size, bars = clusters.size, np.empty((len(best), 3), np.float32)
+    left = np.arange(len(pairs), dtype=np.int32)
+    out = np.empty(len(pairs), np.int32)
     for turn in count():
-        find_deciding(pairs.ends, best, large, deciding)
-        told = pairs.ends, pairs.limit, value
-        due = out[: find_decisive(left, *told, large, deciding, out)]
-        if not len(due):
+        set_bars(pairs.ends, best, value, size, bars)
+        open_, decisive = find_decisive(left, pairs.ends, pairs.limit, pairs.q, bars, out)
+        left, due = left[:open_], out[:decisive]
+        if not decisive:
             return best
         if turn == 0:  # their answers make most others superfluous
-            due = due[: find_likeliest(due, *told, due)]
+            due = due[: find_likeliest(due, pairs.ends, pairs.limit, bars, due)]
         _enter(due, clusters, pairs, score, rise[0], best, value)
-        left = left[: keep_open(left, pairs.ends, pairs.limit, pairs.q, value)]
     raise AssertionError  # each turn asks pairs, of which there is an end
 
 

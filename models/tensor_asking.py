@@ -38,7 +38,7 @@ def ask_on_tensors(
 
 
 def _open(pairs: TensorPairs, index: Tensor, value: Tensor) -> Tensor:
-    """As `find_open`, of the pairs at `index`."""
+    """Of the pairs at `index` those that `find_decisive` leaves in question."""
     may_be_best = pairs.limit[index, None] > value[pairs.ends[index]]
     return index[pairs.q[index].isnan() & may_be_best.any(1)]
 
@@ -46,7 +46,7 @@ def _open(pairs: TensorPairs, index: Tensor, value: Tensor) -> Tensor:
 def _decisive(
     pairs: TensorPairs, index: Tensor, best: Tensor, value: Tensor, large: Tensor
 ) -> Tensor:
-    """As `find_decisive`, of the open pairs at `index`: which, bool."""
+    """Which of the pairs at `index` that are in question `find_decisive` finds, bool."""
     has = best >= 0
     own = torch.arange(len(best), device=best.device)
     other = torch.where(has, pairs.ends[best].sum(1) - own, own) if len(pairs) else own

@@ -4,80 +4,71 @@ from typing import Any
 
 import numpy as np
 
+from models.joining import LARGE
 from models.kernels.compiled import Array, compiled
+from models.kernels.levels import TIE
 
 
 @compiled
-def find_open(ends: Array, limit: Array, q: Array, value: Array, out: Array) -> Any:
-    """Pairs not asked (q is NaN) that may be likelier than an end's best, into `out`; how many.
+def set_bars(ends: Array, best: Array, value: Array, size: Array, bars: Array) -> None:
+    """What a pair must be likelier than to matter to each cluster, into `bars` float32 [n, 3].
 
-    None is likelier than its `limit` [e]; `value` [n] is how likely the best of each end is.
+    0: than its `best` [n], which is as likely as `value` [n]. 1: the same if that best merges as
+    things are, or goes to a large cluster, else infinite. 2: 0 for a large cluster, else infinite.
     """
-    count = 0
-    for e in range(len(q)):
-        if np.isnan(q[e]) and (limit[e] > value[ends[e, 0]] or limit[e] > value[ends[e, 1]]):
-            out[count] = e
-            count += 1
-    return count
-
-
-@compiled
-def keep_open(pairs: Array, ends: Array, limit: Array, q: Array, value: Array) -> Any:
-    """Move those of `pairs` that are still open to the front, in their order; how many."""
-    count = 0
-    for e in pairs:
-        if np.isnan(q[e]) and (limit[e] > value[ends[e, 0]] or limit[e] > value[ends[e, 1]]):
-            pairs[count] = e
-            count += 1
-    return count
-
-
-@compiled
-def find_deciding(ends: Array, best: Array, large: Array, out: Array) -> None:
-    """Clusters that merge or may join a `large` bool [n] one as things are, into `out` bool [n]."""
     for c in range(len(best)):
-        e = best[c]
-        other = ends[e, 0] + ends[e, 1] - c if e >= 0 else c
-        out[c] = e >= 0 and (best[other] == e or large[other])
+        e, infinite = best[c], np.float32(np.inf)
+        bars[c, 0] = value[c] - 2 * TIE  # ties are asked
+        bars[c, 1] = infinite
+        bars[c, 2] = np.float32(0) if size[c] >= LARGE else infinite
+        if e >= 0:
+            other = ends[e, 0] + ends[e, 1] - c
+            if best[other] == e or size[other] >= LARGE:
+                bars[c, 1] = bars[c, 0]
 
 
 @compiled
 def find_decisive(
-    pairs: Array,
-    ends: Array,
-    limit: Array,
-    value: Array,
-    large: Array,
-    deciding: Array,
-    out: Array,
+    pairs: Array, ends: Array, limit: Array, q: Array, bars: Array, out: Array
 ) -> Any:
-    """Those of the open `pairs` that might merge or keep others from it, into `out`; how many.
+    """Those of `pairs` that might merge or keep others from it, into `out`.
 
-    A pair merges if it is the best of both ends, and keeps an end from a merge that is `deciding`.
+    Only such come into question as were not asked (q is NaN) and may be likelier than the best of
+    an end: no pair is likelier than its `limit` [e]. They move to the front of `pairs`, in their
+    order. Returns how many these are, and those in `out`.
+
+    A pair merges if it is the best of both ends. It keeps an end from a merge if that would merge
+    without it, or join a large cluster; and it may itself join one.
     """
-    count = 0
+    open_, decisive = 0, 0
     for e in pairs:
-        a, b = ends[e, 0], ends[e, 1]
-        over_a, over_b = limit[e] > value[a], limit[e] > value[b]
+        if not np.isnan(q[e]):
+            continue
+        one, two, most = bars[ends[e, 0]], bars[ends[e, 1]], limit[e]
+        over_one, over_two = most > one[0], most > two[0]
+        if not (over_one or over_two):
+            continue
+        pairs[open_] = e
+        open_ += 1
         if (
-            (over_a and over_b)
-            or (over_a and (deciding[a] or large[b]))
-            or (over_b and (deciding[b] or large[a]))
+            (over_one and over_two)
+            or (over_one and most > min(one[1], two[2]))
+            or (over_two and most > min(two[1], one[2]))
         ):
-            out[count] = e
-            count += 1
-    return count
+            out[decisive] = e
+            decisive += 1
+    return open_, decisive
 
 
 @compiled
-def find_likeliest(pairs: Array, ends: Array, limit: Array, value: Array, out: Array) -> Any:
+def find_likeliest(pairs: Array, ends: Array, limit: Array, bars: Array, out: Array) -> Any:
     """Of each end that may have a better best among `pairs`, the one of highest limit, into `out`;
     returns how many.
     """
-    top = np.full(len(value), -1, np.int32)
+    top = np.full(len(bars), -1, np.int32)
     for e in pairs:
         for c in (ends[e, 0], ends[e, 1]):
-            if limit[e] > value[c] and (top[c] < 0 or limit[e] > limit[top[c]]):
+            if limit[e] > bars[c, 0] and (top[c] < 0 or limit[e] > limit[top[c]]):
                 top[c] = e
     count = 0
     for c in range(len(top)):
