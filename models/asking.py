@@ -8,12 +8,14 @@ with nothing either way.
 
 from collections.abc import Callable
 from itertools import count
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.kernels.asking import find_decisive, find_likeliest, set_bars
-from models.kernels.levels import find_best, improve_best
+from models.kernels.levels import UNLIKELY, find_best, improve_best
 from models.pairs import Floats, Pairs, Rows
 from models.supernodes import Clusters
 
@@ -21,6 +23,7 @@ from models.supernodes import Clusters
 # that grows with each level at which it changes unasked: docs/decisions/0110.
 RISE, DRIFT = 0.1, 0.05
 
+Numbers = TypeVar("Numbers", NDArray[np.float32], Tensor)
 Rise = tuple[float, float]
 """RISE and DRIFT of a score. (0, 0) is exact for one that a union never has higher."""
 Score = Callable[[Clusters, Pairs], Floats]
@@ -66,8 +69,15 @@ def _enter(
 ) -> None:
     """Ask the pairs `due`, and enter the answers into `pairs`, `best` and `value`."""
     pairs.q[due] = score(clusters, pairs.take(due))
-    pairs.limit[due] = pairs.q[due] + rise
+    pairs.limit[due] = raised(pairs.q[due], rise)
     improve_best(due, pairs.ends, clusters.ids, pairs.q, best, value)
+
+
+def raised(limit: Numbers, rise: float) -> Numbers:
+    """Limits [e], NumPy's or torch's, with as much of `rise` as they are likely."""
+    share: Any = (UNLIKELY[0] + UNLIKELY[1] * limit).clip(max=1)
+    higher: Numbers = limit + rise * share
+    return higher
 
 
 def best_pairs(pairs: Pairs, ids: Rows) -> tuple[NDArray[np.int32], NDArray[np.float64]]:

@@ -6,7 +6,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from models.asking import Rise
+from models.asking import Rise, raised
 from models.joining import LARGE
 from models.kernels import columns
 from models.kernels.levels import TIE
@@ -31,7 +31,7 @@ def ask_on_tensors(
         if turn == 0:
             due = _likeliest(pairs, due, value)
         pairs.q[due] = score(clusters, pairs.take(due))
-        pairs.limit[due] = pairs.q[due] + rise[0]
+        pairs.limit[due] = raised(pairs.q[due], rise[0])
         _offer(pairs, due, best, value)
         left = _open(pairs, left, value)
     raise AssertionError  # each turn asks pairs, of which there is an end

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.asking import DRIFT, RISE, Rise
+from models.asking import DRIFT, RISE, Rise, raised
 from models.joining import LARGE, LESS, SHARE, turns
 from models.kernels import columns
 from models.levels import FLOOR, MAX_LEVELS
@@ -125,7 +125,7 @@ def _rename(pairs: TensorPairs, joined: Tensor, root: Tensor, drift: float) -> T
     sums = sums[apart][order]
     added = torch.segment_reduce(sums[:, :4], "sum", lengths=times, unsafe=True)
     largest = torch.segment_reduce(sums[:, 4:], "max", lengths=times, unsafe=True)
-    largest[:, 2] += drift  # the limit
+    largest[:, 2] = raised(largest[:, 2], drift)  # the limit
     still = ~moved
     pairs.q = torch.cat((pairs.q[still], pairs.q.new_full((len(key),), torch.nan)))
     pairs.ends = torch.cat((pairs.ends[still], torch.stack((key // n, key % n), dim=1)))

@@ -6,6 +6,8 @@ import numpy as np
 
 from models.kernels.compiled import Array, compiled
 
+# Of `rise` an unlikely pair, of limit l, has only the share [0] + [1] l.
+UNLIKELY = (0.1, 5.0)
 # What a hash adds to a probability is below this.
 TIE = 1e-7
 
@@ -122,8 +124,8 @@ def merge_pairs(
 
     In place: pairs of which no end has `changed` bool [n] move up in their order, after them come
     the others, which are to be asked again, by first end: that of the lower of the rows `ids`
-    [n]; their limits rise by `drift`. Returns how many pairs there are of the first kind, and of
-    both. `where` int32 [n] is used.
+    [n]; their limits rise by `drift` at most. Returns how many pairs there are of the first kind,
+    and of both. `where` int32 [n] is used.
     """
     first, moved = _count_moved(ends, ids, root, changed)
     moved_ends, moved_sums = np.empty((moved, 2), np.int32), np.empty((moved, 7), np.float32)
@@ -141,8 +143,13 @@ def merge_pairs(
             first[a] += 1
             moved_ends[at, 0], moved_ends[at, 1] = a, b
             _copy(sums[e], moved_sums[at])
-            moved_sums[at, 6] += np.float32(drift)
+            moved_sums[at, 6] = _raised(sums[e, 6], np.float32(drift))
     return still, _add_equal(moved_ends, moved_sums, still, ends, sums, where)
+
+
+@compiled
+def _raised(limit: Any, rise: Any) -> Any:
+    return limit + rise * min(np.float32(UNLIKELY[0]) + np.float32(UNLIKELY[1]) * limit, 1)
 
 
 @compiled
