@@ -141,5 +141,6 @@ def _renamed(
     """
     changed = np.zeros(len(root), np.bool_)
     changed[joined] = True
-    still, count = merge_pairs(pairs.ends, pairs.sums, pairs.q, ids, root, changed, where, drift)
+    arrays = pairs.ends, pairs.sums, pairs.q, pairs.limit
+    still, count = merge_pairs(arrays, ids, root, changed, where, drift)
     return pairs.take(slice(0, count)), slice(still, count)

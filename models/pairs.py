@@ -18,13 +18,15 @@ class Pairs:
     """Per pair of clusters [e] what its cross edges sum up to.
 
     `ends` int32 [e, 2]: their lines in `Clusters`, the one of the lower row first. `sums` float32
-    [e, 7]: `count` edges, `p` = sum p, `pp` = sum p^2, `r` = sum R; `p_max`, `r_max`; and `limit`,
-    which q is thought not to exceed. `q` float32 [e] is what the pair network answers, else NaN.
+    [e, 6]: `count` edges, `p` = sum p, `pp` = sum p^2, `r` = sum R; `p_max`, `r_max`. `q` float32
+    [e] is the pair network's answer, NaN if it was not asked; `limit` float32 [e] what q is thought
+    not to exceed.
     """
 
     ends: NDArray[np.int32]
     sums: NDArray[np.float32]
     q: NDArray[np.float32]
+    limit: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.q)
@@ -69,23 +71,17 @@ class Pairs:
         """The largest R."""
         return self.sums[:, 5]
 
-    @property
-    def limit(self) -> NDArray[np.float32]:
-        """What q is thought not to exceed, a view."""
-        return self.sums[:, 6]
-
     def take(self, index: NDArray[np.bool_] | Rows | slice) -> "Pairs":
         """The pairs at `index`; with a slice they share memory."""
-        return Pairs(self.ends[index], self.sums[index], self.q[index])
+        return Pairs(self.ends[index], self.sums[index], self.q[index], self.limit[index])
 
 
 def pairs_of(a: Rows, b: Rows, p: Floats, r: Floats) -> Pairs:
     """Single edges as pairs [e]."""
-    sums = np.stack(
-        (np.ones_like(p), p, p * p, r, p, r, UNSEEN[0] + UNSEEN[1] * p), axis=1, dtype=np.float32
-    )
+    sums = np.stack((np.ones_like(p), p, p * p, r, p, r), axis=1, dtype=np.float32)
     ends = np.stack((a, b), axis=1, dtype=np.int32)
-    return Pairs(ends, sums, np.full(len(p), np.nan, np.float32))
+    limit = (UNSEEN[0] + UNSEEN[1] * p).astype(np.float32)
+    return Pairs(ends, sums, np.full(len(p), np.nan, np.float32), limit)
 
 
 def undirected(

@@ -17,23 +17,19 @@ from models.supernodes import MIN_EDGE_PROBABILITY
 
 @dataclass(slots=True)
 class TensorPairs:
-    """`ends` int64 [e, 2], `sums` float32 [e, 7] and `q` float32 [e], as in `Pairs`."""
+    """`ends` int64 [e, 2], `sums` float32 [e, 6], `q` and `limit` float32 [e], as in `Pairs`."""
 
     ends: Tensor
     sums: Tensor
     q: Tensor
+    limit: Tensor
 
     def __len__(self) -> int:
         return len(self.q)
 
-    @property
-    def limit(self) -> Tensor:
-        """As `Pairs.limit`."""
-        return self.sums[:, 6]
-
     def take(self, index: Tensor) -> "TensorPairs":
         """The pairs at `index`, as a copy."""
-        return TensorPairs(self.ends[index], self.sums[index], self.q[index])
+        return TensorPairs(self.ends[index], self.sums[index], self.q[index], self.limit[index])
 
 
 @dataclass(slots=True)
@@ -98,8 +94,9 @@ def tensor_level(
     i, j, p, r = i[said], j[said], p[said], r[said]
     pairs = TensorPairs(
         ends=torch.stack((i, j), dim=1),
-        sums=torch.stack((torch.ones_like(p), p, p * p, r, p, r, UNSEEN[0] + UNSEEN[1] * p), dim=1),
+        sums=torch.stack((torch.ones_like(p), p, p * p, r, p, r), dim=1),
         q=torch.full_like(p, torch.nan),
+        limit=UNSEEN[0] + UNSEEN[1] * p,
     )
     single = torch.ones(n, dtype=torch.bool, device=vectors.device)
     return TensorClusters(sums, described(sums), total, single), pairs

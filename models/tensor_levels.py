@@ -122,12 +122,13 @@ def _rename(pairs: TensorPairs, joined: Tensor, root: Tensor, drift: float) -> T
     apart = low != high
     key, order = torch.sort(low[apart] * n + high[apart], stable=True)
     key, times = torch.unique_consecutive(key, return_counts=True)
-    sums = sums[apart][order]
+    sums, limit = sums[apart][order], pairs.limit[moved][apart][order]
     added = torch.segment_reduce(sums[:, :4], "sum", lengths=times, unsafe=True)
     largest = torch.segment_reduce(sums[:, 4:], "max", lengths=times, unsafe=True)
-    largest[:, 2] = raised(largest[:, 2], drift)  # the limit
+    limit = torch.segment_reduce(raised(limit, drift), "max", lengths=times, unsafe=True)
     still = ~moved
     pairs.q = torch.cat((pairs.q[still], pairs.q.new_full((len(key),), torch.nan)))
+    pairs.limit = torch.cat((pairs.limit[still], limit))
     pairs.ends = torch.cat((pairs.ends[still], torch.stack((key // n, key % n), dim=1)))
     pairs.sums = torch.cat((pairs.sums[still], torch.cat((added, largest), dim=1)))
     return torch.arange(len(pairs) - len(key), len(pairs), device=key.device)

@@ -16,7 +16,7 @@ def tensor_pair_features(clusters: TensorClusters, pairs: TensorPairs) -> Tensor
     line_a, line_b = clusters.lines[a], clusters.lines[b]
     one = torch.where(swap, line_b, line_a).unbind(1)
     two = torch.where(swap, line_a, line_b).unbind(1)
-    count, sum_p, sum_pp, sum_r, p_max, r_max, _ = pairs.sums.unbind(1)
+    count, sum_p, sum_pp, sum_r, p_max, r_max = pairs.sums.unbind(1)
     size, larger = one[columns.L_SIZE], two[columns.L_SIZE]
     possible, visible = size * larger, size * larger.clamp(max=VISIBLE)
     p, r = sum_p / count, sum_r / count

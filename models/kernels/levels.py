@@ -111,9 +111,7 @@ def find_inside(ends: Array, root: Array, out: Array) -> Any:
 
 @compiled
 def merge_pairs(
-    ends: Array,
-    sums: Array,
-    q: Array,
+    pairs: tuple[Array, Array, Array, Array],
     ids: Array,
     root: Array,
     changed: Array,
@@ -122,18 +120,21 @@ def merge_pairs(
 ) -> Any:
     """Rename every cluster c to `root[c]` int32 [n] and add together pairs that have become one.
 
-    In place: pairs of which no end has `changed` bool [n] move up in their order, after them come
-    the others, which are to be asked again, by first end: that of the lower of the rows `ids`
-    [n]; their limits rise by `drift` at most. Returns how many pairs there are of the first kind,
-    and of both. `where` int32 [n] is used.
+    In place, of (ends, sums, q, limit): pairs of which no end has `changed` bool [n] move up in
+    their order, after them come the others, which are to be asked again, by first end: that of the
+    lower of the rows `ids` [n]; their limits rise by `drift` at most. Returns how many pairs there
+    are of the first kind, and of both. `where` int32 [n] is used.
     """
+    ends, sums, q, limit = pairs
     first, moved = _count_moved(ends, ids, root, changed)
-    moved_ends, moved_sums = np.empty((moved, 2), np.int32), np.empty((moved, 7), np.float32)
+    moved_ends, moved_sums = np.empty((moved, 2), np.int32), np.empty((moved, 6), np.float32)
+    moved_limit = np.empty(moved, np.float32)
     still = 0
     for e in range(len(q)):
         a, b = ends[e, 0], ends[e, 1]
         if not (changed[a] or changed[b]):
-            ends[still, 0], ends[still, 1], q[still] = a, b, q[e]
+            ends[still, 0], ends[still, 1] = a, b
+            q[still], limit[still] = q[e], limit[e]
             _copy(sums[e], sums[still])
             still += 1
             continue
@@ -142,9 +143,9 @@ def merge_pairs(
             at = first[a]
             first[a] += 1
             moved_ends[at, 0], moved_ends[at, 1] = a, b
+            moved_limit[at] = _raised(limit[e], np.float32(drift))
             _copy(sums[e], moved_sums[at])
-            moved_sums[at, 6] = _raised(sums[e, 6], np.float32(drift))
-    return still, _add_equal(moved_ends, moved_sums, still, ends, sums, where)
+    return still, _add_equal((moved_ends, moved_sums, moved_limit), still, pairs, where)
 
 
 @compiled
@@ -172,8 +173,10 @@ def _count_moved(ends: Any, ids: Any, root: Any, changed: Any) -> Any:
 
 
 @compiled
-def _add_equal(moved_ends: Any, moved_sums: Any, end: int, ends: Any, sums: Any, where: Any) -> Any:
+def _add_equal(moved: Any, end: int, pairs: Any, where: Any) -> Any:
     """Append pairs sorted by first end after the first `end`, equal ones added together."""
+    moved_ends, moved_sums, moved_limit = moved
+    ends, sums, _, limit = pairs
     begin, last = end, -1
     for m in range(len(moved_ends)):
         a, b = moved_ends[m, 0], moved_ends[m, 1]
@@ -183,11 +186,12 @@ def _add_equal(moved_ends: Any, moved_sums: Any, end: int, ends: Any, sums: Any,
         if begin <= at < end and ends[at, 1] == b:
             for c in range(4):
                 sums[at, c] += moved_sums[m, c]
-            for c in range(4, 7):
-                sums[at, c] = max(sums[at, c], moved_sums[m, c])
+            sums[at, 4] = max(sums[at, 4], moved_sums[m, 4])
+            sums[at, 5] = max(sums[at, 5], moved_sums[m, 5])
+            limit[at] = max(limit[at], moved_limit[m])
         else:
             where[b] = end
-            ends[end, 0], ends[end, 1] = a, b
+            ends[end, 0], ends[end, 1], limit[end] = a, b, moved_limit[m]
             _copy(moved_sums[m], sums[end])
             end += 1
     return end

@@ -168,7 +168,12 @@ class TestPairs:
             checked += 1
             plain.sums = clusters.sums.numpy()
             plain.vectors, plain.mean = clusters.total.numpy(), np.zeros_like(mean)
-            asked = Pairs(pairs.ends.int().numpy(), pairs.sums.numpy(), pairs.q.numpy())
+            asked = Pairs(
+                pairs.ends.int().numpy(),
+                pairs.sums.numpy(),
+                pairs.q.numpy(),
+                pairs.limit.numpy(),
+            )
             expected = pair_features(plain, asked)
             actual = tensor_pair_features(clusters, pairs).numpy()
             np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
