@@ -23,28 +23,29 @@ def ask_on_tensors(
     pairs.q[fresh] = torch.nan
     best, value = best_tensor_pairs(pairs, len(clusters.single))
     large = clusters.sums[:, columns.SIZE] >= LARGE
-    left = _open(pairs, pairs.q.isnan().nonzero().squeeze(1), value)
+    left = pairs.q.isnan().nonzero().squeeze(1)
     for turn in count():
-        due = left[_decisive(pairs, left, best, value, large)]
+        bars = value - 2 * TIE  # ties are asked
+        left = _open(pairs, left, bars)
+        due = left[_decisive(pairs, left, best, bars, large)]
         if not len(due):
             return best
         if turn == 0:
-            due = _likeliest(pairs, due, value)
+            due = _likeliest(pairs, due, bars)
         pairs.q[due] = score(clusters, pairs.take(due))
         pairs.limit[due] = raised(pairs.q[due], rise[0])
         _offer(pairs, due, best, value)
-        left = _open(pairs, left, value)
     raise AssertionError  # each turn asks pairs, of which there is an end
 
 
-def _open(pairs: TensorPairs, index: Tensor, value: Tensor) -> Tensor:
+def _open(pairs: TensorPairs, index: Tensor, bars: Tensor) -> Tensor:
     """Of the pairs at `index` those that `find_decisive` leaves in question."""
-    may_be_best = pairs.limit[index, None] > value[pairs.ends[index]]
+    may_be_best = pairs.limit[index, None] > bars[pairs.ends[index]]
     return index[pairs.q[index].isnan() & may_be_best.any(1)]
 
 
 def _decisive(
-    pairs: TensorPairs, index: Tensor, best: Tensor, value: Tensor, large: Tensor
+    pairs: TensorPairs, index: Tensor, best: Tensor, bars: Tensor, large: Tensor
 ) -> Tensor:
     """Which of the pairs at `index` that are in question `find_decisive` finds, bool."""
     has = best >= 0
@@ -52,18 +53,18 @@ def _decisive(
     other = torch.where(has, pairs.ends[best].sum(1) - own, own) if len(pairs) else own
     deciding = has & ((best[other] == best) | large[other])
     ends = pairs.ends[index]
-    over = pairs.limit[index, None] > value[ends]
+    over = pairs.limit[index, None] > bars[ends]
     return over.all(1) | (over & (deciding[ends] | large[ends.flip(1)])).any(1)
 
 
-def _likeliest(pairs: TensorPairs, index: Tensor, value: Tensor) -> Tensor:
+def _likeliest(pairs: TensorPairs, index: Tensor, bars: Tensor) -> Tensor:
     """As `find_likeliest`, of the pairs at `index`, which rise."""
     limit, ends = pairs.limit[index], pairs.ends[index]
-    top = torch.full_like(value, -1.0, dtype=limit.dtype)
-    over = limit[:, None] > value[ends]
+    top = torch.full_like(bars, -1.0, dtype=limit.dtype)
+    over = limit[:, None] > bars[ends]
     for side in (0, 1):
         top.scatter_reduce_(0, ends[over[:, side], side], limit[over[:, side]], "amax")
-    first = torch.full_like(value, len(pairs.q), dtype=torch.long)
+    first = torch.full_like(bars, len(pairs.q), dtype=torch.long)
     for side in (0, 1):
         hit = over[:, side] & (limit == top[ends[:, side]])
         first.scatter_reduce_(0, ends[hit, side], index[hit], "amin")

@@ -24,6 +24,8 @@ _ONE_GROUP = "of one group"
 _KEYS = {"y": "yes", "n": "no", "s": "skip", "q": "stop"}
 _TYPED = _KEYS | {meaning: meaning for meaning in _KEYS.values()} | {"": "skip"}
 
+_NONE = "no questions; a run asks them, unless it is told group_size: shoal recluster"
+
 console = Console()
 
 
@@ -49,7 +51,7 @@ def ask(
             print_object(question)
         return
     if not questions:
-        tell(settings.collection, "no questions; a run asks them: shoal recluster", False)
+        tell(settings.collection, _NONE, False)
     answer, waiting = "", list[str]()
     for words in _asked(questions):
         waiting += words

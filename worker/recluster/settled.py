@@ -19,16 +19,17 @@ class Settled(Clustering):
 
 
 def settled(found: Clustering, view: View) -> Settled:
-    """`found`, cut as coarsely as the view's facts say, save where the size of groups is told.
+    """`found`, cut as coarsely as the view's facts say.
 
     Always asks about the hierarchy as it was before: answers about what is in doubt once others
-    are heeded say little of the rest. A model without a hierarchy asks nothing.
+    are heeded say little of the rest. Where the size of groups is told, answers would change
+    nothing: none are heeded, and nothing is asked; nor does a model without a hierarchy ask.
     """
     questions = np.zeros((0, 2), np.int64)
     result = found
-    if found.hierarchy is not None:
+    if found.hierarchy is not None and view.group_size is None:
         questions = ask(found, QUESTIONS, seed=view.generation)
-        if len(view.facts) and view.group_size is None:
+        if len(view.facts):
             result = calibrated(found, view.facts[:, :2], view.facts[:, 2])
     return Settled(
         **{field.name: getattr(result, field.name) for field in fields(Clustering)},
