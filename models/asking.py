@@ -7,7 +7,6 @@ with nothing either way.
 """
 
 from collections.abc import Callable
-from itertools import count
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,7 +29,7 @@ Score = Callable[[Clusters, Pairs], Floats]
 """The expected share of matching image pairs of each pair [e]."""
 
 
-def ask(
+def ask_pairs(
     clusters: Clusters, pairs: Pairs, fresh: slice, score: Score, rise: Rise | None
 ) -> NDArray[np.int32]:
     """Ask all pairs that decide what merges; returns the best known of each cluster [n], or -1.
@@ -46,16 +45,17 @@ def ask(
     size, bars = clusters.size, np.empty((len(best), 3), np.float32)
     left = np.arange(len(pairs), dtype=np.int32)
     out = np.empty(len(pairs), np.int32)
-    for turn in count():
+    first = True
+    while True:
         set_bars(pairs.ends, best, value, size, bars)
         open_, decisive = find_decisive(left, pairs.ends, pairs.limit, pairs.q, bars, out)
         left, due = left[:open_], out[:decisive]
         if not decisive:
             return best
-        if turn == 0:  # their answers make most others superfluous
+        if first:  # their answers make most others superfluous
             due = due[: find_likeliest(due, pairs.ends, pairs.limit, bars, due)]
         _enter(due, clusters, pairs, score, rise[0], best, value)
-    raise AssertionError  # each turn asks pairs, of which there is an end
+        first = False
 
 
 def _enter(

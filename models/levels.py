@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.asking import DRIFT, RISE, Rise, Score, ask
+from models.asking import DRIFT, RISE, Rise, Score, ask_pairs
 from models.joining import LARGE, LESS, SHARE, turns
 from models.kernels.levels import (
     find_inside,
@@ -58,7 +58,7 @@ def build_tree(
     rounds = [0]
     fresh = slice(0, len(pairs))
     for _ in range(MAX_LEVELS):
-        best = ask(clusters, pairs, fresh, score, rise)
+        best = ask_pairs(clusters, pairs, fresh, score, rise)
         if observe is not None:
             of_an_end = np.zeros(len(pairs), np.bool_)
             of_an_end[best[best >= 0]] = True

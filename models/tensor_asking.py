@@ -1,7 +1,6 @@
 """Which pairs the network is asked, on tensors: what `models.asking` does by kernels."""
 
 from collections.abc import Callable
-from itertools import count
 
 import torch
 from torch import Tensor
@@ -19,23 +18,24 @@ TensorScore = Callable[[TensorClusters, TensorPairs], Tensor]
 def ask_on_tensors(
     clusters: TensorClusters, pairs: TensorPairs, fresh: Tensor, score: TensorScore, rise: Rise
 ) -> Tensor:
-    """As `ask`: the best known of each cluster [n], or -1."""
+    """As `ask_pairs`: the best known of each cluster [n], or -1."""
     pairs.q[fresh] = torch.nan
     best, value = best_tensor_pairs(pairs, len(clusters.single))
     large = clusters.sums[:, columns.SIZE] >= LARGE
     left = pairs.q.isnan().nonzero().squeeze(1)
-    for turn in count():
+    first = True
+    while True:
         bars = value - 2 * TIE  # ties are asked
         left = _open(pairs, left, bars)
         due = left[_decisive(pairs, left, best, bars, large)]
         if not len(due):
             return best
-        if turn == 0:
+        if first:
             due = _likeliest(pairs, due, bars)
         pairs.q[due] = score(clusters, pairs.take(due))
         pairs.limit[due] = raised(pairs.q[due], rise[0])
         _offer(pairs, due, best, value)
-    raise AssertionError  # each turn asks pairs, of which there is an end
+        first = False
 
 
 def _open(pairs: TensorPairs, index: Tensor, bars: Tensor) -> Tensor:
