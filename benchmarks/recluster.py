@@ -7,9 +7,9 @@
 mostly found, at 2.2 hardly, which is more work. The k-NN graph, which a worker keeps, is made
 beforehand and kept in `--folder`; vectors are mapped from a file there. Each size runs in a process
 of its own, after a small run that loads all code. `cpu` is user time of all threads; `memory` is
-the peak beyond graph and mapped vectors. The last
-line is one JSON object. With `--device cuda` each size runs on the CPU as well; `same` is the share
-of rows whose clusters have the same members in both results, `gpu_memory_mb` the peak on the GPU.
+the peak beyond graph and mapped vectors. The last line is one JSON object. With `--device cuda`
+each size runs on the CPU as well; `same` is the share of rows whose clusters have the same members
+in both results, `gpu_memory_mb` the peak on the GPU.
 """
 
 import argparse
@@ -190,12 +190,8 @@ def main() -> None:
             labels.append(found)
             runs.append(run | {"same": round(same(labels[0], found), 4)})
             print_run(runs[-1])
-    figures = {"benchmark": "recluster", "threads": arguments.threads}
-    print(
-        json.dumps(
-            figures | {"dimension": arguments.dimension, "spread": arguments.spread, "runs": runs}
-        )
-    )
+    asked = {name: getattr(arguments, name) for name in ("threads", "dimension", "spread")}
+    print(json.dumps({"benchmark": "recluster"} | asked | {"runs": runs}))
 
 
 def print_run(run: dict[str, Any]) -> None:
