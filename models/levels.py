@@ -49,13 +49,11 @@ def build_tree(
     much likelier than its parts a union may be (`models.asking`); None asks every pair.
     """
     n = len(clusters.size)
-    node = clusters.ids.copy()  # tree node of every representative
+    made = _Made(n, clusters.ids)
     representative: Rows = np.empty(n, np.int64)
     representative[clusters.ids] = np.arange(n)
     root = np.arange(n, dtype=np.int32)
     where = np.full(n, -1, np.int32)
-    made: list[tuple[Rows, Rows, Floats]] = []
-    rounds = [0]
     fresh = slice(0, len(pairs))
     for _ in range(MAX_LEVELS):
         best = ask_pairs(clusters, pairs, fresh, score, rise)
@@ -70,9 +68,7 @@ def build_tree(
         joining = _joining(pairs, best, mutual, clusters, floor) if together else []
         steps = [mutual, *joining]
         for joined in steps:
-            made.append((node[joined.a], node[joined.b], joined.q.astype(np.float64)))
-            node[joined.a] = n + rounds[-1] + np.arange(len(joined))
-            rounds.append(rounds[-1] + len(joined))
+            made.add(joined)
             clusters.absorb(joined)
         ends = np.concatenate([joined.ends for joined in steps])
         root[:] = np.arange(n)
@@ -81,11 +77,30 @@ def build_tree(
             _enclose(clusters, pairs, ends, root)
         drift = rise[1] if rise else 0.0
         pairs, fresh = _renamed(pairs, ends, clusters.ids, root, where, drift)
-    left, right, probability = (
-        np.concatenate([part[column] for part in made]) if made else np.zeros(0, kind)
-        for column, kind in enumerate((np.int64, np.int64, np.float64))
-    )
-    return MergeTree(n, left, right, probability, np.array(rounds))
+    return made.tree()
+
+
+class _Made:
+    """The merges so far of `n` rows, whose tree nodes are `ids` [n]."""
+
+    def __init__(self, n: int, ids: Rows) -> None:
+        self._node = ids.copy()  # of every representative
+        self._n, self._rounds = n, [0]
+        self._merges: list[tuple[Rows, Rows, Floats]] = []
+
+    def add(self, joined: Pairs) -> None:
+        """Each first end takes in the second, all at once."""
+        node, made = self._node, self._rounds[-1]
+        self._merges.append((node[joined.a], node[joined.b], joined.q.astype(np.float64)))
+        node[joined.a] = self._n + made + np.arange(len(joined))
+        self._rounds.append(made + len(joined))
+
+    def tree(self) -> MergeTree:
+        """All of them."""
+        nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        columns = zip(nothing, *self._merges, strict=True)
+        left, right, probability = (np.concatenate(column) for column in columns)
+        return MergeTree(self._n, left, right, probability, np.array(self._rounds))
 
 
 def _mutual(pairs: Pairs, best: NDArray[np.int32], floor: float) -> Pairs:

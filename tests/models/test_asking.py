@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from counting import Counting
 from first_level import level, mean_p
 from sklearn.metrics import adjusted_rand_score as rand_index
 
@@ -14,18 +15,6 @@ from models.cut import Cut, cut_at
 from models.judging import judge_graph
 from models.levels import build_tree
 from models.view import view_of
-
-
-class Counting:
-    """A score that counts how many pairs it was asked about."""
-
-    def __init__(self, score):
-        self.score, self.asked = score, 0
-
-    def __call__(self, clusters, pairs):
-        """Count them, and ask."""
-        self.asked += len(pairs)
-        return self.score(clusters, pairs)
 
 
 def merges(tree):

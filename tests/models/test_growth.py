@@ -2,6 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from counting import Counting
 
 from models import KnnGraph, exact_knn
 from models.conditions import conditions
@@ -33,15 +34,9 @@ def work(model, x, graph):
     view = view_of(x, graph)
     context = context_of(view, np.arange(len(x)), conditions("thing", None))
     judged = judge_graph(model.network, view, context)
-    score, asked = pair_score(model.network, context), 0
-
-    def counted(clusters, pairs):
-        nonlocal asked
-        asked += len(pairs)
-        return score(clusters, pairs)
-
-    build_tree(*super_nodes(view, judged), counted)
-    return np.array([len(judged.edges), asked])
+    score = Counting(pair_score(model.network, context))
+    build_tree(*super_nodes(view, judged), score)
+    return np.array([len(judged.edges), score.asked])
 
 
 def test_work_grows_with_the_collection(model, copies):
