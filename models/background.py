@@ -15,6 +15,8 @@ from models.view import View
 
 # Rows whose similarities to a row define its spread.
 LANDMARKS = 4_096
+# In more dimensions fewer do, so that no cost grows with the square of the dimension.
+MOST_FACTORS = 1_024
 # A row's spread counts for no less than this share of the median.
 SPREAD_FLOOR = 0.3
 SPREAD_EPSILON = 1e-8
@@ -23,7 +25,8 @@ BLOCK_ROWS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """`mean` [d]; `factor` [d, d] with |factor u| = standard deviation of <u, landmark>.
+    """`mean` [d]; `factor` [f, d], f <= min(d, 1,024), with |factor u| = standard deviation of
+    <u, landmark>.
 
     `rows` [m, 3] holds what `measure` gives for the first m rows of the collection; later rows
     are measured when they are met.
@@ -82,14 +85,23 @@ def background_of(vectors: Tensor, alive: Tensor, landmarks: Tensor, rows_known:
     for part in torch.split(alive, BLOCK_ROWS):
         total += vectors.index_select(0, part).sum(0, dtype=torch.float64)
     mean = (total / max(len(alive), 1)).float()
-    sample = vectors.index_select(0, landmarks) - mean  # [l, d]
-    sample = (sample - sample.mean(0)).double() if len(sample) else sample.double()
-    covariance = sample.T @ sample / max(len(sample), 1)  # [d, d]
-    value, basis = torch.linalg.eigh(covariance)
-    factor = (value.clamp(min=0).sqrt()[:, None] * basis.T).float()  # |factor u|^2 = u' cov u
+    if d > MOST_FACTORS:
+        landmarks = landmarks[:: -(-len(landmarks) // MOST_FACTORS) or 1]
+    factor = _factor(vectors.index_select(0, landmarks) - mean)
     frame = Background(mean, factor, 0.0, torch.zeros((0, 3), device=vectors.device))
     spread = frame.measure(vectors.index_select(0, landmarks))[:, 2]
     floor = SPREAD_FLOOR * float(spread.median()) if len(spread) else 0.0
     frame = Background(mean, factor, floor, frame.rows)
     parts = [frame.measure(part) for part in torch.split(vectors[:rows_known], BLOCK_ROWS)]
     return Background(mean, factor, floor, torch.cat([frame.rows, *parts]))
+
+
+def _factor(sample: Tensor) -> Tensor:
+    """F [min(l, d), d] with |F u|^2 = u' C u, C the covariance of `sample` [l, d]."""
+    if not len(sample):
+        return sample
+    factor: Tensor = (sample - sample.mean(0)).double() / len(sample) ** 0.5
+    if len(factor) > factor.shape[1]:  # a smaller one does
+        value, basis = torch.linalg.eigh(factor.T @ factor)
+        factor = value.clamp(min=0).sqrt()[:, None] * basis.T
+    return factor.float()

@@ -82,23 +82,24 @@ def cluster(
 ) -> Clustering:
     """Cluster `features`, any real array [n, d], one row per image. Blocks.
 
-    Rows are normalised here; equal rows share a cluster. `granularity` says what a group is:
+    Rows are normalised here; equal rows share a cluster, and so do those that rounding alone keeps
+    apart. `granularity` says what a group is:
     "shot" (versions of one photo), "thing" (one person, product, character), "kind" (a category)
     or None (not known); `group_size` is the number of images in a typical image's group, if that
     is known. `model` defaults to the shipped weights on `device` (None: CUDA when there is one).
 
-    Without `graph` the exact k-NN graph is built, and rows that rounding alone keeps apart are
-    equal as well. With `graph` and `counts` [n], which says how many images share each row (0:
-    dead), rows are taken as they are, one node each; `counts` alone is refused. The same arguments
+    Without `graph` the exact k-NN graph is built. With `graph` and `counts` [n], which says how
+    many images share each row (0: dead), rows are taken as they are, one node each; `counts`
+    alone is refused. The same arguments
     give the same result. Raises `BadInputError` naming the first row that is NaN, infinite or
     zero, or of which `graph` tells something else than its neighbours by falling cosine, and for
     arguments that do not fit.
     """
-    from models.copies import contracted, distinct_graph
+    from models.copies import distinct_graph, distinct_part
     from models.graph_check import check_graph
     from models.hilander import HiLander
     from models.loading import load_model
-    from models.vectors import collapse, unit_rows
+    from models.vectors import unit_rows
 
     unit = unit_rows(features)
     judge = model.model if isinstance(model, HiLander) else model or load_model(device=device)
@@ -119,10 +120,7 @@ def cluster(
     if graph is None:
         distinct, knn = distinct_graph(unit, judge.k, device=judge.device, progress=progress)
     else:
-        distinct = collapse(unit)
-        if len(distinct.unit) == len(unit):
-            return run(unit, graph, None)
-        knn = contracted(graph, distinct, device=judge.device)
+        distinct, knn = distinct_part(unit, graph, device=judge.device)
     seconds = {"graph": time.perf_counter() - start}
     result = run(distinct.unit, knn, distinct.counts)
     return replace(result.spread(distinct.row), seconds=seconds | result.seconds)

@@ -26,7 +26,7 @@ COUNT_BLOCK = 1 << 22
 class CollectionContext:
     """A collection's frame of reference, from a full run or from a sample.
 
-    `mean` [d], `factor` [d, d], `spread_floor` [] and `rows` [m, 3]: see `Background`; `hubness`
+    `mean` [d], `factor` [f, d], `spread_floor` [] and `rows` [m, 3]: see `Background`; `hubness`
     [m]: log(1 + in-degree) of the first m rows; `quantiles` [3, 257] of R to the 1st, 10th and
     last neighbour; `numbers` [14]: how clusterable the graph is; `conditions` [4]: granularity
     and group size. All float32. Rows from m on are measured when they are met.
@@ -62,8 +62,10 @@ class CollectionContext:
         """This context with all rows of a collection known that has grown since; O(n K).
 
         `vectors` [n, d] and `neighbours` [n, K]: the rows that came are measured, the in-degrees of
-        all are counted. The rest stays as it was measured.
+        all are counted. The rest stays as it was measured. An empty context stays as it is.
         """
+        if not len(self.mean):
+            return self
         later = borrow(vectors[len(self.rows) :])
         measure = self.background(later.device).measure
         parts = [measure(part).numpy() for part in torch.split(later, BLOCK_ROWS)]

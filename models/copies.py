@@ -3,6 +3,8 @@
 More than K copies list one another only, and would be an island in the k-NN graph.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,9 +29,32 @@ def distinct_graph(
     Rows that differ by rounding, as scaled copies do, are one: those whose squared distance is up
     to 1e-6 of the collection's variance.
     """
+
+    def of(distinct: Distinct) -> KnnGraph:
+        return nearest(distinct.unit, k, device=device, progress=progress)
+
+    return _until_none(unit, of)
+
+
+def distinct_part(
+    unit: NDArray[np.float32], graph: KnnGraph, *, device: str | None = None
+) -> tuple[Distinct, KnnGraph]:
+    """As `distinct_graph`, of the `graph` [n] of all rows that is at hand. Blocks."""
+
+    def of(distinct: Distinct) -> KnnGraph:
+        whole = len(distinct.unit) == len(unit)
+        return graph if whole else contracted(graph, distinct, device=device)
+
+    return _until_none(unit, of)
+
+
+def _until_none(
+    unit: NDArray[np.float32], graph_of: Callable[[Distinct], KnnGraph]
+) -> tuple[Distinct, KnnGraph]:
+    """The distinct rows and `graph_of` them, in which no copies are neighbours any more."""
     distinct = collapse(unit)
     while True:
-        graph = nearest(distinct.unit, k, device=device, progress=progress)
+        graph = graph_of(distinct)
         i, j = _copies(distinct.unit, graph)
         if not len(i):
             return distinct, graph

@@ -29,6 +29,8 @@ PRIOR = np.array([1.0, 0.0, 0.0])
 PRIOR_SPREAD = np.array([0.5, 2.0, 0.5])
 LOG_ODDS_LIMIT = 8.0
 STEPS = 30
+# Rounds of drawing, since a pair that was drawn before is none.
+DRAWS = 20
 CLOSE = 1e-6
 
 
@@ -36,7 +38,8 @@ def ask(result: Clustering, count: int = 100, *, seed: int = 0) -> Pairs:
     """The pairs of rows [m, 2] whose answers would tell most, m <= `count`. The same every time.
 
     They are drawn in turn: the first of them tell as much as any others would. m is less only
-    where the run found too few merges to ask about. Raises `BadInputError` for a `count` below 1.
+    where the run has hardly more pairs to ask about. After answers they are still those of the
+    run (docs/decisions/0118). Raises `BadInputError` for a `count` below 1.
     """
     if count < 1:
         raise BadInputError(f"count is {count}; it must be at least 1")
@@ -47,27 +50,38 @@ def ask(result: Clustering, count: int = 100, *, seed: int = 0) -> Pairs:
     interest = weight * tree.probability * (1 - tree.probability)
     if not interest.sum() > 0:
         return np.zeros((0, 2), np.int64)
-    rng = np.random.default_rng(seed)
-    merge = rng.choice(len(interest), count, p=interest / interest.sum())
+    likely, rng = interest / interest.sum(), np.random.default_rng(seed)
+    pairs = np.zeros((0, 2), np.int64)
+    for _ in range(DRAWS):
+        drawn = _drawn(hierarchy, rng.choice(len(likely), count, p=likely), rng)
+        both = np.concatenate((pairs, drawn))
+        pairs = both[np.sort(np.unique(both, axis=0, return_index=True)[1])][:count]
+        if len(pairs) == count:
+            break
+    return pairs
+
+
+def _drawn(hierarchy: Hierarchy, merge: NDArray[np.int64], rng: np.random.Generator) -> Pairs:
+    """A random pair of rows across each `merge` [m], but for those of dead rows."""
+    tree, counts = hierarchy.tree, hierarchy.counts
     order, start, below = leaf_spans(tree.left, tree.right, tree.leaves)
     leaf = np.stack(
         [
-            order[start[side] + (rng.random(count) * below[side]).astype(np.int64)]
+            order[start[side] + (rng.random(len(merge)) * below[side]).astype(np.int64)]
             for side in (tree.left[merge], tree.right[merge])
         ],
         axis=1,
     )
     alive = (counts[leaf] > 0).all(axis=1)
-    row_of = hierarchy.first_rows()
-    pairs = np.sort(row_of[leaf[alive]], axis=1)
-    return pairs[np.sort(np.unique(pairs, axis=0, return_index=True)[1])]
+    return np.sort(hierarchy.first_rows()[leaf[alive]], axis=1)
 
 
 def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Clustering:
     """`result` cut anew as coarsely as answers say: is each of `pairs` [m, 2] one group?
 
     Meant for the pairs of `ask`, which are drawn from all over the run; pairs that were picked
-    because of their answer (only sames, say) draw the cut to that side. Pairs that no merge of the
+    because of their answer (only sames, say) draw the cut to that side. What a `result` was told
+    before does not count: give all answers at once. Pairs that no merge of the
     run connects are left out; where none is left the result is as it was.
     `expected_precision`, `expected_recall` and `expected_f` follow the answers, `method` says so.
     Raises `BadInputError` for rows that are not there, and for arrays that do not fit.
@@ -81,11 +95,9 @@ def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Cluster
     tree = corrected(hierarchy.tree, hierarchy.counts, merge[met], truth[met])
     family = prospects(tree, hierarchy.counts)
     place = int(((family.f + family.bcubed_f) / 2).argmax())
-    hierarchy = replace(hierarchy, tree=tree)
-    parts = published(hierarchy, family, float(family.lam[place]))
+    parts = published(replace(hierarchy, tree=tree), family, float(family.lam[place]))
     return replace(
         result,
-        hierarchy=hierarchy,
         labels=parts.labels,
         levels=parts.levels,
         level=parts.level,

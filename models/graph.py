@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from models.device import warn_of_memory
 from models.errors import BadInputError
 from models.vectors import unit_rows
 
@@ -101,13 +103,33 @@ def nearest_of(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> KnnGraph:
-    """The rows `wanted` [m] of the graph of `unit`, in that order, [m, k]."""
+    """The rows `wanted` [m] of the graph of `unit`, in that order, [m, k].
+
+    Where the memory of a GPU does not do, the CPU searches, with a warning.
+    """
+    search = partial(_nearest_of, unit, wanted, k, progress=progress)
+    try:
+        return search(device=device or "cpu")
+    except torch.OutOfMemoryError:
+        n, d = unit.shape
+        warn_of_memory(str(device), f"the graph of {n:,} rows of {d} dimensions")
+    return search(device="cpu")
+
+
+def _nearest_of(
+    unit: NDArray[np.float32],
+    wanted: NDArray[np.int64],
+    k: int,
+    *,
+    device: str,
+    progress: Progress | None,
+) -> KnnGraph:
     neighbours = np.full((len(wanted), k), PAD_NEIGHBOUR, np.int32)
     similarity = np.full((len(wanted), k), PAD_SIMILARITY, np.float32)
     width = min(k, len(unit) - 1)
     if width < 1:
         return KnnGraph(neighbours, similarity)
-    rows = torch.from_numpy(np.ascontiguousarray(unit)).to(device or "cpu")
+    rows = torch.from_numpy(np.ascontiguousarray(unit)).to(device)
     numbers = torch.from_numpy(wanted).to(rows.device)
     for start in range(0, len(wanted), TILE_ROWS):
         part = slice(start, start + TILE_ROWS)

@@ -94,20 +94,26 @@ class HiLander:
             seed=self.random_state,
         )
         self.n_features_in_ = features.shape[1]
+        self._run = result
         return self._take(result)
 
     def ask(self, count: int = 100) -> NDArray[np.int64]:
-        """The pairs of rows of the last `fit` whose answers would tell most, as `models.ask`."""
+        """The pairs of rows of the last `fit` whose answers would tell most, as `models.ask`;
+        the same before and after answers.
+        """
         return ask(self._fitted(), count, seed=self.random_state)
 
     def calibrate(self, pairs: ArrayLike, same: ArrayLike) -> Self:
-        """Cut the last `fit` anew so that it agrees with answers, as `models.calibrated`."""
+        """Cut the last `fit` anew so that it agrees with answers, as `models.calibrated`.
+
+        Answers of earlier calls do not count: give all at once.
+        """
         return self._take(calibrated(self._fitted(), pairs, same))
 
     def _fitted(self) -> Clustering:
-        if not hasattr(self, "result_"):
+        if not hasattr(self, "_run"):
             raise BadInputError("nothing is clustered yet: call fit before ask or calibrate")
-        return self.result_
+        return self._run
 
     def _take(self, result: Clustering) -> Self:
         self.result_ = result

@@ -1,6 +1,5 @@
 """The shipped kind of model: it reads relations between vectors, so any encoder will do."""
 
-import warnings
 from copy import deepcopy
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from models.clustering import Clustering
 from models.conditions import UNKNOWN_SIZE, are_kinds, conditions, usual_size
 from models.context import CollectionContext, context_of
 from models.decode import predicted_density
+from models.device import best_device, warn_of_memory
 from models.errors import BadInputError
 from models.few import FEW_ROWS, choose_few, edges_of_few, linkage_tree
 from models.graph import KnnGraph, Progress
@@ -41,7 +41,7 @@ class RelationalModel:
     """One set of weights on one device. Thread-safe: nothing here changes after loading."""
 
     def __init__(self, network: HiLanderNetwork, config: Config, device: str | None = None) -> None:
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or best_device()
         self.config = config
         self.network = network.to(self.device).eval()
         # A batch of new rows is too small to be worth a journey to a GPU.
@@ -128,12 +128,8 @@ class RelationalModel:
                 view_of(vectors, nearest, self.device), self.network, counts, told, seed, progress
             )
         except torch.OutOfMemoryError:
-            warnings.warn(
-                f"the memory of {self.device} does not do for {len(vectors):,} rows of "
-                f"{vectors.shape[1]} dimensions: they are clustered on the CPU",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            n, d = vectors.shape
+            warn_of_memory(self.device, f"{n:,} rows of {d} dimensions")
         return self._cluster(view_of(vectors, nearest), self._at_hand, counts, told, seed, progress)
 
     def _cluster(

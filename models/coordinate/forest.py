@@ -51,10 +51,13 @@ def confidence(steps: Sequence[Decoded], probability: Sequence[Tensor], labels: 
     root = steps[-1].level.peak[steps[-1].root[steps[-1].node]] == np.arange(len(labels))
     surest = np.zeros(clusters, np.float32)
     np.maximum.at(surest, labels[alive & ~root], weakest[alive & ~root])
-    out = np.where(root & alive, surest[labels], weakest)
+    out = weakest.copy()
+    out[root & alive] = surest[labels[root & alive]]
     alone = np.bincount(labels[alive], minlength=clusters) == 1
-    single = alive & alone[labels] if clusters else alive
-    out[single] = 1 - probability[0].amax(1).cpu().numpy()[single] if single.any() else out[single]
+    single = alive.copy()
+    single[alive] = alone[labels[alive]]
+    if single.any():
+        out[single] = 1 - probability[0].amax(1).cpu().numpy()[single]
     return np.where(alive, out, 0).astype(np.float32)
 
 

@@ -17,6 +17,7 @@ from models.coordinate.linkage import logits_of
 from models.coordinate.network import CoordinateNetwork
 from models.coordinate.recursion import Decoded, recursion
 from models.coordinate.weights import CoordinateConfig
+from models.device import best_device
 from models.errors import BadInputError
 from models.graph import K, KnnGraph, Progress
 from models.relational import alive_rows
@@ -32,7 +33,7 @@ class CoordinateModel:
     def __init__(
         self, network: CoordinateNetwork, config: CoordinateConfig, device: str | None = None
     ) -> None:
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or best_device()
         self.config = config
         self.network = network.to(self.device).eval()
 

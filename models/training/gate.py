@@ -6,17 +6,19 @@ pairwise and BCubed F). Both are means over the sets.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import assignment_truth, reliability_bins
 from models.clustering import cluster
+from models.few import FEW_ROWS
 from models.model import Model
 from models.peers.choose import best_parameter, worth
 from models.peers.linkage import AverageLinkage
 from models.training.sources import LabelledSet, few_rows
+from models.vectors import collapse
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +82,39 @@ def judge(
 
     The graph is that of the whole set, so that held-out rows lie among as many strangers as rows
     do in life; the edges are those that start at a row of a held-out class. Clusters are those of
-    the rows of the held-out classes, by themselves.
+    the rows of the held-out classes, by themselves; where those are so few that no network would
+    have a say (`models.few`), those among rows of others.
     """
     real = edges.neighbours >= 0
     judged = real & np.isin(edges.labels, held_out)[:, None]
     same = (edges.labels[edges.neighbours] == edges.labels[:, None])[judged]
-    known, test = source.without(held_out), source.of_classes(held_out)
-    height = best_parameter(AverageLinkage(few_rows(known).unit), few_rows(known).labels)
-    linked = AverageLinkage(test.unit).labels(height)
-    found = cluster(test.unit, granularity=test.granularity, model=model)
+    known = few_rows(source.without(held_out))
+    height = best_parameter(AverageLinkage(known.unit), known.labels)
+    test = source.of_classes(held_out)
+    seen, own = among_enough(test, known), slice(len(test))
+    linked = AverageLinkage(seen.unit).labels(height)[own]
+    found = cluster(seen.unit, granularity=seen.granularity, model=model)
+    right = assignment_truth(seen.labels, found.labels)
     return GateFigure(
         name=source.name,
         edge_auc=auc(edges.probability[judged], same),
         cosine_auc=auc(edges.similarity[judged], same),
-        cluster_f=worth(test.labels, found.labels),
+        cluster_f=worth(test.labels, found.labels[own]),
         linkage_f=worth(test.labels, linked),
         bins=reliability_bins(edges.probability[judged], same),
-        assignment_bins=reliability_bins(
-            found.confidence, assignment_truth(test.labels, found.labels)
-        ),
+        assignment_bins=reliability_bins(found.confidence[own], right[own]),
         levels=tuple(
-            (int(level.max(initial=-1)) + 1, worth(test.labels, level)) for level in found.levels
+            (len(np.unique(level[own])), worth(test.labels, level[own])) for level in found.levels
         ),
     )
+
+
+def among_enough(test: LabelledSet, known: LabelledSet) -> LabelledSet:
+    """`test`, followed by the rows of `known` where it has too few for a network to have a say."""
+    if len(collapse(test.unit).counts) > FEW_ROWS:
+        return test
+    labels = np.concatenate((test.labels, known.labels + test.classes))
+    return replace(test, unit=np.concatenate((test.unit, known.unit)), labels=labels)
 
 
 def auc(score: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.errors import BadInputError
 from models.judging import judge_graph
 from models.network import HiLanderNetwork
 from models.relational import RelationalModel
@@ -122,7 +123,7 @@ def train(
     Part of each set's classes is held out; the result is usable only if it passes the
     gate there (`models.training.gate`). The same sets, seed and recipe give the
     same weights on the same machine. Raises `BadInputError` for a set of too few classes
-    or different rows.
+    or different rows, and where all sets have too few rows.
     """
     recipe = recipe or Recipe()
     rng = np.random.default_rng(seed)
@@ -131,6 +132,11 @@ def train(
     parts = [part for source in known for part in cut_episodes(source, recipe, rng)]
     parts += [union(*two_of(known, rng), rng) for _ in range(recipe.unions) if len(known) > 1]
     real = len(parts)
+    if not real:
+        raise BadInputError(
+            f"{', '.join(source.name for source in sets)}: too few rows, of classes that are not "
+            f"held out, to learn from; at least one set needs {SMALLEST_EPISODE} that differ"
+        )
     drawn = [drawings(rng) for _ in range(recipe.drawings)]
     parts += [part.weighing(recipe.drawings_weight) for part in drawn]
     parts += [synthetic(rng) for _ in range(recipe.synthetic)]

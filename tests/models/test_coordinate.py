@@ -249,6 +249,25 @@ class TestModel:
         assert not few[:, 3:].any()
         assert model.edge_probabilities(x, graph, np.zeros(0, np.int64), context).shape == (0, 30)
 
+    def test_collections_that_say_little(self, model, groups):
+        """Dead rows alone, hardly any rows, and copies, which are one node, are no errors."""
+        x, _ = groups(10, 10, d=16)
+        nothing = model.cluster(x, exact_knn(x), np.zeros(100, np.int32))
+        assert (nothing.labels == -1).all()
+        assert not nothing.confidence.any()
+        assert len(nothing.exemplars) == 0
+        for n in range(4):
+            assert len(cluster(x[:n], model=model).labels) == n
+        copies = cluster(np.concatenate((x, np.repeat(x[:1], 100, axis=0))), model=model)
+        assert (copies.labels[100:] == copies.labels[0]).all()
+        np.testing.assert_array_equal(copies.labels[:100], cluster(x, model=model).labels)
+
+    def test_nothing_is_to_be_known_of_a_collection_that_grows(self, model, groups):
+        """The context of before serves."""
+        x, _ = groups(10, 10, d=16)
+        context = model.context(x, exact_knn(x))
+        assert context.grown(x, exact_knn(x).neighbours) is context
+
     def test_another_dimension_is_refused(self, model):
         """Both are named."""
         with pytest.raises(BadInputError, match=r"3 dimensions; this model was trained on 16"):

@@ -53,6 +53,16 @@ def test_with_a_graph(model, copied, same_partition):
     np.testing.assert_array_equal(result.labels, cluster(x, model=model).labels)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_scaled_copies_with_a_graph(model, copied, same_partition, kind):
+    """The graph that is brought is of all of them, as that of a caller who knows of no copies."""
+    x, labels = copied
+    scaled = (x * np.random.default_rng(0).uniform(0.3, 3, (len(x), 1))).astype(kind)
+    result = cluster(scaled, graph=exact_knn(scaled), model=model)
+    assert same_partition(result.labels, labels)
+    np.testing.assert_array_equal(result.labels, cluster(scaled, model=model).labels)
+
+
 def test_a_contracted_graph_is_exact(copied):
     """Rows that lost neighbours are searched for again."""
     unit = unit_rows(copied[0])

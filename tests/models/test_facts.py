@@ -27,6 +27,11 @@ class TestAsk:
         assert pairs.max() < len(x)
         assert len(np.unique(pairs, axis=0)) == len(pairs)
 
+    def test_gives_as_many_as_it_is_asked_for(self, model, groups):
+        """Where there are so many pairs of images, none of which tells much more than others."""
+        x, _ = groups(100, 2, d=64, spread=0.7)
+        assert len(ask(cluster(x, model=model, granularity="shot"), 80)) == 80
+
     def test_is_the_same_every_time(self, noisy):
         """For one seed."""
         np.testing.assert_array_equal(ask(noisy[2], 50), ask(noisy[2], 50))
@@ -66,6 +71,19 @@ class TestCalibrated:
         ]
         assert clusters[0] <= len(result.exemplars) <= clusters[1]
         assert clusters[0] < clusters[1]
+
+    def test_answers_are_not_counted_twice(self, noisy):
+        """What a result was told before has no part in what it is told now."""
+        _, labels, result = noisy
+        pairs = ask(result, 100)
+        same = labels[pairs[:, 0]] == labels[pairs[:, 1]]
+        once = calibrated(result, pairs, same)
+        wrong = calibrated(result, pairs, ~same)
+        for before in (once, wrong):
+            again = calibrated(before, pairs, same)
+            np.testing.assert_array_equal(again.labels, once.labels)
+            assert again.expected_f == once.expected_f
+        np.testing.assert_array_equal(ask(once, 100), pairs)
 
     def test_no_answers_change_nothing(self, noisy):
         """None at all is no error."""

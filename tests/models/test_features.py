@@ -51,9 +51,10 @@ class TestInvariance:
 
 
 class TestBackground:
-    def test_r_is_the_centred_cosine_and_z_counts_spreads(self, groups):
-        """Against the formulas, written out over all pairs."""
-        x, _ = groups(8, 15, spread=0.6)
+    @pytest.mark.parametrize("d", [32, 200, 1_500])
+    def test_r_is_the_centred_cosine_and_z_counts_spreads(self, groups, d):
+        """Against the formulas, written out over all pairs; more rows than dimensions, or fewer."""
+        x, _ = groups(8, 15, d=d, spread=0.6)
         graph = exact_knn(x, 12)
         view = view_of(x, graph)
         rows = torch.arange(120)
@@ -67,6 +68,17 @@ class TestBackground:
         at = (np.arange(120)[:, None], graph.neighbours)
         np.testing.assert_allclose(r, (inner / np.outer(norm, norm))[at], atol=1e-4)
         np.testing.assert_allclose(z, (inner / np.sqrt(np.outer(spread, spread)))[at], rtol=2e-3)
+
+    def test_many_dimensions_are_measured_against_fewer_rows(self, groups):
+        """At most 1,024, so that nothing grows with their square; spreads are hardly others."""
+        d, n = 1_030, 1_100
+        x = torch.from_numpy(groups(20, n // 20, d=d)[0])
+        rows = torch.arange(n)
+        background = background_of(x, rows, rows, n)
+        assert background.factor.shape == (n // 2, d)
+        u = x - x.mean(0)
+        expected = (u @ u.T).std(dim=1, correction=0)
+        torch.testing.assert_close(background.rows[:, 2], expected, rtol=0.15, atol=0)
 
     def test_rows_it_does_not_know_are_measured_when_met(self, groups):
         """A background that measured 50 rows says the same of all 120."""

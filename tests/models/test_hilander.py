@@ -58,8 +58,12 @@ class TestFit:
         clusterer = HiLander(device="cpu").fit(x)
         pairs = clusterer.ask(60)
         same = labels[pairs[:, 0]] == labels[pairs[:, 1]]
-        expected = calibrated(clusterer.result_, pairs, same)
+        run = clusterer.result_
+        expected = calibrated(run, pairs, same)
         np.testing.assert_array_equal(clusterer.calibrate(pairs, same).labels_, expected.labels)
+        np.testing.assert_array_equal(clusterer.calibrate(pairs, same).labels_, expected.labels)
+        np.testing.assert_array_equal(clusterer.ask(60), pairs)
+        np.testing.assert_array_equal(clusterer.calibrate([], []).labels_, run.labels)
         assert clusterer.method_ == "hi-lander cut by answers"
 
     def test_takes_answers_after_fit_only(self):

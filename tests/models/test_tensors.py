@@ -9,6 +9,7 @@ from models import KnnGraph, exact_knn, load_model
 from models.conditions import conditions
 from models.context import context_of
 from models.cut import Cut, cut_at
+from models.device import best_device
 from models.kernels.levels import tie_hash
 from models.levels import build_tree
 from models.merging import merged_by_kernels, merged_on_tensors
@@ -207,6 +208,39 @@ def test_a_gpu_without_enough_memory_leaves_the_run_to_the_cpu(groups, monkeypat
     with pytest.warns(RuntimeWarning, match="the memory of cuda does not do for 120 rows"):
         actual = small.cluster(x, graph)
     assert actual.labels.tolist() == expected.labels.tolist()
+
+
+def test_a_gpu_without_enough_memory_leaves_the_graph_to_the_cpu(groups, monkeypatch):
+    """Which finds the same neighbours, and a warning says why it took so long."""
+    x, _ = groups(10, 12)
+    expected = exact_knn(x)
+    to = torch.from_numpy
+
+    class Crowded:
+        def __init__(self, array):
+            self.array = array
+
+        def to(self, device):
+            if device == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return to(self.array).to(device)
+
+    monkeypatch.setattr("models.graph.torch.from_numpy", Crowded)
+    with pytest.warns(RuntimeWarning, match="the memory of cuda does not do for the graph of 120"):
+        actual = exact_knn(x, device="cuda")
+    np.testing.assert_array_equal(actual.neighbours, expected.neighbours)
+
+
+def test_a_gpu_that_takes_no_work_is_left_alone(monkeypatch):
+    """A model is loaded on the CPU, with a warning that has CUDA's own words."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("models.device.torch.zeros", full)
+    with pytest.warns(RuntimeWarning, match="takes no work, the CPU does it: CUDA out of memory"):
+        assert best_device() == "cpu"
 
 
 @cuda

@@ -10,7 +10,7 @@ from models.training.card import CARD, save_trained
 from models.training.drawings import drawings
 from models.training.episodes import union, variation, whole
 from models.training.fit import Plan
-from models.training.gate import auc
+from models.training.gate import among_enough, auc
 from models.training.kinds import kinds
 from models.training.pairs import matching_share
 from models.training.prepared import prepare, seen_size
@@ -114,6 +114,11 @@ class TestTrain:
         with pytest.raises(WeightsError, match="not usable"):
             load_model(tmp_path)
 
+    def test_refuses_sets_too_small_to_learn_from(self, labelled):
+        """Of classes that are not held out there must be twenty rows; the sets are named."""
+        with pytest.raises(BadInputError, match=r"set0: too few rows, .* needs 20"):
+            train([labelled(classes=8, size=2)], recipe=SHORT)
+
     def test_reports_its_way_to_the_end(self, labelled):
         """Progress rises from stage to stage and ends at 1."""
         seen = []
@@ -123,6 +128,19 @@ class TestTrain:
         assert shares[-1] == 1.0
         stages = list(dict.fromkeys(stage for stage, _ in seen))
         assert stages == ["episodes", "edge networks", "pair network", "certainty", "gate"]
+
+
+class TestGate:
+    def test_few_rows_are_judged_among_others(self, labelled):
+        """Up to fifty different ones no network would have a say in."""
+        test, known = labelled(classes=6, size=8, seed=1), labelled(classes=20)
+        among = among_enough(test, known)
+        assert len(among) == len(test) + len(known)
+        assert among.classes == 26
+        np.testing.assert_array_equal(among.labels[:48], test.labels)
+        np.testing.assert_array_equal(among.unit[48:], known.unit)
+        enough = labelled(classes=6, size=9)
+        assert among_enough(enough, known) is enough
 
 
 class TestHoldingOut:

@@ -6,7 +6,27 @@ import pytest
 from index import CollectionIndex, IndexSettings, NewImage
 from index import live as live_module
 from models import load_model
+from models.context import empty_context
+from models.coordinate.model import CoordinateModel
+from models.coordinate.network import CoordinateNetwork
+from models.coordinate.weights import CoordinateConfig
 from worker import edges as edges_module
+
+ONE_ENCODER = CoordinateConfig(
+    dimension=16,
+    hidden=8,
+    convolution="graphconv",
+    tau=0.5,
+    tau_above=0.5,
+    slope=1.0,
+    offset=0.0,
+    usable=True,
+    edge_auc=0.9,
+    cosine_auc=0.8,
+    cluster_f=0.9,
+    linkage_f=0.8,
+    seed=0,
+)
 
 
 @pytest.mark.parametrize("records", [1, 3, 50])
@@ -73,6 +93,22 @@ def test_nobody_sees_an_image_before_it_has_a_cluster(bench, axis):
     worker._publishing.publish = count
     worker.run()
     assert seen[:3] == [0, 4, 8]
+
+
+def test_a_model_of_one_encoder_judges_a_collection_that_grows(tmp_path):
+    """Batch by batch, and after a run: it needs no statistics."""
+    judge = edges_module.ModelEdges(CoordinateModel(CoordinateNetwork(16, 8), ONE_ENCODER, "cpu"))
+    index = CollectionIndex.open(tmp_path / "c", settings=IndexSettings(), dimension=16)
+    vectors = np.random.default_rng(0).normal(size=(90, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for start in range(0, 90, 30):
+        part = vectors[start : start + 30]
+        logged = index.log([NewImage(f"i{start + j}", v) for j, v in enumerate(part)], {})
+        index.insert(logged.new_rows)
+        assert judge.probabilities(index, logged.new_rows).shape == (30, 30)
+        empty_context().save(tmp_path / "context")
+        judge.renew(index, tmp_path / "context")
+    index.close()
 
 
 def test_statistics_are_measured_aside(tmp_path, monkeypatch):

@@ -1,0 +1,27 @@
+"""Where to compute: on CUDA while its memory does, else on the CPU."""
+
+import warnings
+
+import torch
+
+
+def best_device() -> str:
+    """The device "cuda" where there is one that takes work; else "cpu", warning of a full one."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    try:
+        torch.zeros(1, device="cuda")
+    except RuntimeError as error:  # a context alone needs memory
+        message = f"the GPU takes no work, the CPU does it: {error}"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return "cpu"
+    return "cuda"
+
+
+def warn_of_memory(device: str, what: str) -> None:
+    """Say that the memory of `device` did not do for `what`, and the CPU goes on."""
+    warnings.warn(
+        f"the memory of {device} does not do for {what}: the CPU goes on",
+        RuntimeWarning,
+        stacklevel=3,
+    )
