@@ -63,8 +63,8 @@ class TestFit:
         np.testing.assert_array_equal(clusterer.calibrate(pairs, same).labels_, expected.labels)
         np.testing.assert_array_equal(clusterer.calibrate(pairs, same).labels_, expected.labels)
         np.testing.assert_array_equal(clusterer.ask(60), pairs)
-        np.testing.assert_array_equal(clusterer.calibrate([], []).labels_, run.labels)
         assert clusterer.method_ == "hi-lander cut by answers"
+        np.testing.assert_array_equal(clusterer.calibrate([], []).labels_, run.labels)
 
     def test_takes_answers_after_fit_only(self):
         """There is nothing to ask about before."""
