@@ -8,10 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from index import seal, unseal
 from index.files import replace
 from worker.dead_letters.base import DeadLetter
 from worker.errors import SettingsError, SourceUnavailableError
+
+log = structlog.get_logger()
 
 _ERASED = b'{"reason": "erased"}'
 _FIELDS = ("reason", "detail", "partition", "offset", "time", "key", "value", "headers")
@@ -61,20 +65,24 @@ class FileDeadLetters:
 
 
 def forget_letters(path: Path, collection: str, images: Collection[str]) -> None:
-    """Overwrite the letters whose record is that of one of `images` of `collection`.
+    """Overwrite the letters whose record is, or may be, that of one of `images` of `collection`.
 
     Each becomes a line of the same length that says so: a process that has the file open goes on
-    writing at its end. Letters of records that name another collection stay. Blocks. Raises
-    `OSError`.
+    writing at its end. Letters of records that name another collection stay; those that are not
+    what was written go, as nobody can tell whose they are. Lines that were overwritten before are
+    so again: the sync that was to confirm it may have failed. Blocks. Raises `OSError`.
     """
     if not images or not path.exists():
         return
-    keys = {_text(image.encode()) for image in images}
+    keys = {image.encode() for image in images}
     with path.open("r+b") as file:
         start = 0
-        for line in iter(file.readline, b""):
-            if _is_of(line, keys, collection):
-                os.pwrite(file.fileno(), _ERASED.ljust(len(line) - 1), start)
+        for number, line in enumerate(iter(file.readline, b""), 1):
+            whole = _is_whole(line)
+            if not whole:
+                log.warning("damaged dead letter removed", file=str(path), line=number)
+            if not whole or _may_be_of(line, keys, collection):
+                _overwrite(file.fileno(), start, _blank(line.removesuffix(b"\n")))
             start += len(line)
         os.fsync(file.fileno())
 
@@ -95,7 +103,7 @@ def drop_damaged(path: Path) -> None:
 
 
 def _is_whole(line: bytes) -> bool:
-    if line.rstrip() == _ERASED:
+    if line.strip() in {b"", _ERASED}:
         return True
     try:
         unseal(line, bare=_FIELDS)
@@ -104,29 +112,43 @@ def _is_whole(line: bytes) -> bool:
     return True
 
 
-def _is_of(line: bytes, keys: Collection[str | None], collection: str) -> bool:
+def _blank(text: bytes) -> bytes:
+    """What stands in the place of `text` then: spaces where there is no room for words."""
+    said = _ERASED if len(text) >= len(_ERASED) else b""
+    return said.ljust(len(text))
+
+
+def _may_be_of(line: bytes, keys: Collection[bytes], collection: str) -> bool:
+    """Whether a line that is whole, as far as that is known, is the letter of one of `keys`, or
+    cannot be shown to be another's.
+    """
     try:
         letter = json.loads(line)
-    except ValueError:
-        return False
-    if not isinstance(letter, dict) or letter.get("key") not in keys:
-        return False
-    return _collection(letter) in {None, collection}
+        return _raw(letter["key"]) in keys and _collection(letter) in {None, collection}
+    except (ValueError, KeyError, TypeError):  # overwritten before, or not known to be whole
+        return True
 
 
 def _collection(letter: dict[str, Any]) -> str | None:
     """The collection that the record of a letter names; None if it names none."""
-    with suppress(ValueError):  # no JSON: its headers say what there is
-        body = json.loads(base64.b64decode(letter["value"] or ""))
+    value = _raw(letter["value"]) or b""
+    with suppress(ValueError, RecursionError):  # no JSON: its headers say what there is
+        body = json.loads(value)
         if isinstance(body, dict) and isinstance(body.get("collection"), str):
             return str(body["collection"])
     named = [value for name, value in letter["headers"] if name == "collection"]
-    return base64.b64decode(named[-1] or "").decode(errors="replace") if named else None
+    return (_raw(named[-1]) or b"").decode(errors="replace") if named else None
 
 
 def _write_all(file: int, data: bytes) -> None:
     while data:
         data = data[os.write(file, data) :]
+
+
+def _overwrite(file: int, start: int, data: bytes) -> None:
+    while data:
+        written = os.pwrite(file, data, start)
+        start, data = start + written, data[written:]
 
 
 def _fields(letter: DeadLetter) -> dict[str, object]:
@@ -145,3 +167,8 @@ def _fields(letter: DeadLetter) -> dict[str, object]:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else base64.b64encode(value).decode()
+
+
+def _raw(text: str | None) -> bytes | None:
+    """The bytes of which `_text` made `text`. Raises ValueError or TypeError where it did not."""
+    return None if text is None else base64.b64decode(text, validate=True)
