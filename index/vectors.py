@@ -1,5 +1,6 @@
 """The vector log: raw little-endian float32 rows, one after another, without a header."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -28,8 +29,9 @@ class VectorLog:
     """The file `vectors.f32`. The catalog says how many of its rows count; the rest is a torn tail.
 
     One owner, one thread. What is written is safe after `sync`. `failed` is true from the first
-    sync or wipe on that fails: what was written before may be lost although a later sync succeeds,
-    so the file is to be opened again, and what no sync confirmed is to be written again.
+    sync or wipe on that fails: what was written before may be lost although a later sync would
+    succeed, so that none does. The file is to be opened again, and what no sync confirmed is to be
+    written again.
     """
 
     def __init__(self, path: Path, *, dimension: int, rows: int) -> None:
@@ -153,8 +155,10 @@ class VectorLog:
         holes.punch(descriptor, holes.whole_blocks(dead, self._row_bytes, block_bytes))
 
     def sync(self) -> None:
-        """Block until everything written is on the disk."""
+        """Block until everything written is on the disk. Raises OSError, also once it `failed`."""
         with self._failing():
+            if self.failed:
+                raise OSError(errno.EIO, "a sync or a wipe failed before")
             os.fsync(self._file.fileno())
 
     @contextmanager

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from index import is_disk_error
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -99,7 +100,11 @@ class Purging:
         return [found for found in (self._closed | here).values() if found is not None]
 
     def tick(self, rows: int) -> None:
-        """Begin a purge that is due, or go on with one by about `rows` rows."""
+        """Begin a purge that is due, or go on with one by about `rows` rows.
+
+        What the disk does not let go is waited for here. Raises `OSError` where what failed leaves
+        the collection in doubt: when that was opened anew its purge begins again.
+        """
         if self._clock.monotonic() < self._rests_until:
             return
         if self._purge is None or self._purge.collection.closed:
@@ -128,6 +133,8 @@ class Purging:
         try:
             done = purge.step(rows)
         except (RetryError, OSError) as error:
+            if is_disk_error(error) and purge.collection.index.doubtful:
+                raise  # what the purge wrote is to be written again, into files opened anew
             self._rest(purge, error)
             return
         self._failed = False

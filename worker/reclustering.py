@@ -131,6 +131,8 @@ class Reclustering:
             with self._steps.step("R1 view"):
                 self._write_view(collection, run)
         except OSError as error:
+            if collection.index.doubtful:
+                raise
             self._metrics.disk_errors.inc()
             self._fail(collection.name, f"no view: {error}")
             return
@@ -164,7 +166,7 @@ class Reclustering:
         try:
             yield
         except Exception as error:
-            if is_disk_error(error):
+            if isinstance(error, OSError) or is_disk_error(error):
                 self._fail(name, error_text(error))
             raise
 

@@ -60,6 +60,26 @@ def test_a_failed_sync_of_the_vectors_is_in_doubt(reopen, filled, tools, monkeyp
     tools.check(collection)
 
 
+def test_a_sync_is_not_believed_after_one_that_failed(reopen, filled, tools, monkeypatch):
+    """However well the next would end: what is to be wiped stays so until it was wiped again."""
+    tools.write(filled, "7")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            filled.leftovers.give_back_rows()
+    with pytest.raises(OSError, match="failed before") as raised:
+        filled.leftovers.give_back_rows()
+    assert is_disk_error(raised.value)
+    with pytest.raises(OSError, match="failed before"):
+        filled.log(more(), {"t:0": 1})
+    assert filled._catalog.rows_to_wipe().tolist() == [7]
+    collection = reopen()
+    collection.leftovers.give_back_rows()
+    assert collection._catalog.rows_to_wipe().tolist() == []
+    collection.insert(collection.log(more(), {"t:0": 1}).new_rows)
+    tools.check(collection)
+
+
 def test_a_wipe_in_parts(filled, tools, monkeypatch):
     """A disk that takes a part at a time gets the rest too."""
     pwrite, zeros = os.pwrite, bytes(64)

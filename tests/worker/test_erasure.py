@@ -238,6 +238,19 @@ class TestPurge:
         assert found == [{"reason": "erased"}, *keep, {"reason": "erased"}]
         assert path.stat().st_size == size
 
+    def test_a_damaged_dead_letter(self, photos):
+        """What is left of a letter that may be the image's goes as well, and the purge ends."""
+        path = photos.path / "dead-letters.jsonl"
+        damaged = letter("photo-a3")
+        del damaged["value"]
+        lines = [damaged, letter("photo-a4")]
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        photos.erase("photo-a3")
+        photos.run()
+        purge(photos)
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        assert found == [{"reason": "erased"}, lines[1]]
+
     def test_answers(self, photos):
         """An answer that names the image and that nobody fetched goes as well."""
         Mailbox(photos.path).send("same", "main", "photo-a3", "photo-b3")
@@ -379,6 +392,39 @@ class TestPurge:
         """The purge is not done before the older ones are gone, and tries until they are."""
         old = vector(photos, "photo-a3")
         assert found_while_in_the_way(photos, "removed", old) == {"hnsw.bin"}
+        assert holding(photos, old) == set()
+
+    def test_a_sync_that_fails(self, photos, monkeypatch):
+        """It is an outage as after any write: the vector, which the disk has still, is overwritten
+        again before the purge is done.
+        """
+        old = vector(photos, "photo-a3")
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker()
+        worker._collections.get("main")
+        worker._parts.board.show = lambda **_: photos.clock.advance(1.0)
+        vectors = photos.path / "collections/main/vectors.f32"
+        fsync, sleep, failed, reasons = os.fsync, photos.clock.sleep, [], []
+
+        def fail_once(file):
+            if not failed and os.path.samestat(os.fstat(file), vectors.stat()):
+                failed.append(file)
+                os.pwrite(file, old, 6 * len(old))  # what the disk has
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            fsync(file)
+
+        def wait(seconds):
+            reasons.append(worker.ready())
+            sleep(seconds)
+
+        monkeypatch.setattr("os.fsync", fail_once)
+        photos.clock.sleep = wait
+        worker.run()
+        assert "reading is paused: the disk fails: [Errno 5]" in reasons[0]
+        assert photos.metrics.disk_errors._value.get() == 1
+        assert photos.metrics.purges._value.get() == 1
         assert holding(photos, old) == set()
 
     def test_leases_are_kept_while_the_catalog_is_rewritten(self, photos, monkeypatch):
