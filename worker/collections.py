@@ -23,6 +23,7 @@ from worker.collection import Collection
 from worker.edges import Edges
 from worker.errors import RetryError, SettingsError
 from worker.inherit import inherit
+from worker.lock import DirectoryLock
 from worker.metrics import Metrics
 from worker.publish import Publisher
 from worker.role import Role
@@ -56,6 +57,7 @@ class Collections:
     def __init__(
         self,
         settings: Settings,
+        lock: DirectoryLock,
         publisher: Publisher,
         make_edges: MakeEdges,
         metrics: Metrics,
@@ -64,6 +66,7 @@ class Collections:
     ) -> None:
         self._role = role
         self._settings = settings
+        self._lock = lock
         self._publisher = publisher
         self._make_edges = make_edges
         self.closing: list[Closing] = []
@@ -102,8 +105,9 @@ class Collections:
         return self._folder / name
 
     def find(self, name: str) -> Collection | None:
-        """The collection, opened if it is on disk; None if it never was."""
+        """The collection, opened if it is on disk; None if it never was. Raises as `get`."""
         if name not in self._open:
+            self._lock.check()
             migration.end_switch(self._folder, name)
             if not (self._folder / name).is_dir():
                 return None
@@ -120,8 +124,9 @@ class Collections:
     def get(self, name: str, dimension: int | None = None, model: str | None = None) -> Collection:
         """The collection, opened or made (`dimension` is needed then) if it is not open.
 
-        Blocks for as long as recovery takes. Raises `LeaseError` if another worker holds it, in
-        which case nothing was made; what `CollectionIndex.open` raises.
+        Blocks for as long as recovery takes. Raises `LeaseError` if another worker holds it, and
+        `OSError` if the data directory is not the one that is locked, in which cases nothing was
+        made; what `CollectionIndex.open` raises.
         """
         collection = self._open.get(name)
         if collection is None:
@@ -131,6 +136,7 @@ class Collections:
 
     def _load(self, name: str, dimension: int | None, model: str | None) -> Collection:
         directory = self._folder / name
+        self._lock.check()
         migration.end_switch(self._folder, name)
         if not directory.is_dir():
             if not migration.is_second(name):

@@ -41,7 +41,7 @@ class DirectoryLock:
         path = self.directory / "lock"
         try:
             found = path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             found = None
         if found is None or not os.path.samestat(found, os.fstat(self._file)):
             raise OSError(errno.ESTALE, "the data directory is another than at the start", path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from index import error_text
+from index import error_text, is_disk_error
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.lock import DirectoryLock
@@ -39,6 +39,18 @@ class Outage:
         self._metrics = metrics
         self._seconds = 0.0
 
+    def explains(self, error: BaseException) -> bool:
+        """Whether the disk did not take or give something, or something is not there because the
+        disk is not.
+        """
+        if not isinstance(error, FileNotFoundError):
+            return is_disk_error(error)
+        try:
+            self._lock.check()
+        except OSError:
+            return True
+        return False
+
     def note(self, error: BaseException) -> float:
         """The disk did not take something: pause reading. How long to wait now, in seconds."""
         self._metrics.disk_errors.inc()
@@ -50,11 +62,13 @@ class Outage:
         return self._seconds
 
     def try_again(self) -> list[Collection]:
-        """Open again what was closed, in an outage; the collections. Raises as the disk does."""
+        """Open again what was closed, in an outage; the collections. Raises as the disk does, and
+        at any time where another directory is in the place of the data directory.
+        """
+        self._lock.check()
         if not self._seconds:
             return []
         self._collections.suspend_doubtful()
-        self._lock.check()
         _probe(self._lock.directory)
         return self._collections.reopen()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from index import is_disk_error, waits_for
+from index import waits_for
 from worker.collection import Collection
 from worker.errors import BadStreamError, DataLossError
 from worker.migration import second_of
@@ -149,7 +149,7 @@ class Worker:
                     self._queue.note(collection)
                 step()
             except Exception as error:
-                if not is_disk_error(error) or not self._wait(self._outage.note(error)):
+                if not self._outage.explains(error) or not self._wait(self._outage.note(error)):
                     raise
             else:
                 self._outage.end()
@@ -165,7 +165,7 @@ class Worker:
                 self._pause.keep_alive()
                 self._parts.board.show()
             except Exception as error:
-                if not is_disk_error(error):
+                if not self._outage.explains(error):
                     raise
             self._clock.sleep(_OUTAGE_SECONDS)
         return True

@@ -194,6 +194,13 @@ class TestGenerations:
             generations.load(tmp_path, 7)
 
 
+def test_nothing_is_written_where_the_collection_is_not(tmp_path):
+    """What its folder lies in is not made: that may be a disk which is not mounted now."""
+    with pytest.raises(FileNotFoundError):
+        write_folder(tmp_path / "main" / "runs" / "view", {"a": np.ones(2)}, {}, durable=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_write_that_fails_leaves_the_old_folder(tmp_path):
     """The new one is only seen when it is whole."""
     folder = tmp_path / "f"

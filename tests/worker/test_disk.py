@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from index import CollectionIndex
+from index import CollectionIndex, files
 from worker.errors import SourceUnavailableError
 from worker.lock import DirectoryLock
 from worker.requests import Mailbox
@@ -249,6 +249,135 @@ def test_another_directory_in_its_place(tmp_path):
         data.rmdir()
         away.rename(data)
         lock.check()
+
+
+class Mount:
+    """The data directory of a bench, which may be away: an empty folder is in its place then."""
+
+    def __init__(self, path):
+        self._path, self._away = path, path.with_name("away")
+        self._lost = False
+
+    def lose(self):
+        """Take it away, the first time that this is called."""
+        if not self._lost:
+            self._lost = True
+            self._path.rename(self._away)
+            self._path.mkdir()
+
+    def put_back(self):
+        """Put it back, in the place of a folder that must be empty still."""
+        if self._away.exists():
+            assert list(self._path.rglob("*")) == []
+            self._path.rmdir()
+            self._away.rename(self._path)
+
+
+def run_while_it_is_away(bench, worker, mount):
+    """Run a worker whose data directory is away for some time; what `ready` said meanwhile."""
+    reasons, sleep = [], bench.clock.sleep
+
+    def wait(seconds):
+        reasons.append(worker.ready())
+        sleep(seconds)
+        if len(reasons) == 5:
+            mount.put_back()
+
+    bench.clock.sleep = wait
+    worker.run()
+    return reasons
+
+
+@pytest.mark.parametrize("moment", ["between two rounds", "while it polls"])
+def test_nothing_is_written_in_the_place_of_the_data_directory(bench_with_images, axis, moment):
+    """Whenever it is away, and although no write fails: the worker waits until it is back."""
+    bench = bench_with_images
+    bench.send("c0", axis(0), collection="user")
+    worker = bench.worker(batch_records="10")
+    mount, rounds, poll = Mount(bench.path), worker._round, worker._source.poll
+
+    def go_round():
+        rounds()
+        mount.lose()
+
+    def poll_and_lose(*limits):
+        found = poll(*limits)
+        if any(raw.key == b"c0" for raw in found):
+            mount.lose()
+        return found
+
+    if moment == "between two rounds":
+        worker._round = go_round
+    else:
+        worker._source.poll = poll_and_lose
+    reasons = run_while_it_is_away(bench, worker, mount)
+    assert all("another than at the start" in reason for reason in reasons)
+    assert bench.store.summary("main").images == 20
+    assert bench.store.summary("user").images == 1
+    assert bench.path.joinpath("collections/user/catalog.sqlite").exists()
+
+
+def test_an_erasure_that_comes_while_the_data_directory_is_away(bench_with_images, axis):
+    """A closed collection is not taken for one that never was."""
+    bench = bench_with_images
+    bench.send("c0", axis(0), collection="user")
+    bench.run()
+    bench.erase("a0")
+    worker = bench.worker(open_collections="1")
+    mount, poll = Mount(bench.path), worker._source.poll
+
+    def poll_and_lose(*limits):
+        found = poll(*limits)
+        if found:
+            assert worker._collections.opened("main") is None
+            mount.lose()
+        return found
+
+    worker._source.poll = poll_and_lose
+    reasons = run_while_it_is_away(bench, worker, mount)
+    assert "another than at the start" in reasons[0]
+    assert bench.states("a0") == [None]
+    assert bench.store.summary("main").images == 19
+
+
+def test_a_run_that_ends_while_the_data_directory_is_away(bench_with_images, monkeypatch):
+    """Its generation is not kept elsewhere: the run has failed, and is done again."""
+    bench = bench_with_images
+    request = Mailbox(bench.path).send("recluster", "main")
+    worker, mount = bench.worker(), Mount(bench.path)
+    monkeypatch.setattr("worker.takeover.sync_folder", lambda _: mount.lose())
+    reasons = run_while_it_is_away(bench, worker, mount)
+    assert all("the disk fails" in reason for reason in reasons)
+    answer = (bench.path / "requests" / f"{request}.answer").read_text()
+    assert answer.startswith("failed: [Errno 2]")
+    assert not bench.states("b0")[0].provisional
+    assert list(bench.path.glob("collections/main/generations/*"))
+
+
+def test_a_commit_that_is_in_doubt_when_a_run_begins(bench_with_images, monkeypatch):
+    """The collection is read from the disk, whatever becomes of the run."""
+    bench = bench_with_images
+    worker = bench.worker(batch_records="5")
+    folders = opened(monkeypatch)
+    rounds, begin, asked = worker._round, worker._queue.begin, []
+
+    def ask_after_the_first():
+        rounds()
+        if not asked:  # a batch is under way, which a run takes through its last steps
+            asked.append(Mailbox(bench.path).send("recluster", "main"))
+
+    def begin_and_fail(name):
+        begin(name)
+        monkeypatch.setattr("index.database.CHECKPOINT_BYTES", 0)
+        monkeypatch.setattr("index.files.sync", failing(files.sync, errno.EIO, 1))
+        worker._queue.begin = begin
+
+    worker._round, worker._queue.begin = ask_after_the_first, begin_and_fail
+    worker.run()
+    assert folders == ["main", "main"]
+    answer = (bench.path / "requests" / f"{asked[0]}.answer").read_text()
+    assert answer.startswith("failed: [Errno 5]")
+    assert bench.store.summary("main").images == 20
 
 
 def test_what_is_under_way_in_the_store_ends_with_a_doubtful_collection(bench_with_images):

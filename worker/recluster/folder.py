@@ -55,10 +55,11 @@ def write_folder(
     """Write `<name>.npy` for each array, the attached files and the manifest to the folder `path`.
 
     The manifest has a checksum of every file, and of itself. `path` is replaced if it exists; its
-    parent is made. `durable` also syncs all of it to the disk before the rename. Blocks. Raises
+    parent is made, but not what that lies in: where the disk is away nothing is written in its
+    place. `durable` also syncs all of it to the disk before the rename. Blocks. Raises
     `OSError`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     aside = path.parent / f"{ASIDE}{path.name}"
     remove_tree(aside)
     aside.mkdir()
