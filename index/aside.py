@@ -7,6 +7,8 @@ from index import files
 
 DAMAGED = "damaged"
 _KEPT = ".kept"
+_ABSENT = ".absent"
+NOTE = "repaired.json"
 
 
 class Aside:
@@ -18,28 +20,57 @@ class Aside:
         self._doomed = directory / f".{DAMAGED}"
 
     def put_back(self) -> None:
-        """Undo what a repair that did not end has made of the files that it kept."""
+        """Undo what a repair that did not end has made of the files that it kept; what was not
+        there goes.
+        """
+        for path in self._folder.glob(f"*{_ABSENT}"):
+            (self._directory / path.name.removesuffix(_ABSENT)).unlink(missing_ok=True)
         for path in sorted(self._folder.glob(f"*{_KEPT}")):
             shutil.copyfile(path, self._directory / path.name.removesuffix(_KEPT))
             files.sync(self._directory / path.name.removesuffix(_KEPT))
+        files.sync(self._directory)
 
     def keep(self, *paths: Path) -> None:
-        """Copy files, those that are there and not kept yet; on the disk when this returns."""
+        """Copy files that are not kept yet, or keep that they are not there; on the disk when this
+        returns.
+        """
         self._folder.mkdir(exist_ok=True)
         for path in paths:
             kept = self._folder / f"{path.name}{_KEPT}"
-            if path.exists() and not kept.exists():
-                copy = kept.with_suffix(".copy")
-                shutil.copyfile(path, copy)
-                files.sync(copy)
-                copy.rename(kept)
+            absent = self._folder / f"{path.name}{_ABSENT}"
+            if kept.exists() or absent.exists():
+                continue
+            if not path.exists():
+                absent.touch()
+                continue
+            copy = kept.with_suffix(".copy")
+            shutil.copyfile(path, copy)
+            files.sync(copy)
+            copy.rename(kept)
         files.sync(self._folder)
         files.sync(self._directory)
 
-    def keep_part(self, name: str, content: bytes) -> None:
-        """Keep a piece of a file that is too large to be copied; it is not put back by itself."""
+    def keep_part(self, name: str, content: bytes) -> bytes:
+        """Keep a piece of a file that is too large to be copied; it is not put back by itself.
+
+        Returns what is kept: of several runs that of the first.
+        """
+        path = self._folder / name
+        if not path.exists():
+            self._folder.mkdir(exist_ok=True)
+            files.replace(path, content)
+        return path.read_bytes()
+
+    def note(self, content: bytes) -> None:
+        """Keep a word for the run that ends the repair; on the disk when this returns."""
         self._folder.mkdir(exist_ok=True)
-        files.replace(self._folder / name, content)
+        files.replace(self._folder / NOTE, content)
+        files.sync(self._directory)
+
+    def noted(self) -> bytes | None:
+        """The last word that was kept, if any."""
+        path = self._folder / NOTE
+        return path.read_bytes() if path.exists() else None
 
     def move(self, path: Path) -> None:
         """Move a folder that can be spared here."""
@@ -54,6 +85,7 @@ class Aside:
         if self._folder.is_dir():
             self.clear()
             self._folder.rename(self._doomed)
+            files.sync(self._directory)
         self.clear()
 
     def clear(self) -> None:

@@ -84,9 +84,7 @@ class CollectionIndex:
         fit, CorruptError when what cannot be rebuilt is damaged.
         """
         if not repairing and (directory / DAMAGED).is_dir():
-            raise CorruptError(
-                f"{directory / DAMAGED}: a repair did not end: run it again, or remove this folder"
-            )
+            raise CorruptError(f"{directory / DAMAGED}: a repair did not end: run it again")
         Aside(directory).clear()
         with ExitStack() as undo:
             catalog, dimension = open_catalog(directory, dimension, model)

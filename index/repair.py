@@ -1,12 +1,12 @@
 """Repair the folder of a collection: what can be made whole is, what cannot is dropped and named.
 
 In this order: the catalog, its references, the vector log, the snapshots. Each step may be done
-again; a repair that was killed is begun anew, from the damaged files.
+again; a repair that was killed is begun anew, from the damaged files. What is lost is noted before
+it is dropped.
 """
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from index import snapshot
@@ -14,36 +14,19 @@ from index.aside import DAMAGED, Aside
 from index.catalog import SCHEMA, Catalog
 from index.collection import CollectionIndex
 from index.errors import CorruptError, SnapshotError
+from index.faults import reach
 from index.findings import Finding, Harm, Part, Progress, silent
 from index.opening import CATALOG, VECTORS, open_catalog
 from index.references import reconcile
-from index.repair_catalog import repair_database
+from index.repair_catalog import CatalogRepair, files_of, repair_database
 from index.repair_log import LogRepair, undamaged_hashes
+from index.repaired import Repaired, note, noted, united
 from index.settings import IndexSettings
 from index.verify import Also, read_log, verify
 from index.verify_snapshots import verify_snapshots
 
 # Within a transaction: makes the caller's own tables agree with what is left.
 Reconcile = Callable[[sqlite3.Connection], None]
-
-
-@dataclass
-class Repaired:
-    """What was `done`, in words.
-
-    `lost_images`: ids whose vector or record is gone; they must be sent again. `nameless` is how
-    many more, at least, were lost whose id is not known. `tables`: those of the catalog of which
-    records were lost, and how many are left. `reread`: None unless records of the source were
-    lost; then the offset to read from, of each partition that is known. `reread_others`: and all
-    other partitions from their start.
-    """
-
-    done: list[str] = field(default_factory=list)
-    lost_images: list[str] = field(default_factory=list)
-    nameless: int = 0
-    tables: dict[str, int] = field(default_factory=dict)
-    reread: dict[str, int] | None = None
-    reread_others: bool = False
 
 
 def repair(
@@ -53,21 +36,36 @@ def repair(
     also: Also | None = None,
     reconcile_also: Reconcile | None = None,
 ) -> Repaired:
+    """As `mend`; what was damaged is forgotten."""
+    repaired = mend(directory, settings, progress, also, reconcile_also)
+    Aside(directory).discard()
+    return repaired
+
+
+def mend(
+    directory: Path,
+    settings: IndexSettings,
+    progress: Progress = silent,
+    also: Also | None = None,
+    reconcile_also: Reconcile | None = None,
+) -> Repaired:
     """Make a collection on which no worker runs pass `verify`; blocks for as long as that takes.
 
-    Raises CorruptError when too much is gone for that, or damage is left after all (what was
-    damaged is kept in the folder `damaged` then), FormatError, OSError.
+    Until the caller discards what is `Aside`, no worker opens the collection, and to do it again
+    returns the same losses. Raises CorruptError when too much is gone, or damage is left after all
+    (what was damaged is kept in the folder `damaged` then), FormatError, OSError.
     """
     aside = Aside(directory)
     aside.put_back()
+    before = noted(aside)
     found = verify(directory, progress, also)
     if all(finding.harm is Harm.NONE for finding in found):
-        aside.discard()
         if found:
-            CollectionIndex.open(directory, settings=settings).close()
-        return Repaired([f"{finding.path.name}: {finding.what}: cleared" for finding in found])
+            CollectionIndex.open(directory, settings=settings, repairing=True).close()
+        cleared = [f"{finding.path.name}: {finding.what}: cleared" for finding in found]
+        return united(before, Repaired(cleared))
     try:
-        repaired = _repair_catalog(directory, aside, found, reconcile_also)
+        repaired = _repair_catalog(directory, aside, found, before, reconcile_also, progress)
     except CorruptError:
         aside.put_back()
         aside.discard()
@@ -77,50 +75,71 @@ def repair(
     if left:
         kept = directory / DAMAGED
         raise CorruptError(f"{left[0]}: cannot be repaired; what was damaged is in {kept}")
-    aside.discard()
     return repaired
 
 
 def _repair_catalog(
-    directory: Path, aside: Aside, found: list[Finding], reconcile_also: Reconcile | None
+    directory: Path,
+    aside: Aside,
+    found: list[Finding],
+    before: Repaired,
+    reconcile_also: Reconcile | None,
+    progress: Progress,
 ) -> Repaired:
+    """Catalog and vector log agree after one transaction; what that loses is noted before it."""
     path, vectors = directory / CATALOG, directory / VECTORS
-    mended = repair_database(path, aside, SCHEMA)
-    repaired = Repaired(list(mended.done), tables=mended.damaged)
-    _restore_facts(directory, aside)
+    aside.keep(*files_of(path))
+    mended = repair_database(path, SCHEMA)
+    _restore_facts(directory)
     disagree = [finding.what for finding in found if finding.part is Part.REFERENCES]
-    partial = mended.lost_commits or bool(mended.damaged)
     catalog, dimension = open_catalog(directory, None, None)
     try:
-        log = LogRepair(vectors, catalog, dimension, aside)
-        if disagree or partial:
-            with catalog.transaction(durable=True) as db:
-                lost = reconcile(db, undamaged_hashes(db, vectors, dimension))
-            repaired.lost_images += lost.images
-            repaired.nameless += lost.counted
-            if mended.damaged:
-                repaired.nameless += log.count_lost(lost.unknown)
-            repaired.done += [f"{CATALOG}: {what}: made to agree" for what in disagree]
-        repaired.lost_images += log.run()
-        repaired.done += log.done
-        if reconcile_also is not None and (disagree or partial or repaired.lost_images):
-            with catalog.transaction(durable=True) as db:
-                reconcile_also(db)
-        if mended.lost_commits or "position" in mended.damaged:
-            repaired.reread = catalog.positions()
-            repaired.reread_others = "position" in mended.damaged or not repaired.reread
+        log = LogRepair(vectors, catalog, dimension, aside, mended.lost_commits, progress)
+        with catalog.transaction(durable=True) as db:
+            now = _repair_records(db, catalog, log, mended, disagree, reconcile_also)
+            repaired = united(before, now)
+            note(aside, repaired)
+        reach("repair-committed")
     finally:
         catalog.close()
     return repaired
 
 
-def _restore_facts(directory: Path, aside: Aside) -> None:
+def _repair_records(
+    db: sqlite3.Connection,
+    catalog: Catalog,
+    log: LogRepair,
+    mended: CatalogRepair,
+    disagree: list[str],
+    reconcile_also: Reconcile | None,
+) -> Repaired:
+    """Within a transaction: what cannot be had is dropped, and all tables agree."""
+    repaired = Repaired(list(mended.done), tables=mended.damaged, lost_commits=mended.lost_commits)
+    changed = bool(disagree or mended.lost_commits or mended.damaged)
+    if changed:
+        lost = reconcile(db, undamaged_hashes(db, log.path, log.dimension))
+        repaired.lost_images += lost.images
+        repaired.nameless += lost.counted
+        if mended.damaged:
+            repaired.nameless += log.count_lost(lost.unknown)
+        repaired.done += [f"{CATALOG}: {what}: made to agree" for what in disagree]
+    given_up = log.run(db)
+    repaired.lost_images += given_up.lost
+    repaired.perhaps_erased += given_up.perhaps_erased
+    repaired.done += log.done
+    if reconcile_also is not None and (changed or given_up.lost or given_up.perhaps_erased):
+        reconcile_also(db)
+    if mended.lost_commits or "position" in mended.damaged:
+        repaired.reread = catalog.positions()
+    return repaired
+
+
+def _restore_facts(directory: Path) -> None:
     """A catalog that lost the collection's facts takes them from a snapshot's manifest."""
     catalog = Catalog(directory / CATALOG)
     try:
         if {"dimension", "collection"} <= catalog.meta().keys():
             return
-        aside.keep(directory / CATALOG)
         for path in sorted((directory / snapshot.SNAPSHOTS).glob("[0-9]*"), reverse=True):
             try:
                 facts = snapshot.read_manifest(path).facts

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from index import files, pages, wal
-from index.aside import Aside
 from index.checksums import checksum
 from index.database import FORMAT, Database, check, commits_of, reading, version_of
 from index.errors import CorruptError
@@ -30,20 +29,20 @@ class CatalogRepair:
     damaged: dict[str, int] = field(default_factory=dict)
 
 
-def repair_database(path: Path, aside: Aside, schema: str) -> CatalogRepair:
-    """Make the database `path` pass its checks, whatever that takes.
+def files_of(path: Path) -> list[Path]:
+    """The files that the database `path` may have."""
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", pages.SUFFIX)]
+
+
+def repair_database(path: Path, schema: str) -> CatalogRepair:
+    """Make the database `path` pass its checks, whatever that takes; the caller kept its files.
 
     Raises CorruptError when nothing can be read of it, FormatError when it is of a newer format.
     """
     repaired = CatalogRepair()
-    own = (path, pages.path_of(path), wal.path_of(path))
     if not path.exists():
         raise CorruptError(f"{path} is missing, and cannot be made again: put a backup back")
-    try:
-        _check(path)
-    except CorruptError:
-        aside.keep(*own)
-    else:
+    if _is_whole(path):
         return repaired
     _mend_sums(path, repaired)
     _mend_pages(path, repaired)
@@ -188,5 +187,5 @@ def _commits_read(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", pages.SUFFIX):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for own in files_of(path):
+        own.unlink(missing_ok=True)

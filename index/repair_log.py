@@ -2,8 +2,11 @@
 snapshot, or are given up.
 """
 
+import json
 import os
 import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from index import blocks, files, snapshot
 from index.aside import Aside
 from index.catalog import Catalog, put_blocks
 from index.errors import SnapshotError
+from index.faults import reach
+from index.findings import Progress
 from index.flipped import unflip
 from index.live import LiveIndex
 from index.references import HashOf, drop
@@ -20,6 +25,9 @@ from index.settings import IndexSettings
 from index.vectors import damaged_rows, map_rows, row_hashes
 
 Vectors = NDArray[np.float32]
+
+# More rows than these, of those that no snapshot has, are not a matter of single bits.
+MOST_ROWS = 64
 
 
 def undamaged_hashes(db: sqlite3.Connection, path: Path, dimension: int) -> HashOf:
@@ -40,84 +48,137 @@ def undamaged_hashes(db: sqlite3.Connection, path: Path, dimension: int) -> Hash
     return hash_of
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Ids of images that were dropped: `lost`, or `perhaps_erased` by a commit that is lost."""
+
+    lost: list[str]
+    perhaps_erased: list[str]
+
+
 class LogRepair:
     """One repair of the log `path`; `done` says in words what it did."""
 
-    def __init__(self, path: Path, catalog: Catalog, dimension: int, aside: Aside) -> None:
+    def __init__(
+        self,
+        path: Path,
+        catalog: Catalog,
+        dimension: int,
+        aside: Aside,
+        lost_commits: bool,
+        progress: Progress,
+    ) -> None:
         self.done: list[str] = []
-        self._path = path
+        self.path = path
+        self.dimension = dimension
         self._catalog = catalog
-        self._dimension = dimension
         self._aside = aside
+        self._lost_commits = lost_commits
+        self._progress = progress
         self._held = _Held(path.parent / snapshot.SNAPSHOTS, dimension)
+        self._tries = MOST_ROWS
 
     def count_lost(self, unknown: list[int]) -> int:
         """How many rows had images: of those `unknown` to the catalog, and of those beyond it."""
-        size = self._path.stat().st_size if self._path.exists() else 0
-        content = map_rows(self._path, size // (4 * self._dimension), self._dimension)
-        live = np.asarray(content.any(axis=1))
+        live = np.asarray(self._found().any(axis=1))
         unknown = [row for row in unknown if row < len(live)]
         rows = len(self._catalog.counts())
         return int(live[unknown].sum() + live[rows:].sum())
 
-    def run(self) -> list[str]:
-        """Repair; returns the ids of images that are lost. May be done again."""
+    def run(self, db: sqlite3.Connection) -> GivenUp:
+        """Repair, within a transaction of the catalog. May be done again."""
         rows = len(self._catalog.counts())
-        self._set_length(rows * 4 * self._dimension)
-        if not rows:
-            return []
-        content = np.memmap(self._path, "<f4", "r+", shape=(rows, self._dimension))
-        content[self._catalog.rows_to_wipe()] = 0
         hashes = self._catalog.hashes(0, rows)
+        erased = self._perhaps_erased(hashes)
+        self._set_length(rows * 4 * self.dimension)
+        if not rows:
+            return GivenUp([], [])
+        content = np.memmap(self.path, "<f4", "r+", shape=(rows, self.dimension))
+        content[self._catalog.rows_to_wipe()] = 0
         every = list(range(-(-rows // blocks.BLOCK_ROWS)))
         damaged = damaged_rows(content, every, lambda start, stop: hashes[start:stop])
         if damaged:
-            self._aside.keep_part(f"{self._path.name}.rows", content[damaged].tobytes())
-        lost = [row for row in damaged if not self._restore(content, row, hashes[row])]
+            self._aside.keep_part(f"{self.path.name}.rows", content[damaged].tobytes())
+        lost = self._restore(content, [row for row in damaged if row not in erased], hashes)
         content.flush()
-        files.sync(self._path)
-        return self._commit(content, lost)
+        files.sync(self.path)
+        reach("repair-log")
+        return self._give_up(db, content, lost, [row for row in damaged if row in erased])
+
+    def _found(self) -> Vectors:
+        """The rows that the file has, as many as they are; changes of the array stay in memory."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        return map_rows(self.path, size // (4 * self.dimension), self.dimension)
+
+    def _perhaps_erased(self, hashes: list[bytes | None]) -> set[int]:
+        """Rows of images that are zeros, where commits are lost: only after a commit that erased or
+        replaced its last image is a row overwritten. As the first run found them: this one writes
+        zeros, too.
+        """
+        if not self._lost_commits:
+            return set()
+        dead = ~self._found()[: len(hashes)].view(np.uint32).any(axis=1)
+        rows = [row for row in np.flatnonzero(dead).tolist() if hashes[row] is not None]
+        kept = self._aside.keep_part(f"{self.path.name}.erased", json.dumps(rows).encode())
+        return set(json.loads(kept))
 
     def _set_length(self, size: int) -> None:
-        self._path.touch()
-        found = self._path.stat().st_size
+        self.path.touch()
+        found = self.path.stat().st_size
         if found > size:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 file.seek(size)
-                self._aside.keep_part(f"{self._path.name}.tail", file.read())
-            self.done.append(f"{self._path.name}: cut off a torn tail of {found - size} bytes")
-        os.truncate(self._path, size)
+                self._aside.keep_part(f"{self.path.name}.tail", file.read())
+            self.done.append(f"{self.path.name}: cut off a torn tail of {found - size} bytes")
+        os.truncate(self.path, size)
 
-    def _restore(self, content: Vectors, row: int, expected: bytes | None) -> bool:
-        """Put the vector of a row back; False, and zeros, when it cannot be had."""
+    def _restore(
+        self, content: Vectors, damaged: list[int], hashes: list[bytes | None]
+    ) -> list[int]:
+        """Put the vectors of rows back; the rows of which that cannot be had, zeros now."""
+        lost = []
+        for number, row in enumerate(damaged, 1):
+            vector, how = self._vector(content[row], row, hashes[row])
+            content[row] = 0 if vector is None else vector
+            if vector is None and hashes[row] is not None:
+                lost.append(row)
+            else:
+                self.done.append(f"{self.path.name}: row {row} {how}")
+            self._progress("damaged rows", number, len(damaged))
+        return lost
+
+    def _vector(
+        self, damaged: Vectors, row: int, expected: bytes | None
+    ) -> tuple[Vectors | None, str]:
         if expected is None:
-            vector, how = None, "is dead: zeros again"
-        else:
-            vector, how = self._vector(content[row], row, expected)
-        content[row] = 0 if vector is None else vector
-        if vector is not None or expected is None:
-            self.done.append(f"{self._path.name}: row {row} {how}")
-        return vector is not None or expected is None
+            return None, "is dead: zeros again"
+        if (held := self._held.vector(row, expected)) is not None:
+            return held, "is restored from a snapshot"
+        return self._unflipped(damaged, expected), "had a flipped bit, which is put back"
 
-    def _vector(self, damaged: Vectors, row: int, expected: bytes) -> tuple[Vectors | None, str]:
+    def _unflipped(self, damaged: Vectors, expected: bytes) -> Vectors | None:
+        """A row with the one bit changed that makes it right; not of zeros, nor of many rows."""
+        if not self._tries or not damaged.any():
+            return None
+        self._tries -= 1
         mended = unflip(damaged.tobytes(), lambda tried: _hash(bytes(tried)) == expected)
-        if mended is not None:
-            return np.frombuffer(mended, "<f4"), "had a flipped bit, which is put back"
-        return self._held.vector(row, expected), "is restored from a snapshot"
+        return None if mended is None else np.frombuffer(mended, "<f4")
 
-    def _commit(self, content: Vectors, lost: list[int]) -> list[str]:
-        sums = blocks.measure(content)
-        kept = dict(self._catalog.connection.execute("SELECT block, sum FROM block"))
-        put = dict(enumerate(sums.tolist()))
-        if not lost and put == {block: value % 2**64 for block, value in kept.items()}:
-            return []
-        with self._catalog.transaction(durable=True) as db:
-            ids = drop(db, lost)
+    def _give_up(
+        self, db: sqlite3.Connection, content: Vectors, lost: list[int], erased: list[int]
+    ) -> GivenUp:
+        """Make rows dead, and the checksums of the blocks those of the rows that are left."""
+        put = dict(enumerate(blocks.measure(content).tolist()))
+        kept = {block: value % 2**64 for block, value in db.execute("SELECT block, sum FROM block")}
+        if put != kept:
             db.execute("DELETE FROM block")
             put_blocks(db, put)
+        name = self.path.name
         if lost:
-            self.done.append(f"{self._path.name}: {len(lost)} rows cannot be restored: dropped")
-        return ids
+            self.done.append(f"{name}: {len(lost)} rows cannot be restored: dropped")
+        if erased:
+            self.done.append(f"{name}: {len(erased)} rows of images are zeros: dropped")
+        return GivenUp(drop(db, lost), drop(db, erased))
 
 
 class _Held:
@@ -130,23 +191,26 @@ class _Held:
 
     def vector(self, row: int, expected: bytes) -> Vectors | None:
         """The vector of `row` with that hash, if a snapshot has it."""
-        for live in self._all():
+        for live in self._each():
             if row < len(live.present) and live.present[row]:
                 [vector] = live.held.vectors(np.array([row]))
                 if _hash(vector.tobytes()) == expected:
                     return np.asarray(vector, np.float32)
         return None
 
-    def _all(self) -> list[LiveIndex]:
+    def _each(self) -> Iterator[LiveIndex]:
+        """Those that are loaded, then one more and one more."""
+        yield from self._loaded
         while self._paths:
             path = self._paths.pop(0)
             try:
                 manifest = snapshot.read_manifest(path)
-                if manifest.facts.dimension == self._dimension:
-                    self._loaded.append(load_snapshot(path, manifest))
+                if manifest.facts.dimension != self._dimension:
+                    continue
+                self._loaded.append(load_snapshot(path, manifest))
             except SnapshotError:
                 continue
-        return self._loaded
+            yield self._loaded[-1]
 
 
 def load_snapshot(path: Path, manifest: snapshot.Manifest) -> LiveIndex:

@@ -40,6 +40,7 @@ from worker.recall import RecallWatch
 from worker.recluster.schedule import ScheduleSettings
 from worker.recluster.supervisor import Runner, Supervisor
 from worker.reclustering import Reclustering
+from worker.repair import check_repaired
 from worker.requests import Mailbox
 from worker.role import Role
 from worker.run_queue import RunQueue
@@ -94,6 +95,7 @@ def make_parts(
     clock = clock or SystemClock()
     tracing = tracing or NoTracing()
     check_restored(settings.data_dir)
+    check_repaired(settings.data_dir)
     lock = DirectoryLock(settings.data_dir)
     role = Role(standing_by=settings.standby)
     end_switches(settings.data_dir / FOLDER)

@@ -72,14 +72,14 @@ class Positions:
     def begin_anew(self, partitions: Iterable[str]) -> None:
         """Forget positions: these partitions have another origin, and their offsets begin anew."""
         rewinds = {partition: self._rewinds.get(partition, 0) + 1 for partition in partitions}
-        self._store(dict.fromkeys(rewinds, 0), "", self._rewinds | rewinds)
+        self._store(dict.fromkeys(rewinds, 0), {}, self._rewinds | rewinds)
 
     def read_again(self) -> list[str]:
         """Every partition is read from the first record that there is, and collections take all of
         them once more; the names of the partitions.
         """
         rewinds = {partition: self._rewinds.get(partition, 0) + 1 for partition in self._next}
-        self._store(dict.fromkeys(rewinds, _START), "", self._rewinds | rewinds)
+        self._store(dict.fromkeys(rewinds, _START), {}, self._rewinds | rewinds)
         return sorted(rewinds)
 
     def key(self, partition: str, offset: int) -> str:
@@ -90,39 +90,50 @@ class Positions:
         if offset < self._next.get(partition, 0):
             self._rewinds[partition] = self._rewinds.get(partition, 0) + 1
             self._next[partition] = offset
+        return self._key(partition)
+
+    def _key(self, partition: str) -> str:
         rewinds = self._rewinds.get(partition, 0)
         return f"{partition}~{rewinds}" if rewinds else partition
 
     def advance(self, following: Mapping[str, int], origin: str = "") -> None:
         """Remember the offsets to read next; survives a kill of the process."""
-        self._store(following, origin, self._rewinds)
+        self._store(following, dict.fromkeys(following, origin), self._rewinds)
 
-    def _store(self, following: Mapping[str, int], origin: str, rewinds: Mapping[str, int]) -> None:
+    def _store(
+        self,
+        following: Mapping[str, int],
+        origins: Mapping[str, str],
+        rewinds: Mapping[str, int],
+        *,
+        durable: bool = False,
+    ) -> None:
+        known = {partition: origins.get(partition, "") for partition in following}
         if self._database.failed:
             self._database.close()
             self._database = Database(self._database.path, schema=SCHEMA)
-        with self._database.transaction(durable=False) as connection:
+        with self._database.transaction(durable=durable) as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
-                [(p, offset, rewinds.get(p, 0), origin) for p, offset in following.items()],
+                [(p, offset, rewinds.get(p, 0), known[p]) for p, offset in following.items()],
             )
         self._next.update(following)
-        self._origins.update(dict.fromkeys(following, origin))
+        self._origins.update(known)
         self._rewinds.update(rewinds)
 
     def scrub(self, found: Callable[[Finding], object]) -> Iterator[int]:
         """Read the file again and compare it with its checksums; yields the bytes of each slice."""
         yield from scrub_database(self._database, Part.POSITIONS, found)
 
-    def go_back(self, following: Mapping[str, int], *, others: bool) -> None:
+    def go_back(self, following: Mapping[str, int]) -> None:
         """Read again what a collection lost: from these offsets, which have the names that `key`
-        gave, and `others` from their start.
+        gave, and all other partitions from the first record that there is; durably.
         """
-        for partition, offset in list(self._next.items()):
-            rewinds = self._rewinds.get(partition, 0)
-            key = f"{partition}~{rewinds}" if rewinds else partition
-            back = min(offset, following.get(key, 0 if others else offset))
-            self.advance({partition: back}, self._origins.get(partition, ""))
+        back = {
+            partition: min(offset, following.get(self._key(partition), _START))
+            for partition, offset in self._next.items()
+        }
+        self._store(back, self._origins, self._rewinds, durable=True)
 
     def join(self, key: str, offset: int, there: Read | None) -> None:
         """A collection comes from another data directory, where it has taken the partition that it
@@ -145,14 +156,16 @@ class Positions:
         origin = here.origin if here else there.origin if there else ""
         self._store(
             {partition: min(offset, here.next) if here else offset},
-            origin,
+            {partition: origin},
             {**self._rewinds, partition: known},
         )
 
     def forget(self, rewinds: Mapping[str, int]) -> None:
-        """Read every partition from its start; `rewinds` says how often each began anew before."""
-        self._rewinds.update(rewinds)
-        self.advance(dict.fromkeys({*self._next, *rewinds}, 0))
+        """Read every partition from its start, durably; `rewinds` says how often each began anew
+        before.
+        """
+        start = dict.fromkeys({*self._next, *rewinds}, 0)
+        self._store(start, {}, {**self._rewinds, **rewinds}, durable=True)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,17 +1,19 @@
 """Repair a data directory on which no worker runs: every collection, and what is beside them."""
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from index import IndexSettings
-from index.aside import Aside
+from index.aside import DAMAGED, Aside
 from index.catalog import Catalog
 from index.errors import CorruptError as IndexCorruptError
+from index.faults import reach
 from index.findings import Finding, Harm, Part, Progress, silent
-from index.repair import Repaired
-from index.repair import repair as repair_index
-from index.repair_catalog import repair_database
+from index.repair import mend
+from index.repair_catalog import files_of, repair_database
+from index.repaired import Repaired
 from worker import adopt
 from worker.beside import repair_beside
 from worker.collections import FOLDER
@@ -42,12 +44,33 @@ class RepairedDirectory:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+# Told what was done and what is lost.
+Tell = Callable[[RepairedDirectory], None]
+
+
+def untold(repaired: RepairedDirectory) -> None:
+    """Told to nobody but the caller."""
+    del repaired
+
+
+def check_repaired(data_dir: Path) -> None:
+    """Raise `CorruptError` where a repair of the positions did not end."""
+    if (data_dir / DAMAGED).is_dir():
+        raise CorruptError(f"{data_dir / DAMAGED}: a repair goes on, or did not end: run it again")
+
+
 def repair(
-    data_dir: Path, settings: IndexSettings, only: str | None = None, progress: Progress = silent
+    data_dir: Path,
+    settings: IndexSettings,
+    only: str | None = None,
+    progress: Progress = silent,
+    tell: Tell = untold,
 ) -> RepairedDirectory:
     """Repair the collection `only`, or all of them and the positions; the caller has the lock.
 
-    Raises `SettingsError` if there is no such collection, FormatError, OSError.
+    What is lost is forgotten once the positions went back and `tell` was told; after a repair that
+    ended before, the next one tells it. Raises `SettingsError` if there is no such collection,
+    FormatError, OSError.
     """
     repaired = RepairedDirectory()
     end_switches(data_dir / FOLDER)
@@ -61,10 +84,15 @@ def repair(
             repaired.collections[name] = _repair_collection(directory, settings, told)
         except (IndexCorruptError, CorruptError) as error:
             repaired.failed[name] = str(error)
-    if only is None:
+        reach("repair-collection")
+    if only is None or (data_dir / DAMAGED).is_dir():
         repaired.directory += _repair_positions(data_dir)
+    if only is None:
         repaired.directory += repair_beside(data_dir)
     _go_back(data_dir, repaired)
+    tell(repaired)
+    for name in repaired.collections:
+        Aside(data_dir / FOLDER / name).discard()
     return repaired
 
 
@@ -72,7 +100,7 @@ def _repair_collection(directory: Path, settings: IndexSettings, progress: Progr
     def reconcile_own(db: sqlite3.Connection) -> None:
         reconcile(db, directory)
 
-    repaired = repair_index(directory, settings, progress, references, reconcile_own)
+    repaired = mend(directory, settings, progress, references, reconcile_own)
     found = list(verify_runs(directory, progress))
     broken = any(finding.harm is Harm.DATA for finding in found)
     number = adopting(directory)
@@ -97,29 +125,34 @@ def _repair_collection(directory: Path, settings: IndexSettings, progress: Progr
 
 def _repair_positions(data_dir: Path) -> list[str]:
     """The worker's positions; where nothing can be read, all is read again, and skipped."""
-    path = data_dir / POSITIONS
-    if not list(verify_positions(path)):
-        return []
-    aside = Aside(data_dir)
+    path, aside = data_dir / POSITIONS, Aside(data_dir)
+    aside.put_back()
     done: list[str] = []
-    try:
-        mended = repair_database(path, aside, SCHEMA)
-        done += mended.done
-        whole = not mended.lost_commits and not mended.damaged
-    except IndexCorruptError:
-        whole = False
-        for suffix in ("", "-wal", "-shm", ".sums"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-    if not whole:
-        positions = Positions(path)
-        positions.forget(_rewinds(data_dir))
-        positions.close()
-        done.append(
-            f"{path.name}: lost: the source is read again from its start; collections skip what"
-            " they have"
-        )
+    if list(verify_positions(path)):
+        aside.keep(*files_of(path))
+        whole, done = _mend_positions(path)
+        reach("repair-positions")
+        if not whole:
+            positions = Positions(path)
+            positions.forget(_rewinds(data_dir))
+            positions.close()
+            done.append(
+                f"{path.name}: lost: the source is read again from its start; collections skip what"
+                " they have"
+            )
     aside.discard()
     return done
+
+
+def _mend_positions(path: Path) -> tuple[bool, list[str]]:
+    """Whether nothing of them is lost, and what was done; removed where nothing can be read."""
+    try:
+        mended = repair_database(path, SCHEMA)
+    except IndexCorruptError:
+        for own in files_of(path):
+            own.unlink(missing_ok=True)
+        return False, []
+    return not mended.lost_commits and not mended.damaged, mended.done
 
 
 def _rewinds(data_dir: Path) -> dict[str, int]:
@@ -145,6 +178,6 @@ def _go_back(data_dir: Path, repaired: RepairedDirectory) -> None:
     positions = Positions(data_dir / POSITIONS)
     try:
         for done in lost:
-            positions.go_back(done.reread or {}, others=done.reread_others)
+            positions.go_back(done.reread or {})
     finally:
         positions.close()
