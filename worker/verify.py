@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from index.aside import DAMAGED
 from index.database import check as check_pages
 from index.database import reading, version_of
 from index.errors import CorruptError as IndexCorruptError
@@ -97,7 +98,12 @@ def verify(data_dir: Path, only: str | None = None, progress: Progress = silent)
             progress(f"{name}: {what}", done, total)
 
         found = verify_index(directory, told, references)
-        verified.collections[name] = [*found, *verify_runs(directory, told)]
+        verified.collections[name] = [
+            *found,
+            *verify_runs(directory, told),
+            *unended_repair(directory),
+        ]
+    verified.directory += unended_repair(data_dir)
     if only is None:
         verified.directory += verify_positions(data_dir / POSITIONS)
         verified.directory += verify_beside(data_dir)
@@ -208,6 +214,14 @@ def verify_runs(directory: Path, progress: Progress) -> Iterator[Finding]:
     if current and not (runs / adopt.ADOPTING).is_dir():
         path = runs / adopt.ADOPTING
         yield Finding(Part.RUN, Harm.DATA, path, f"{path}: missing")
+
+
+def unended_repair(directory: Path) -> Iterator[Finding]:
+    """What a repair that did not end has kept in a folder, and a start refuses to pass over."""
+    path = directory / DAMAGED
+    if path.is_dir():
+        what = f"{path}: a repair did not end: run it again"
+        yield Finding(Part.CATALOG, Harm.DATA, path, what)
 
 
 def verify_positions(path: Path) -> Iterator[Finding]:

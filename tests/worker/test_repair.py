@@ -93,11 +93,16 @@ def spoil_positions(photos):
 
 @pytest.mark.parametrize("fault", ["repair-collection:1", "repair-collection:2"])
 def test_killed_after_one_collection(gap, shoal, fault):
-    """What the first run found is read again although the second one alone ends."""
+    """What the first run found is read again although the second one alone ends; until then
+    `shoal verify` says that none did.
+    """
     damage_a_row(gap, "main")
     kill(gap, fault)
     with pytest.raises(IndexCorruptError, match="a repair did not end"):
         gap.run()
+    status, said = shoal("verify")
+    assert status == 7
+    assert "main/damaged: a repair did not end" in said.out
     status, main = told(shoal)
     assert status == 1
     assert main["read_again_from"]
