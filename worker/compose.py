@@ -123,7 +123,13 @@ def make_parts(
     purging = Purging(
         collections,
         Tools(
-            collections, publisher, queue, mailbox, letters_path(settings.data_dir), leases.extend
+            collections,
+            publisher,
+            queue,
+            mailbox,
+            letters_path(settings.data_dir),
+            field_names(settings),
+            leases.extend,
         ),
         metrics,
         clock,

@@ -119,7 +119,7 @@ class Decoder:
             raise RejectedError(Reason.NOT_JSON, f"value: {error}") from None
         if not isinstance(body, dict):
             raise RejectedError(Reason.NOT_JSON, f"value: {shown(body)}, must be a JSON object")
-        fields = {name: _look_up(body, path) for name, path in self._paths.items()}
+        fields = {name: look_up(body, path) for name, path in self._paths.items()}
         if fields["collection"] is None and raw.headers:
             fields["collection"] = _header(raw.headers, self._tag_names["collection"])
         message = _checked(Message, fields)
@@ -146,7 +146,8 @@ def _checked(kind: type[_Kind], fields: dict[str, Any]) -> _Kind:
         raise rejection(error, fields) from None
 
 
-def _look_up(body: object, path: tuple[str, ...]) -> object:
+def look_up(body: object, path: tuple[str, ...]) -> object:
+    """What is at `path` of a JSON value; None if nothing is."""
     value = body
     for step in path:
         if not isinstance(value, dict):

@@ -26,6 +26,7 @@ from worker import adopt
 from worker.collection import Collection
 from worker.collections import Collections
 from worker.dead_letters.file import forget_letters
+from worker.decode import FieldNames
 from worker.errors import RetryError
 from worker.migration import second_of
 from worker.publish import Publisher
@@ -51,6 +52,7 @@ class Tools:
     queue: RunQueue
     mailbox: Mailbox
     letters: Path
+    fields: FieldNames
     meanwhile: Callable[[], object]
 
 
@@ -137,7 +139,8 @@ class Purge:
             if path.name != adopt.HELD:
                 _remove(path)
         reach_fault("E4-runs")
-        forget_letters(self._tools.letters, self.collection.name, self._erased)
+        tools = self._tools
+        forget_letters(tools.letters, self.collection.name, self._erased, tools.fields)
         self._tools.mailbox.clear(_ANSWER_SECONDS)
         with index.transaction(durable=True) as connection:
             self.collection.erasures.copies_gone(connection, self._upto)

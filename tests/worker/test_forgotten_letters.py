@@ -10,6 +10,7 @@ import pytest
 
 from worker.dead_letters.base import DeadLetter
 from worker.dead_letters.file import FileDeadLetters, damaged_letters, forget_letters
+from worker.decode import FieldNames
 from worker.errors import Reason
 from worker.records import RawRecord
 
@@ -158,3 +159,30 @@ def test_overwritten_again_after_a_sync_that_failed(path, monkeypatch):
     monkeypatch.setattr("os.pwrite", note)
     forget_letters(path, "main", ["cat"])
     assert written == [(len(lines[0]), len(lines[1]) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "goes"),
+    [
+        (b'{"photo": {"id": "cat"}, "user": "main"}', (), True),
+        (b'{"photo": {"id": "dog"}, "user": "main"}', (), False),
+        (b'{"photo": {"id": "cat"}, "user": "other"}', (), False),
+        (b'{"photo": {"id": 7}, "user": "main"}', (), True),
+        (b'{"photo": {"id": 77}}', (), False),
+        (b'{"photo": {}}', (), False),
+        (b"...", (("photo.id", b"cat"), ("user", b"main")), True),
+        (b"...", (("photo.id", b"dog"), ("user", b"main")), False),
+        (b'{"photo": {"id": "cat", "user": "main"', (), True),
+        (b'{"photo": {"id": "dog", "user": "main"', (), False),
+    ],
+)
+def test_ids_that_are_no_keys(path, value, headers, goes):
+    """They are in the body or in a header, where settings say so; in a body that nobody can read
+    they may be anywhere.
+    """
+    raw = RawRecord("images.jsonl", 7, b"upload-1", value, headers, 1.0)
+    lines = write(path, DeadLetter(raw, Reason.BAD_FIELD, "embedding: missing"))
+    fields = FieldNames(id="photo.id", collection="user")
+    forget_letters(path, "main", ["cat", "7"], fields)
+    assert is_blank(path.read_bytes()) is goes
+    assert goes or path.read_bytes() == lines[0]

@@ -13,6 +13,7 @@ import structlog
 from index import seal, unseal
 from index.files import replace
 from worker.dead_letters.base import DeadLetter
+from worker.decode import FieldNames, look_up
 from worker.errors import SettingsError, SourceUnavailableError
 
 log = structlog.get_logger()
@@ -64,9 +65,12 @@ class FileDeadLetters:
             os.write(self._file, b"\n")
 
 
-def forget_letters(path: Path, collection: str, images: Collection[str]) -> None:
+def forget_letters(
+    path: Path, collection: str, images: Collection[str], fields: FieldNames | None = None
+) -> None:
     """Overwrite the letters whose record is, or may be, that of one of `images` of `collection`.
 
+    `fields` says where records have ids and collections; without it, ids are keys.
     Each becomes a line of the same length that says so: a process that has the file open goes on
     writing at its end. Letters of records that name another collection stay; those that are not
     what was written go, as nobody can tell whose they are. Lines that were overwritten before are
@@ -74,14 +78,14 @@ def forget_letters(path: Path, collection: str, images: Collection[str]) -> None
     """
     if not images or not path.exists():
         return
-    keys = {image.encode() for image in images}
+    fields = fields or FieldNames()
     with path.open("r+b") as file:
         start = 0
         for number, line in enumerate(iter(file.readline, b""), 1):
             whole = _is_whole(line)
             if not whole:
                 log.warning("damaged dead letter removed", file=str(path), line=number)
-            if not whole or _may_be_of(line, keys, collection):
+            if not whole or _may_be_of(line, images, collection, fields):
                 _overwrite(file.fileno(), start, _blank(line.removesuffix(b"\n")))
             start += len(line)
         os.fsync(file.fileno())
@@ -118,26 +122,58 @@ def _blank(text: bytes) -> bytes:
     return said.ljust(len(text))
 
 
-def _may_be_of(line: bytes, keys: Collection[bytes], collection: str) -> bool:
-    """Whether a line that is whole, as far as that is known, is the letter of one of `keys`, or
+def _may_be_of(line: bytes, ids: Collection[str], collection: str, fields: FieldNames) -> bool:
+    """Whether a line that is whole, as far as that is known, is the letter of one of `ids`, or
     cannot be shown to be another's.
     """
     try:
         letter = json.loads(line)
-        return _raw(letter["key"]) in keys and _collection(letter) in {None, collection}
+        body = _body(letter)
+        return _names(letter, body, ids, fields) and _collection(letter, body, fields) in {
+            None,
+            collection,
+        }
     except (ValueError, KeyError, TypeError):  # overwritten before, or not known to be whole
         return True
 
 
-def _collection(letter: dict[str, Any]) -> str | None:
+def _body(letter: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON object that the record of a letter is; None if it is none."""
+    with suppress(ValueError, RecursionError):
+        body = json.loads(_raw(letter["value"]) or b"")
+        return body if isinstance(body, dict) else None
+    return None
+
+
+def _names(
+    letter: dict[str, Any], body: dict[str, Any] | None, ids: Collection[str], fields: FieldNames
+) -> bool:
+    """Whether the key, or what stands where ids do, is one of `ids`; anywhere in what cannot be
+    read.
+    """
+    named = [_raw(letter["key"]) or b""]
+    if fields.id is not None:
+        named += _headers(letter, fields.id)
+        if body is None:
+            value = _raw(letter["value"]) or b""
+            return any(id_.encode() in named or id_.encode() in value for id_ in ids)
+        named.append(str(look_up(body, tuple(fields.id.split(".")))).encode())
+    return any(id_.encode() in named for id_ in ids)
+
+
+def _collection(
+    letter: dict[str, Any], body: dict[str, Any] | None, fields: FieldNames
+) -> str | None:
     """The collection that the record of a letter names; None if it names none."""
-    value = _raw(letter["value"]) or b""
-    with suppress(ValueError, RecursionError):  # no JSON: its headers say what there is
-        body = json.loads(value)
-        if isinstance(body, dict) and isinstance(body.get("collection"), str):
-            return str(body["collection"])
-    named = [value for name, value in letter["headers"] if name == "collection"]
-    return (_raw(named[-1]) or b"").decode(errors="replace") if named else None
+    in_body = look_up(body, tuple(fields.collection.split(".")))
+    if isinstance(in_body, str | int):
+        return str(in_body)
+    named = _headers(letter, fields.collection)
+    return named[-1].decode(errors="replace") if named else None
+
+
+def _headers(letter: dict[str, Any], name: str) -> list[bytes]:
+    return [_raw(value) or b"" for header, value in letter["headers"] if header == name]
 
 
 def _write_all(file: int, data: bytes) -> None:
