@@ -6,6 +6,7 @@ same to all.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ def background_of(vectors: Tensor, alive: Tensor, landmarks: Tensor, rows_known:
         total += vectors.index_select(0, part).sum(0, dtype=torch.float64)
     mean = (total / max(len(alive), 1)).float()
     if d > MOST_FACTORS:
-        landmarks = landmarks[:: -(-len(landmarks) // MOST_FACTORS) or 1]
+        landmarks = landmarks[:: max(1, ceil(len(landmarks) / MOST_FACTORS))]
     factor = _factor(vectors.index_select(0, landmarks) - mean)
     frame = Background(mean, factor, 0.0, torch.zeros((0, 3), device=vectors.device))
     spread = frame.measure(vectors.index_select(0, landmarks))[:, 2]

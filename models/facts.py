@@ -51,29 +51,18 @@ def ask(result: Clustering, count: int = 100, *, seed: int = 0) -> Pairs:
     if not interest.sum() > 0:
         return np.zeros((0, 2), np.int64)
     likely, rng = interest / interest.sum(), np.random.default_rng(seed)
-    pairs = np.zeros((0, 2), np.int64)
-    for _ in range(DRAWS):
-        drawn = _drawn(hierarchy, rng.choice(len(likely), count, p=likely), rng)
-        both = np.concatenate((pairs, drawn))
-        pairs = both[np.sort(np.unique(both, axis=0, return_index=True)[1])][:count]
-        if len(pairs) == count:
-            break
-    return pairs
-
-
-def _drawn(hierarchy: Hierarchy, merge: NDArray[np.int64], rng: np.random.Generator) -> Pairs:
-    """A random pair of rows across each `merge` [m], but for those of dead rows."""
-    tree, counts = hierarchy.tree, hierarchy.counts
     order, start, below = leaf_spans(tree.left, tree.right, tree.leaves)
-    leaf = np.stack(
-        [
-            order[start[side] + (rng.random(len(merge)) * below[side]).astype(np.int64)]
-            for side in (tree.left[merge], tree.right[merge])
-        ],
-        axis=1,
-    )
-    alive = (counts[leaf] > 0).all(axis=1)
-    return np.sort(hierarchy.first_rows()[leaf[alive]], axis=1)
+    leaves = np.zeros((0, 2), np.int64)
+    for _ in range(DRAWS):
+        merge = rng.choice(len(likely), count, p=likely)
+        sides = tree.left[merge], tree.right[merge]
+        drawn = [order[start[s] + (rng.random(count) * below[s]).astype(np.int64)] for s in sides]
+        both = np.concatenate((leaves, np.sort(np.stack(drawn, axis=1), axis=1)))
+        leaves = both[np.sort(np.unique(both, axis=0, return_index=True)[1])]
+        leaves = leaves[(counts[leaves] > 0).all(axis=1)][:count]
+        if len(leaves) == count:
+            break
+    return np.sort(hierarchy.first_rows()[leaves], axis=1)
 
 
 def calibrated(result: Clustering, pairs: ArrayLike, same: ArrayLike) -> Clustering:

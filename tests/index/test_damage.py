@@ -1,6 +1,5 @@
 """Every file of a collection, damaged in every way: noticed, not served, and said what is lost."""
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -8,6 +7,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from keeping import keep_damaged
 
 from index import CollectionIndex, CorruptError, Erasure, IndexSettings, NewImage, StorageError
 from index.findings import Harm, Part
@@ -253,15 +253,8 @@ def test_what_a_repair_kept_goes(filled, tmp_path, after, monkeypatch):
         file.seek(3 * 4_096)
         file.write(bytes(4_096))
 
-    removed = shutil.rmtree
-
-    def refused(path, **options):
-        if path.name != ".damaged":
-            return removed(path, **options)
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
     with monkeypatch.context() as patch:
-        patch.setattr("index.aside.shutil.rmtree", refused)
+        keep_damaged(patch)
         with pytest.raises(OSError, match="Read-only"):
             repair(directory, SETTINGS)
     before = {path.name for path in directory.iterdir()}

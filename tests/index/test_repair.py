@@ -2,13 +2,10 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from killed import kill_at
 
 from index import CollectionIndex, CorruptError, Erasure, IndexSettings, NewImage
 from index.aside import Aside
@@ -16,7 +13,6 @@ from index.findings import Harm
 from index.repair import mend, repair
 from index.verify import verify
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = IndexSettings(k=5, threads=1)
 ROWS = 300
 ROW_BYTES = 4 * 8
@@ -83,15 +79,7 @@ def lose_an_erasure(directory, id_):
 
 def kill(directory, fault):
     """Repair in a process that is killed at a fault point."""
-    done = subprocess.run(
-        [sys.executable, "-c", REPAIR, directory],
-        cwd=ROOT,
-        env={**os.environ, "SHOAL_FAULT": fault, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    kill_at(fault, REPAIR, directory)
     with pytest.raises(CorruptError, match="a repair did not end: run it again"):
         CollectionIndex.open(directory, settings=SETTINGS)
 

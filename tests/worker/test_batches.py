@@ -95,17 +95,23 @@ def test_nobody_sees_an_image_before_it_has_a_cluster(bench, axis):
     assert seen[:3] == [0, 4, 8]
 
 
+def arriving(index, images, batch):
+    """The rows of each batch of random images, once they are in the index."""
+    vectors = np.random.default_rng(0).normal(size=(images, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for start in range(0, images, batch):
+        part = vectors[start : start + batch]
+        logged = index.log([NewImage(f"i{start + j}", v) for j, v in enumerate(part)], {})
+        index.insert(logged.new_rows)
+        yield logged.new_rows
+
+
 def test_a_model_of_one_encoder_judges_a_collection_that_grows(tmp_path):
     """Batch by batch, and after a run: it needs no statistics."""
     judge = edges_module.ModelEdges(CoordinateModel(CoordinateNetwork(16, 8), ONE_ENCODER, "cpu"))
     index = CollectionIndex.open(tmp_path / "c", settings=IndexSettings(), dimension=16)
-    vectors = np.random.default_rng(0).normal(size=(90, 16)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    for start in range(0, 90, 30):
-        part = vectors[start : start + 30]
-        logged = index.log([NewImage(f"i{start + j}", v) for j, v in enumerate(part)], {})
-        index.insert(logged.new_rows)
-        assert judge.probabilities(index, logged.new_rows).shape == (30, 30)
+    for rows in arriving(index, 90, 30):
+        assert judge.probabilities(index, rows).shape == (30, 30)
         empty_context().save(tmp_path / "context")
         judge.renew(index, tmp_path / "context")
     index.close()
@@ -127,13 +133,8 @@ def test_statistics_are_measured_aside(tmp_path, monkeypatch):
 
     index = CollectionIndex.open(tmp_path / "c", settings=IndexSettings(), dimension=16)
     judge = edges_module.ModelEdges(Watched())
-    vectors = np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    for start in range(0, 400, 80):
-        part = vectors[start : start + 80]
-        logged = index.log([NewImage(f"i{start + j}", v) for j, v in enumerate(part)], {})
-        index.insert(logged.new_rows)
-        found = judge.probabilities(index, logged.new_rows)
+    for rows in arriving(index, 400, 80):
+        found = judge.probabilities(index, rows)
         assert found.shape == (80, 30)
         assert ((found >= 0) & (found <= 1)).all()
     assert measured[0] == 80

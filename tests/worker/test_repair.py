@@ -1,20 +1,15 @@
 """`shoal repair` that ends early: positions go back, and what is lost is told, all the same."""
 
-import errno
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from keeping import keep_damaged
+from killed import kill_at
 
 from index import CorruptError as IndexCorruptError
 from worker.errors import CorruptError
 
-ROOT = Path(__file__).parents[2]
 REPAIR = "from worker.cli import main; main()"
 
 
@@ -44,15 +39,7 @@ def told(shoal, collection="main"):
 
 def kill(photos, fault):
     """`shoal repair` in a process that is killed at a fault point."""
-    done = subprocess.run(
-        [sys.executable, "-c", REPAIR, "repair", "--data-dir", photos.path],
-        cwd=ROOT,
-        env={**os.environ, "SHOAL_FAULT": fault, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    kill_at(fault, REPAIR, "repair", "--data-dir", photos.path)
 
 
 def lose_commits(photos, step):
@@ -115,15 +102,8 @@ def test_killed_after_one_collection(gap, shoal, fault):
 def test_the_disk_keeps_what_a_repair_kept(gap, shoal, monkeypatch):
     """All was told, and the positions went back, before that is removed."""
     damage_a_row(gap, "main")
-    removed = shutil.rmtree
-
-    def refused(path, **options):
-        if path.name != ".damaged":
-            return removed(path, **options)
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
     with monkeypatch.context() as patch:
-        patch.setattr("index.aside.shutil.rmtree", refused)
+        keep_damaged(patch)
         status, said = shoal("repair", "--json")
     assert status == 74
     main = json.loads(said.out)["collections"]["main"]
