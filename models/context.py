@@ -13,6 +13,7 @@ from models.background import BLOCK_ROWS, LANDMARKS, Background, background_of
 from models.edge_features import QUANTILES
 from models.errors import BadInputError
 from models.kernels.constants import FEW, WIDE
+from models.kernels.degrees import count_listed
 from models.kernels.triangles import count_overlap
 from models.nodes import NodeTable, node_table
 from models.triangles import triangles_of
@@ -69,11 +70,10 @@ class CollectionContext:
         later = borrow(vectors[len(self.rows) :])
         measure = self.background(later.device).measure
         parts = [measure(part).numpy() for part in torch.split(later, BLOCK_ROWS)]
-        listed = np.bincount((neighbours + 1).ravel(), minlength=len(vectors) + 1)[1:]
         return replace(
             self,
             rows=np.concatenate((self.rows, *parts)),
-            hubness=np.log1p(listed).astype(np.float32),
+            hubness=np.log1p(_listed(borrow(neighbours))).astype(np.float32),
         )
 
     def background(self, device: torch.device) -> Background:
@@ -131,11 +131,20 @@ def context_of(
 
 
 def _in_degree(view: View) -> Tensor:
+    if view.kind == "cpu":
+        return torch.from_numpy(_listed(view.neighbours))
     flat = view.neighbours.reshape(-1)
     count = torch.zeros(len(view) + 1, dtype=torch.int64, device=view.device)
     for part in torch.split(flat, COUNT_BLOCK):
         count += torch.bincount(part.long() + 1, minlength=len(view) + 1)  # padding counts at 0
     return count[1:]
+
+
+def _listed(neighbours: Tensor) -> NDArray[np.int32]:
+    """How many rows list each, of `neighbours` [n, K] on the CPU."""
+    listed = np.zeros(len(neighbours), np.int32)
+    count_listed(neighbours.numpy(), listed)
+    return listed
 
 
 def _quantiles(table: NodeTable) -> NDArray[np.float32]:

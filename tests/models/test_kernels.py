@@ -16,6 +16,7 @@ from models.judging import judge_graph, round_inputs
 from models.kernels import columns
 from models.kernels.blocks import for_each, in_blocks
 from models.kernels.compiled import cache_folder, compiled
+from models.kernels.degrees import count_listed
 from models.kernels.edges import quantile_of
 from models.kernels.walk import walk
 from models.network import Evidence, Logit, round_two_features, with_context
@@ -145,6 +146,16 @@ def test_quantiles_are_those_of_the_tensors():
     value = torch.tensor([-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 9.0])
     actual = [quantile_of(table.numpy(), v) for v in value.numpy()]
     np.testing.assert_allclose(actual, quantile(table, value), rtol=1e-6)
+
+
+def test_in_degrees_count_the_lists_that_a_row_stands_in(collection):
+    """Empty places of a list count for nobody."""
+    neighbours = collection[0].neighbours.numpy().copy()
+    neighbours[::3, 5:] = -1
+    listed = np.zeros(len(neighbours), np.int32)
+    count_listed(neighbours, listed)
+    expected = np.bincount(neighbours[neighbours >= 0], minlength=len(neighbours))
+    np.testing.assert_array_equal(listed, expected)
 
 
 def test_a_grown_context_knows_every_row(collection):
