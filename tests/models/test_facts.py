@@ -134,3 +134,25 @@ class TestCorrected:
         many = corrected(TREE, counts, np.full(50, 1), np.full(50, False))
         assert (many.probability < one.probability).all()
         assert (one.probability < TREE.probability).all()
+
+    @pytest.mark.parametrize("same", [False, True])
+    def test_answers_against_sure_merges_are_believed(self, same):
+        """However sure the model was, fifty answers that it is wrong turn it round."""
+        tree = pairs_with(np.linspace(3, 7, 50) * (-1 if same else 1))
+        found = corrected(tree, np.ones(100, np.int32), np.arange(50), np.full(50, same))
+        assert ((found.probability > 0.5) == same).all()
+
+    def test_mixed_answers_about_sure_merges_are_weighed(self):
+        """Where a third of them say "same", about a third is what all are given."""
+        rng = np.random.default_rng(0)
+        same, tree = rng.random(60) < 0.3, pairs_with(rng.normal(3, 1, 60))
+        found = corrected(tree, np.ones(120, np.int32), np.arange(60), same)
+        assert found.probability.mean() == pytest.approx(same.mean(), abs=0.1)
+
+
+def pairs_with(odds):
+    """A tree of one level in which two rows each merge at log odds of `odds`."""
+    rows = np.arange(0, 2 * len(odds), 2)
+    return MergeTree(
+        2 * len(odds), rows, rows + 1, 1 / (1 + np.exp(-odds)), np.array([0, len(odds)])
+    )
