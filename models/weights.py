@@ -48,11 +48,11 @@ class Verdict(Protocol):
         """Were both figures better than the plain ones?"""
 
     @property
-    def edge_auc(self) -> float:
+    def edge_auc(self) -> float | None:
         """Of the model's edges."""
 
     @property
-    def cosine_auc(self) -> float:
+    def cosine_auc(self) -> float | None:
         """Of plain cosine."""
 
     @property
@@ -69,13 +69,13 @@ class Config:
     """What the tensors are for. `usable` is false unless the training gate was passed.
 
     `edge_auc` and `cosine_auc`, `cluster_f` and `linkage_f` are the figures of that gate, on
-    classes held out: see `models.training.gate`.
+    classes held out: see `models.training.gate.GateVerdict`.
     """
 
     hidden: int
     usable: bool
-    edge_auc: float
-    cosine_auc: float
+    edge_auc: float | None
+    cosine_auc: float | None
     seed: int
     cluster_f: float = 0.0
     linkage_f: float = 0.0
@@ -160,9 +160,14 @@ def refuse_unusable(folder: Path, verdict: Verdict, *, allow_unusable: bool) -> 
 
 def figures_of(verdict: Verdict) -> str:
     """Both comparisons of the gate in words."""
+    clusters = (
+        f"their clusters have F {verdict.cluster_f:.3f}, average linkage {verdict.linkage_f:.3f}"
+    )
+    if verdict.edge_auc is None or verdict.cosine_auc is None:
+        return f"all edges are of one kind, so there is nothing to tell apart; {clusters}"
     return (
         f"their edge AUC is {verdict.edge_auc:.3f}, plain cosine has {verdict.cosine_auc:.3f}; "
-        f"their clusters have F {verdict.cluster_f:.3f}, average linkage {verdict.linkage_f:.3f}"
+        f"{clusters}"
     )
 
 

@@ -14,7 +14,7 @@ from models.coordinate.network import CoordinateNetwork
 from models.coordinate.tune import Tuning, best_taus, calibration, first_logits
 from models.coordinate.weights import NEIGHBOURS, CoordinateConfig
 from models.errors import BadInputError
-from models.training.gate import GateFigure, JudgedEdges, judge, verdict_of
+from models.training.gate import GateFigure, JudgedEdges, judge, judged_part, verdict_of
 from models.training.sources import Generator, LabelledSet, held_out_classes
 
 # Shares of the classes: the most are learnt from, some choose tau, a tenth is for the gate.
@@ -91,18 +91,18 @@ def train_coordinate(
         slope=slope,
         offset=offset,
         usable=False,
-        edge_auc=0.0,
-        cosine_auc=0.0,
+        edge_auc=None,
+        cosine_auc=None,
         cluster_f=0.0,
         linkage_f=0.0,
         seed=seed,
     )
     report("gate", 0.97)
     model = CoordinateModel(network, config, "cpu")
-    figures = [
-        judge(model, _judged_edges(network, config, source), source, split.held_out)
-        for source, split in zip(sets, splits, strict=True)
-    ]
+    figures = []
+    for source, split in zip(sets, splits, strict=True):
+        part, classes = judged_part(source, split.held_out)
+        figures.append(judge(model, _judged_edges(network, config, part), part, classes))
     verdict = verdict_of(figures)
     judged = replace(
         config,

@@ -36,8 +36,8 @@ class CoordinateConfig:
     slope: float
     offset: float
     usable: bool
-    edge_auc: float
-    cosine_auc: float
+    edge_auc: float | None
+    cosine_auc: float | None
     cluster_f: float
     linkage_f: float
     seed: int

@@ -1,6 +1,7 @@
 """MODEL_CARD.md: what a weights folder was made from and what it is worth; pictures beside it."""
 
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
@@ -118,7 +119,8 @@ def model_card(
         "## Trained on",
         (
             "A tenth of each set's classes was held out; the figures are of those. F is the mean "
-            "of pairwise and BCubed F."
+            "of pairwise and BCubed F. Sets that show the same pictures hold out classes each by "
+            "itself, so that the others may have shown them: their figures flatter."
         ),
         _table(trained.figures, sets, licences or [None] * len(sets)),
         "## Limits",
@@ -152,10 +154,14 @@ def _table(
     for source, figure, licence in zip(sets, figures, licences, strict=True):
         lines.append(
             f"| {source.name} | {source.granularity or 'mixed'} | {len(source):,} | "
-            f"{source.classes:,} | {figure.edge_auc:.3f} | {figure.cosine_auc:.3f} | "
+            f"{source.classes:,} | {_area(figure.edge_auc)} | {_area(figure.cosine_auc)} | "
             f"{figure.cluster_f:.3f} | {figure.linkage_f:.3f} | {licence or 'not stated'} |"
         )
     return "\n".join(lines)
+
+
+def _area(auc: float) -> str:
+    return "none" if isnan(auc) else f"{auc:.3f}"
 
 
 def _parameters(trained: Judged) -> int:

@@ -17,8 +17,11 @@ from models.few import FEW_ROWS
 from models.model import Model
 from models.peers.choose import best_parameter, worth
 from models.peers.linkage import AverageLinkage
-from models.training.sources import LabelledSet, few_rows
+from models.training.sources import LabelledSet, evenly, few_rows, rows_of_few_classes
 from models.vectors import collapse
+
+# Rows of a set that are judged at most.
+JUDGED_ROWS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +44,55 @@ class GateFigure:
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """Means over the sets that have a figure; 0 where none has."""
+    """Means over the sets that have a figure.
 
-    edge_auc: float
-    cosine_auc: float
+    Areas are None where no set has one: of edges of one kind none can be taken for the other.
+    """
+
+    edge_auc: float | None
+    cosine_auc: float | None
     cluster_f: float
     linkage_f: float
 
     @property
     def usable(self) -> bool:
         """Both better than the plain ways."""
+        if self.edge_auc is None or self.cosine_auc is None:
+            return False
         return self.edge_auc > self.cosine_auc and self.cluster_f > self.linkage_f
 
 
 def verdict_of(figures: Sequence[GateFigure]) -> GateVerdict:
     """The means that decide."""
-    names = ("edge_auc", "cosine_auc", "cluster_f", "linkage_f")
-    values = np.array([[getattr(figure, name) for name in names] for figure in figures])
-    known = values[~np.isnan(values).any(1)] if len(values) else values
-    means = known.mean(0).round(4) if len(known) else np.zeros(len(names))
-    return GateVerdict(*map(float, means))
+    areas = [(figure.edge_auc, figure.cosine_auc) for figure in figures]
+    known = [pair for pair in areas if not np.isnan(pair).any()]
+    edge, cosine = _mean(known) if known else (None, None)
+    worths = [(figure.cluster_f, figure.linkage_f) for figure in figures]
+    return GateVerdict(edge, cosine, *(_mean(worths) if worths else (0.0, 0.0)))
+
+
+def _mean(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    first, second = np.array(pairs).mean(axis=0).round(4)
+    return float(first), float(second)
+
+
+def judged_part(
+    source: LabelledSet, held_out: NDArray[np.int64]
+) -> tuple[LabelledSet, NDArray[np.int64]]:
+    """What of `source` is judged, and which of its classes are held out: all, unless it is large.
+
+    Of more than JUDGED_ROWS rows, those of few of the classes held out, among others at even
+    distances: the exact graph of a million rows takes an hour, and linkage holds all pairs.
+    """
+    if len(source) <= JUDGED_ROWS:
+        return source, held_out
+    held = np.isin(source.labels, held_out)
+    test = np.flatnonzero(held)
+    number = np.unique(source.labels[test], return_inverse=True)[1].ravel()
+    test = test[rows_of_few_classes(number)]
+    others = evenly(np.flatnonzero(~held), JUDGED_ROWS - len(test))
+    rows = np.sort(np.concatenate((test, others)))
+    return source.rows(rows), np.flatnonzero(np.isin(np.unique(source.labels[rows]), held_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +110,7 @@ class JudgedEdges:
 def judge(
     model: Model, edges: JudgedEdges, source: LabelledSet, held_out: NDArray[np.int64]
 ) -> GateFigure:
-    """Measure `model` on the classes `held_out` of `source`.
+    """Measure `model` on the classes `held_out` of `source`, both of `judged_part`.
 
     The graph is that of the whole set, so that held-out rows lie among as many strangers as rows
     do in life; the edges are those that start at a row of a held-out class. Clusters are those of

@@ -14,7 +14,14 @@ from models.training.drawings import drawings
 from models.training.edges import train_edges
 from models.training.episodes import SMALL_ROWS, union, variation, whole
 from models.training.fit import JUDGE, PREPARE, READ_ONE, READ_TWO, WATCH, Plan
-from models.training.gate import GateFigure, GateVerdict, JudgedEdges, judge, verdict_of
+from models.training.gate import (
+    GateFigure,
+    GateVerdict,
+    JudgedEdges,
+    judge,
+    judged_part,
+    verdict_of,
+)
 from models.training.kinds import FEWEST_CLASSES, kinds
 from models.training.pairs import train_pairs
 from models.training.prepared import Episode, prepare
@@ -161,7 +168,8 @@ def train(
     model = RelationalModel(network, _config(recipe, seed, verdict_of([])), "cpu")
     figures = []
     for source, held_out in split:
-        figures.append(judge(model, _judged_edges(network, source), source, held_out))
+        part, classes = judged_part(source, held_out)
+        figures.append(judge(model, _judged_edges(network, part), part, classes))
         work.step(JUDGE)
     config = _config(recipe, seed, verdict_of(figures))
     return Trained(

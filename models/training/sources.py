@@ -175,9 +175,21 @@ def unfit(source: LabelledSet) -> str | None:
 
 
 def few_rows(source: LabelledSet) -> LabelledSet:
-    """Whole classes of about TUNING_ROWS rows in all, at least two."""
-    count = classes_within(np.bincount(source.labels), TUNING_ROWS, fewest=2)
-    return source.of_classes(np.arange(count))
+    """About TUNING_ROWS rows: `rows_of_few_classes`."""
+    return source.rows(rows_of_few_classes(source.labels))
+
+
+def rows_of_few_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Whole classes of about TUNING_ROWS rows in all; of two that have more, some of their rows."""
+    count = classes_within(np.bincount(labels), TUNING_ROWS, fewest=2)
+    return evenly(np.flatnonzero(labels < count), TUNING_ROWS)
+
+
+def evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of `rows`, at even distances."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 def classes_within(sizes: NDArray[np.int64], rows: int, fewest: int) -> int:

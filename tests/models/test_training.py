@@ -6,18 +6,19 @@ import pytest
 from models import BadInputError, WeightsError, cluster, evaluate, load_model
 from models.pairs import pairs_of
 from models.relational import RelationalModel
+from models.training import gate, sources
 from models.training.card import CARD, save_trained
 from models.training.drawings import drawings
 from models.training.episodes import union, variation, whole
 from models.training.fit import Plan
-from models.training.gate import among_enough, auc
+from models.training.gate import among_enough, auc, judged_part, verdict_of
 from models.training.kinds import kinds
 from models.training.pairs import matching_share
 from models.training.prepared import prepare, seen_size
 from models.training.run import Recipe, cut_episodes, train
 from models.training.shipped import training_sets, word_of
 from models.training.shots import shots
-from models.training.sources import LabelledSet, held_out_classes, names_of, read_set
+from models.training.sources import LabelledSet, few_rows, held_out_classes, names_of, read_set
 from models.training.synthetic import easy, synthetic
 
 TINY = Recipe(
@@ -141,6 +142,42 @@ class TestGate:
         np.testing.assert_array_equal(among.unit[48:], known.unit)
         enough = labelled(classes=6, size=9)
         assert among_enough(enough, known) is enough
+
+    def test_a_large_set_is_judged_by_a_part(self, labelled, monkeypatch):
+        """Whole classes of those held out, rows of the others, all told as many as may be."""
+        monkeypatch.setattr(gate, "JUDGED_ROWS", 500)
+        monkeypatch.setattr(sources, "TUNING_ROWS", 100)
+        source = labelled(classes=80, size=20)
+        held_out = np.array([3, 17, 30, 44, 59, 61, 70, 79])
+        part, classes = judged_part(source, held_out)
+        assert len(part) == 500
+        sizes = np.bincount(part.labels)
+        assert sizes[classes].tolist() == [20] * len(classes)
+        assert len(classes) == 4
+        assert part.classes == 4 + 72
+
+    def test_of_huge_classes_some_rows_are_judged(self, labelled, monkeypatch):
+        """Two of them alone may have more rows than linkage can hold."""
+        monkeypatch.setattr(sources, "TUNING_ROWS", 100)
+        few = few_rows(labelled(classes=4, size=300))
+        assert len(few) == 100
+        assert np.bincount(few.labels) == pytest.approx([50, 50], abs=10)
+
+    def test_a_small_set_is_judged_whole(self, labelled):
+        """As it is."""
+        source, held_out = labelled(), np.array([1, 2])
+        assert judged_part(source, held_out) == (source, held_out)
+
+    def test_edges_of_one_kind_are_said_to_be(self, labelled, tmp_path):
+        """Where no edge of held-out classes is wrong there is no area, but clusters have an F."""
+        result = train([labelled(spread=0.05, size=40, classes=20)], recipe=SHORT)
+        verdict = verdict_of(result.figures)
+        assert (verdict.edge_auc, verdict.cosine_auc) == (None, None)
+        assert verdict.linkage_f == 1.0
+        save_trained(tmp_path, result, [labelled()])
+        assert "| none | none |" in (tmp_path / CARD).read_text()
+        with pytest.raises(WeightsError, match=r"all edges are of one kind.* linkage 1\.000"):
+            load_model(tmp_path)
 
 
 class TestHoldingOut:
