@@ -186,6 +186,27 @@ class TestEvaluate:
         status, _, err = shoal("evaluate", file, "--picture", tmp_path / "f.pdf")
         assert (status, "must end with one of .svg, .png" in err) == (2, True)
 
+    def test_trains_coordinates_as_long_as_it_is_told(self, shoal, file, tmp_path):
+        """So many epochs at such a rate."""
+        shoal(
+            "train", file, "--output", tmp_path / "c", "--input", "coordinate",
+            "--epochs", "3", "--learning-rate", ".1",
+        )  # fmt: skip
+        assert "3 epochs" in (tmp_path / "c" / "MODEL_CARD.md").read_text()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("--epochs", "3"), "--epochs is of --input coordinate, not of relational"),
+            (("--input", "coordinate", "--learning-rate", "0"), "is 0.0; it must be above 0"),
+        ],
+    )
+    def test_refuses_a_schedule_that_is_none(self, shoal, file, tmp_path, arguments, message):
+        """Of another input, or that learns nothing."""
+        status, _, err = shoal("train", file, "--output", tmp_path / "w", *arguments)
+        assert status == 2
+        assert message in " ".join(err.replace("│", " ").split())
+
     def test_keeps_files_of_one_name_apart(self, shoal, file, tmp_path, monkeypatch):
         """Each has a curve and a line of its own, by as much of its path as tells it."""
         drawn = {}

@@ -1,7 +1,9 @@
 """`shoal train`: meta-train the model on labelled files."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +13,7 @@ import typer
 from worker.commands.of_file import of_file
 
 if TYPE_CHECKING:
+    from models.coordinate.fit import Schedule
     from models.coordinate.train import TrainedCoordinate
     from models.training.run import Trained
     from models.training.sources import LabelledSet
@@ -41,6 +44,12 @@ def train(
     convolution: Annotated[
         Convolution, typer.Option(help="Of --input coordinate: the paper's for faces or species.")
     ] = Convolution.GRAPHCONV,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of --input coordinate; 250, or 15 with --quick.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of --input coordinate; .01, or .1 with --quick.")
+    ] = None,
     granularity: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,12 +79,17 @@ def train(
     for file in files:
         if files.count(file) > 1:
             raise typer.BadParameter(f"{file} is given {files.count(file)} times; once is enough")
+    schedule = _schedule(input, epochs, learning_rate, quick=quick)
     words = _words(granularity or [], files)
     licences = dict(_pairs("--licence", licence or [], files))
     make_folder(output)
     sets = read_sets(files, words)
     with stages(shown=True) as progress:
-        trained = _train(sets, input, convolution, seed, progress, quick=quick)
+        trained = (
+            _train(sets, seed, progress, quick=quick)
+            if schedule is None
+            else _train_coordinate(sets, convolution, schedule, seed, progress)
+        )
     note = save_trained(output, trained, sets, licences=[licences.get(file) for file in files])
     if note is not None:
         print(note, file=sys.stderr)
@@ -88,28 +102,53 @@ def train(
         raise typer.Exit(1)
 
 
+def _schedule(
+    kind: Input, epochs: int | None, learning_rate: float | None, *, quick: bool
+) -> "Schedule | None":
+    """That of a coordinate training, None of a relational one, which has none to choose."""
+    if kind is Input.RELATIONAL:
+        for option, value in (("--epochs", epochs), ("--learning-rate", learning_rate)):
+            if value is not None:
+                raise typer.BadParameter(f"{option} is of --input coordinate, not of {kind.value}")
+        return None
+    if learning_rate is not None and not 0 < learning_rate < math.inf:
+        raise typer.BadParameter(f"--learning-rate is {learning_rate}; it must be above 0")
+    from models.coordinate.fit import Schedule
+    from models.coordinate.train import QUICK_SCHEDULE
+
+    usual = QUICK_SCHEDULE if quick else Schedule()
+    return replace(
+        usual,
+        epochs=usual.epochs if epochs is None else epochs,
+        learning_rate=usual.learning_rate if learning_rate is None else learning_rate,
+    )
+
+
 def _train(
     sets: "list[LabelledSet]",
-    kind: Input,
-    convolution: Convolution,
     seed: int,
     progress: Callable[[str, float], None],
     *,
     quick: bool,
-) -> "Trained | TrainedCoordinate":
-    from models.coordinate import train as coordinate
-    from models.training import run as relational
+) -> "Trained":
+    from models.training import run
 
-    if kind is Input.COORDINATE:
-        return coordinate.train_coordinate(
-            sets,
-            convolution=convolution.value,
-            schedule=coordinate.QUICK_SCHEDULE if quick else None,
-            seed=seed,
-            progress=progress,
-        )
-    recipe = relational.QUICK if quick else relational.Recipe()
-    return relational.train(sets, seed=seed, recipe=recipe, progress=progress)
+    recipe = run.QUICK if quick else run.Recipe()
+    return run.train(sets, seed=seed, recipe=recipe, progress=progress)
+
+
+def _train_coordinate(
+    sets: "list[LabelledSet]",
+    convolution: Convolution,
+    schedule: "Schedule",
+    seed: int,
+    progress: Callable[[str, float], None],
+) -> "TrainedCoordinate":
+    from models.coordinate.train import train_coordinate
+
+    return train_coordinate(
+        sets, convolution=convolution.value, schedule=schedule, seed=seed, progress=progress
+    )
 
 
 def _words(options: list[str], files: list[Path]) -> dict[Path, str | None]:
