@@ -346,7 +346,7 @@ def check(path: Path, db: sqlite3.Connection) -> None:
     version = version_of(path, db)
     kept, committed = pages.read(path)
     found = wal.frames(path)
-    wrong = kept.wrong_pages(path, found.sums)
+    wrong = wrong_beside(path, kept, found)
     commits = commits_of(db) if version >= FORMAT else 0
     if wrong and (found.sums or not _is_foreign(kept, committed, commits)):
         raise CorruptError(f"{path}: {_pages(wrong)} not what was written")
@@ -354,6 +354,15 @@ def check(path: Path, db: sqlite3.Connection) -> None:
         raise CorruptError(
             f"{path}: it ends with commit {commits}; {committed} was written: its log is damaged"
         )
+
+
+def wrong_beside(path: Path, kept: PageSums, log: wal.Frames) -> list[int]:
+    """The pages of the main file that are not what was written, from 1.
+
+    Those in the log do not count, nor those beyond the size that the file has with it: they are cut
+    off when the log is folded in.
+    """
+    return kept.wrong_pages(path, log.sums, slice(log.size or None))
 
 
 def _is_in_doubt(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from index import files, pages, wal
 from index.checksums import checksum
-from index.database import FORMAT, Database, check, commits_of, reading, version_of
+from index.database import FORMAT, Database, check, commits_of, reading, version_of, wrong_beside
 from index.errors import CorruptError
 from index.flipped import unflip
 from index.pages import PageSums
@@ -131,7 +131,7 @@ def _own_up(path: Path, repaired: CatalogRepair) -> None:
         kept, committed = pages.read(path)
         with reading(path) as db:
             commits = commits_of(db)
-            wrong = kept.wrong_pages(path, wal.frames(path).sums)
+            wrong = wrong_beside(path, kept, wal.frames(path))
     except CorruptError:
         return
     if not wrong and commits < committed:

@@ -28,6 +28,13 @@ def numbers(database):
     return [number for (number,) in database.connection.execute("SELECT number FROM kept")]
 
 
+def delete_most(database):
+    """Few pages are in use then, and the file keeps its size until it is rewritten."""
+    with database.transaction(durable=True) as db:
+        db.execute("DELETE FROM kept WHERE number > 3")
+    assert database.checkpoint()
+
+
 def copy_as_killed(path, target):
     """What another process would find if this one died now."""
     target.mkdir()
@@ -170,8 +177,7 @@ def test_a_file_that_shrinks(database):
     write(database, range(500))
     database.checkpoint()
     size = database.path.stat().st_size
-    with database.transaction(durable=True) as db:
-        db.execute("DELETE FROM kept WHERE number > 3")
+    delete_most(database)
     database.connection.execute("VACUUM")
     database.checkpoint()
     assert database.path.stat().st_size < size / 2
@@ -179,6 +185,58 @@ def test_a_file_that_shrinks(database):
     found = Database(database.path, schema=SCHEMA)
     assert numbers(found) == [0, 1, 2, 3]
     found.close()
+
+
+@pytest.mark.parametrize("reads", ["nobody", "the old", "the new"])
+def test_killed_as_the_file_shrinks(database, tmp_path, monkeypatch, reads):
+    """Pages that the file is about to lose are no damage, also while a reader keeps them there."""
+    write(database, range(500))
+    delete_most(database)
+    if reads == "the new":
+        database.connection.execute("VACUUM")
+    killed = []
+
+    def copy(point):
+        if point == "checkpoint":
+            killed.append(copy_as_killed(database.path, tmp_path / f"killed-{len(killed)}"))
+
+    with (
+        closing(sqlite3.connect(database.path, isolation_level=None)) as reader,
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr("index.database.reach", copy)
+        if reads != "nobody":
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM kept").fetchall()
+        if reads != "the new":
+            database.connection.execute("VACUUM")
+        assert database.checkpoint() == (reads == "nobody")
+        write(database, [9])
+        assert database.checkpoint() == (reads == "nobody")
+    for path, more in zip(killed, ([], [9]), strict=True):
+        found = Database(path, schema=SCHEMA)
+        assert numbers(found) == [0, 1, 2, 3, *more]
+        assert path.stat().st_size == len(found.sums.sums) * 4_096 < 50_000
+        found.close()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_a_damaged_file_with_a_log(database, tmp_path, damage):
+    """What is in the log excuses only its own pages, and those beyond the database."""
+    write(database, range(500))
+    assert database.checkpoint()
+    write(database, [500])
+    path = copy_as_killed(database.path, tmp_path / "killed")
+    in_log, size = wal.frames(database.path).sums, wal.frames(database.path).size
+    page = max(set(range(1, size + 1)) - set(in_log))
+    if damage == "cut":
+        os.truncate(path, 4_096 * (page - 1))
+    else:
+        content = bytearray(path.read_bytes())
+        content[4_096 * (page - 1) + 99] ^= 4
+        path.write_bytes(content)
+    with pytest.raises(CorruptError, match=f"page {page} is not what"):
+        Database(path, schema=SCHEMA)
 
 
 def test_the_log_is_folded_in_when_it_is_long(database, monkeypatch):
