@@ -246,11 +246,11 @@ class Migrating:
         """Open one of the closed collections that wait for nothing but their switch."""
         if not self._closed or self._queue.running is not None or self._queue.wanted():
             return
-        name, migration = self._closed.popitem()
-        if self._queue.knows(second_of(name)):
-            return
-        if is_due(migration, self._coverages.on_disk(name)):
+        name, migration = next(reversed(self._closed.items()))
+        known = self._queue.knows(second_of(name))
+        if not known and is_due(migration, self._coverages.on_disk(name)):
             self._collections.find(name)
+        del self._closed[name]  # last: what the disk does not give now is asked for again
 
     def _sweep(self) -> None:
         """Remove the second indexes of migrations that were cancelled, when no run reads them."""

@@ -117,8 +117,8 @@ class Purging:
         now = self._clock.time()
         for name, waiting in list(self._closed.items()):
             if due(waiting, 0, 0, now, self._within):
-                del self._closed[name]
                 self._collections.find(name)
+                del self._closed[name]  # last: it is opened again where the disk failed
         for collection in self._collections:
             leftovers = collection.index.leftovers
             deleted, elements = leftovers.deleted, leftovers.elements

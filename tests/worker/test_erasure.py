@@ -501,6 +501,38 @@ class TestPurge:
         assert old != []
         assert holding(photos, b"photo-a3") == set()
 
+    def test_a_closed_collection_that_the_disk_does_not_open(self, photos, axis, monkeypatch):
+        """Its erasures go on waiting, and it is opened for its purge when the disk lets it."""
+        photos.erase("photo-a3")
+        for number in range(3):
+            photos.send("photo-x", axis(number), collection=f"user-{number}")
+        worker = photos.worker(
+            once=False, open_collections="1", recluster_first_images="1000", recluster_seconds="1e9"
+        )
+        parts = worker._parts
+        open_, waits = CollectionIndex.open.__func__, []
+        until = photos.clock.time() + 14 * HOUR
+
+        def fail_twice(cls, directory, **options):
+            if directory.name == "main" and 0 < len(waits) < 3:
+                waits.append([found.number for found in parts.purging.waiting()])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return open_(cls, directory, **options)
+
+        def watch(**_):
+            photos.clock.advance(1.0)
+            if not waits and "main" not in [c.name for c in worker._collections]:
+                waits.append([found.number for found in parts.purging.waiting()])
+                photos.clock.advance(13 * HOUR)
+            if photos.metrics.purges._value.get() or photos.clock.time() > until:
+                worker.stop()
+
+        monkeypatch.setattr(CollectionIndex, "open", classmethod(fail_twice))
+        parts.board.show = watch
+        worker.run()
+        assert waits == [[1], [1], [1]]
+        assert holding(photos, b"photo-a3") == set()
+
 
 def letter(image, collection=None):
     """A dead letter of the file source."""

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import time
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from rounds import step
 from index import CollectionIndex, ImageWrite, IndexSettings, Outcome
 from worker import carry as carry_module
 from worker.carry import seeds
-from worker.coverage import Coverage, changes
+from worker.coverage import Coverage, Coverages, changes
 from worker.errors import Reason
 from worker.migrating import is_due
 from worker.migration import Migration
@@ -313,6 +314,39 @@ class TestSwitch:
         bench.run(open_collections=1)
         assert {bench.store.summary(user).model for user in users} == {NEW}
         assert folders(bench) == users
+
+    @pytest.mark.parametrize("step", ["counted", "opened"])
+    def test_a_closed_one_that_the_disk_does_not_open(self, photos, axis, monkeypatch, step):
+        """It switches when the disk gives it."""
+        begin(photos)
+        send_new(photos, axis)
+        worker = photos.worker(once=False, recluster_first_images="1000")
+        parts = worker._parts
+        worker._recover()
+        worker._open_source()
+        parts.ingest.batch(0.0)
+        for name in ("main", ".second-main"):
+            parts.collections.close(parts.collections.opened(name))
+        find = parts.collections.find
+
+        def fail(name):
+            if name == "main":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return find(name)
+
+        with monkeypatch.context() as patched:
+            if step == "counted":
+                patched.setattr(Coverages, "on_disk", lambda _, name: fail(name))
+            else:
+                patched.setattr(parts.collections, "find", fail)
+            for _ in range(3):
+                with pytest.raises(OSError, match="Input/output"):
+                    parts.migrating.tick()
+        assert parts.collections.opened("main") is None
+        for _ in range(40):
+            worker._round()
+        parts.close()
+        assert model(photos) == NEW
 
 
 class TestRecords:
