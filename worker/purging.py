@@ -1,5 +1,6 @@
-"""When a purge is due, and the one that goes on."""
+"""When a purge is due, and those that go on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -26,7 +27,7 @@ _BEGIN_NAMES_RATIO = 0.9
 _DELETED_RATIO = 0.2
 _DELETED_ROWS = 1_000
 
-# How long a purge that could not go on is left alone.
+# How long all are left alone when one failed, most often for want of what the others need too.
 _REST_SECONDS = 5.0
 
 
@@ -57,7 +58,11 @@ def due(
 
 
 class Purging:
-    """Purges one collection at a time, also those that are closed; owned by the ingest thread."""
+    """Purges collections, also those that are closed; owned by the ingest thread.
+
+    One goes on at a time. Where it has to wait the next one that is due begins, and those that wait
+    are asked again when none is.
+    """
 
     def __init__(
         self, collections: Collections, tools: Tools, metrics: Metrics, clock: Clock, within: float
@@ -68,28 +73,32 @@ class Purging:
         self._clock = clock
         self._within = within
         self._closed: dict[str, Waiting] = {}
-        self._purge: Purge | None = None
+        self._purges: dict[str, Purge] = {}
+        self._failed: set[str] = set()
         self._rests_until = 0.0
-        self._failed = False
 
     @property
     def goes_on(self) -> bool:
         """Whether one is under way."""
-        return self._purge is not None
+        return bool(self._purges)
 
     @property
     def hurries(self) -> bool:
         """Whether one is under way that could go on now."""
-        if self._purge is None or self._purge.waits:
-            return False
-        return self._clock.monotonic() >= self._rests_until
+        return self._able is not None and self._clock.monotonic() >= self._rests_until
 
     def needs(self, collection: Collection) -> bool:
-        """True while `collection` must stay open for a purge."""
-        return self._purge is not None and self._purge.collection is collection
+        """True while `collection` must stay open for a purge.
+
+        Not for one that failed: it begins again, and however many fail, memory is bounded.
+        """
+        purge = self._purges.get(collection.name)
+        return purge is not None and collection.name not in self._failed
 
     def note(self, collection: Collection) -> None:
         """`collection` is about to be closed."""
+        self._forget(collection.name)
+        self._closed.pop(collection.name, None)
         waiting = _waiting(collection)
         if waiting is not None:
             self._closed[collection.name] = waiting
@@ -107,47 +116,80 @@ class Purging:
         """
         if self._clock.monotonic() < self._rests_until:
             return
-        if self._purge is None or self._purge.collection.closed:
-            self._begin()
-        else:
-            self._go_on(self._purge, rows)
+        for name in [name for name, purge in self._purges.items() if purge.collection.closed]:
+            self._forget(name)
+        able = self._able
+        if able is not None:
+            self._go_on(able, rows)
+        elif not self._begin():
+            self._ask(rows)
 
-    def _begin(self) -> None:
-        self._purge = None
-        now = self._clock.time()
-        for name, waiting in list(self._closed.items()):
-            if due(waiting, 0, 0, now, self._within):
-                self._collections.find(name)
-                del self._closed[name]  # last: it is opened again where the disk failed
-        for collection in self._collections:
-            leftovers = collection.index.leftovers
-            deleted, elements = leftovers.deleted, leftovers.elements
-            extent = due(_waiting(collection), deleted, elements, now, self._within)
-            if extent is not None:
-                told_until = now - _BEGIN_RATIO * self._within
-                self._purge = Purge(collection, self._tools, extent, told_until)
-                log.info("purge begun", collection=collection.name, extent=str(extent))
+    @property
+    def _able(self) -> Purge | None:
+        return next((purge for purge in self._purges.values() if not purge.waits), None)
+
+    def _ask(self, rows: int) -> None:
+        """Go on with one of those that wait, if one can."""
+        for purge in list(self._purges.values()):
+            if self._go_on(purge, rows):
                 return
 
-    def _go_on(self, purge: Purge, rows: int) -> None:
+    def _begin(self) -> bool:
+        """Begin one that is due; False if none is."""
+        now = self._clock.time()
+        for collection in self._due(now):
+            extent = self._extent(collection, now)
+            if extent is not None:
+                told_until = now - _BEGIN_RATIO * self._within
+                self._purges[collection.name] = Purge(collection, self._tools, extent, told_until)
+                log.info("purge begun", collection=collection.name, extent=str(extent))
+                return True
+        return False
+
+    def _due(self, now: float) -> Iterator[Collection]:
+        """Those that are open and not purged, then the closed ones that are due, opened in turn."""
+        yield from [found for found in self._collections if found.name not in self._purges]
+        for name, waiting in list(self._closed.items()):
+            if due(waiting, 0, 0, now, self._within):
+                found = self._collections.find(name)
+                del self._closed[name]  # last: it is opened again where the disk failed
+                if found is not None:
+                    yield found
+
+    def _extent(self, collection: Collection, now: float) -> Extent | None:
+        leftovers = collection.index.leftovers
+        deleted, elements = leftovers.deleted, leftovers.elements
+        return due(_waiting(collection), deleted, elements, now, self._within)
+
+    def _go_on(self, purge: Purge, rows: int) -> bool:
+        """Whether nothing else is to be tried now: it went on, or what failed is left alone."""
+        name = purge.collection.name
         try:
             done = purge.step(rows)
         except (RetryError, OSError) as error:
             if is_disk_error(error) and purge.collection.index.doubtful:
                 raise  # what the purge wrote is to be written again, into files opened anew
             self._rest(purge, error)
-            return
-        self._failed = False
+            return True
+        self._failed.discard(name)
         if done:
-            self._purge = None
+            self._forget(name)
             self._metrics.purges.inc()
-            log.info("purge done", collection=purge.collection.name)
+            log.info("purge done", collection=name)
+        return not purge.waits
 
     def _rest(self, purge: Purge, error: Exception) -> None:
+        name = purge.collection.name
         self._rests_until = self._clock.monotonic() + _REST_SECONDS
-        if not self._failed:
-            log.warning("purge waits", collection=purge.collection.name, error=str(error))
-        self._failed = True
+        if name not in self._failed:
+            log.warning("purge waits", collection=name, error=str(error))
+        self._failed.add(name)
+        purge.waits = True
+        self._purges[name] = self._purges.pop(name)  # behind the others
+
+    def _forget(self, name: str) -> None:
+        self._purges.pop(name, None)
+        self._failed.discard(name)
 
 
 def _waiting(collection: Collection) -> Waiting | None:

@@ -1,5 +1,7 @@
 """A worker that a test drives round by round."""
 
+import time
+
 from worker.service import Worker
 
 
@@ -11,3 +13,11 @@ def step(parts, rounds):
         worker._open_source()
     for _ in range(rounds):
         worker._round()
+
+
+def step_until(parts, reached):
+    """Go on until something that another process does as well is reached."""
+    until = time.monotonic() + 30.0
+    while not reached():
+        assert time.monotonic() < until
+        step(parts, 1)

@@ -75,8 +75,9 @@ class Bench:
         body = {"embedding": [float(x) for x in vector]} | message
         self.topic.append(id_.encode(), json.dumps(body).encode(), time=self.clock.time())
 
-    def erase(self, id_):
-        self.topic.append(id_.encode(), None)
+    def erase(self, id_, collection=None):
+        headers = (("collection", collection.encode()),) if collection else ()
+        self.topic.append(id_.encode(), None, headers)
 
     def worker(self, **settings):
         """A worker that reads the topic to its end, reclusters and ends."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rounds import step, step_until
 
 from index import CollectionIndex, IndexSettings
 from index.leftovers import Leftovers
@@ -63,6 +64,16 @@ def purge(bench):
     """Let the time pass in which everything must be gone."""
     bench.clock.advance(13 * HOUR)
     bench.run()
+
+
+def pass_time(bench, parts, reached):
+    """Go on, a second in each round, until something is reached."""
+
+    def a_second_later():
+        bench.clock.advance(1.0)
+        return reached()
+
+    step_until(parts, a_second_later)
 
 
 def waiting(bench):
@@ -289,6 +300,69 @@ class TestPurge:
         assert {name.removesuffix("-wal") for name in left[0]} == {"catalog.sqlite"}
         assert told(photos, "photo-a3") == []
         assert holding(photos, b"photo-a3") == set()
+
+    @pytest.mark.parametrize("cause", ["store", "run"])
+    def test_one_that_waits_keeps_no_other(self, photos, axis, cause):
+        """While the store is away, or one collection is being reclustered, the disk is rid of what
+        others had in time.
+        """
+        for number in range(10):
+            photos.send(f"pet-{number}", axis(2, tilt=number / 50), collection="other")
+        photos.run()
+        photos.erase("photo-a3")
+        photos.erase("pet-3", collection="other")
+        photos.run()
+        parts = photos.parts(once=False, recluster_seconds="1e9")
+        step(parts, 3)
+        main, other = (parts.collections.get(name) for name in ("main", "other"))
+        assert None not in {main.erasures.oldest_copies, other.erasures.oldest_copies}
+        if cause == "run":
+            photos.runner.holding = True
+            parts.queue.request(main)
+            step(parts, 3)
+            assert parts.queue.busy(main)
+        photos.store.down = cause == "store"
+        photos.clock.advance(13 * HOUR)
+        if cause == "run":
+            pass_time(photos, parts, lambda: not holding(photos, b"pet-3"))
+            assert main.erasures.oldest_copies is not None
+        else:
+            erasures = (main.erasures, other.erasures)
+            pass_time(photos, parts, lambda: not any(e.oldest_copies for e in erasures))
+            assert holding(photos, b"pet-3") != set()
+        photos.store.down = False
+        photos.runner.holding = False
+        pass_time(photos, parts, lambda: not parts.purging.waiting())
+        parts.close()
+        for image in (b"photo-a3", b"pet-3"):
+            assert holding(photos, image) == set()
+
+    def test_many_that_wait_while_few_may_be_open(self, photos, axis):
+        """While the store is away the disk is rid of all of it, and only so many are open."""
+        names = [f"user-{number}" for number in range(5)]
+        for name in names:
+            for number in range(3):
+                photos.send(f"pet-{number}", axis(number), collection=name)
+        photos.run()
+        for name in names:
+            photos.erase("pet-1", collection=name)
+        photos.run()
+        parts = photos.parts(once=False, open_collections="2", recluster_seconds="1e9")
+        step(parts, 10)
+        photos.store.down = True
+        photos.clock.advance(13 * HOUR)
+
+        def rid_of_copies():
+            assert len(list(parts.collections)) <= 3
+            waiting = parts.purging.waiting()
+            return len(waiting) == len(names) and not any(w.oldest_copies for w in waiting)
+
+        pass_time(photos, parts, rid_of_copies)
+        photos.store.down = False
+        photos.clock.advance(11 * HOUR)
+        pass_time(photos, parts, lambda: not parts.purging.waiting())
+        parts.close()
+        assert holding(photos, b"pet-1") == set()
 
     def test_letters_of_one_erased_later(self, photos):
         """Dead letters go with the purge that removes the other copies, however young they are."""

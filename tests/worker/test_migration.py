@@ -4,14 +4,13 @@ import errno
 import json
 import os
 import shutil
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from rounds import step
+from rounds import step, step_until
 
 from index import CollectionIndex, ImageWrite, IndexSettings, Outcome
 from worker import carry as carry_module
@@ -109,14 +108,6 @@ def in_a_run(photos, axis):
     step(worker, 5)
     assert told_now(worker)["reclustering"]
     return worker
-
-
-def step_until(worker, reached):
-    """Go on until something that another process does as well is reached."""
-    until = time.monotonic() + 30.0
-    while not reached():
-        assert time.monotonic() < until
-        step(worker, 1)
 
 
 class TestSwitch:
