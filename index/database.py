@@ -237,16 +237,30 @@ class Database:
         """Rewrite the file without its free pages, and empty the write-ahead log: nothing that was
         deleted is in either.
 
-        False where a reader kept the log from being emptied; it has to be done again then. Blocks
-        for a time that grows with the file. Not within a transaction. Raises as `checkpoint`.
+        False where a reader kept the log from being emptied; it has to be done again then, and
+        where the reader was seen before, nothing was rewritten. Blocks for a time that grows with
+        the file, and takes room for two more in its folder meanwhile. Not within a transaction.
+        Raises as `checkpoint`.
         """
         try:
-            with naming(self.path):
+            with waiting_for(self.path):
+                if not self.checkpoint():
+                    return False
+                self._spool_here()
                 self.connection.execute("VACUUM")
                 return self.checkpoint()
         except (CorruptError, OSError, sqlite3.Error) as error:
             self._note_unsaid(error)
             raise
+
+    def _spool_here(self) -> None:
+        """Have SQLite make its temporary files beside the file, as `/tmp` may be small.
+
+        It unlinks them as it makes them. That holds for the process until another file says so.
+        """
+        folder = str(self.path.parent.absolute()).replace("'", "''")
+        with suppress(sqlite3.OperationalError):  # a folder that takes none: the next step says so
+            self.connection.execute(f"PRAGMA temp_store_directory = '{folder}'")
 
     def close(self) -> None:
         """Close the file, once or more; its write-ahead log is folded in, unless writing failed.

@@ -7,12 +7,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from index import CorruptError, Database, StorageError, pages, wal
+from index import CorruptError, Database, StorageError, pages, waits_for, wal
 from index.database import check, reading
 
 ROOT = Path(__file__).parents[2]
@@ -218,6 +218,50 @@ def test_killed_as_the_file_shrinks(database, tmp_path, monkeypatch, reads):
         assert numbers(found) == [0, 1, 2, 3, *more]
         assert path.stat().st_size == len(found.sums.sums) * 4_096 < 50_000
         found.close()
+
+
+def test_what_is_rewritten_lies_beside_the_file(tmp_path):
+    """The copy that SQLite makes takes room where the file is, and the disk is waited for."""
+    folder = tmp_path / "it's"
+    folder.mkdir()
+    database = Database(folder / "a.sqlite", schema=SCHEMA)
+    write(database, range(6_000))
+    spooled, waited = set(), set()
+
+    def look():
+        waited.add(waits_for())
+        with suppress(OSError):
+            for opened in Path("/proc/self/fd").iterdir():
+                spooled.add(opened.readlink())
+
+    database.connection.set_progress_handler(look, 1_000)
+    assert database.vacuum()
+    database.connection.set_progress_handler(None, 0)
+    database.close()
+    assert {path.parent for path in spooled if path.name.startswith("etilqs_")} == {folder}
+    assert waited == {database.path}
+    assert [path.name for path in folder.iterdir() if path.suffix != ".sums"] == ["a.sqlite"]
+
+
+@pytest.mark.parametrize("log", ["empty", "not empty"])
+def test_a_file_that_is_read_is_not_rewritten_again(database, log):
+    """While a reader keeps a moment each further try adds nothing to the log."""
+    write(database, range(500))
+    delete_most(database)
+    if log == "not empty":
+        write(database, [9])
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM kept").fetchall()
+        before = wal.size(database.path)
+        assert not database.vacuum()
+        size = wal.size(database.path)
+        assert (size > before) == (log == "empty")  # of an empty one SQLite does not say who reads
+        for _ in range(3):
+            assert not database.vacuum()
+            assert wal.size(database.path) == size
+    assert database.vacuum()
+    assert database.path.stat().st_size < 50_000
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut"])

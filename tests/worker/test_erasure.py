@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from rounds import step, step_until
 
-from index import CollectionIndex, IndexSettings
+from index import CollectionIndex, Database, IndexSettings
 from index.leftovers import Leftovers
 from worker.dead_letters.file import FileDeadLetters
 from worker.errors import LeaseError
@@ -531,6 +532,49 @@ class TestPurge:
         assert len(kept) >= 5
         assert {lease.epoch for lease in kept} == {epoch}
         assert photos.metrics.purges._value.get() == 1
+
+    def test_a_catalog_that_takes_long(self, photos, monkeypatch):
+        """The worker is not ended, and says what it waits for."""
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker()
+        seen, spool = [], Database._spool_here
+
+        def slowly(database):
+            photos.clock.advance(700.0)
+            seen.append((worker.healthy(), worker.ready()))
+            spool(database)
+
+        monkeypatch.setattr(Database, "_spool_here", slowly)
+        worker.run()
+        [(healthy, ready)] = seen
+        assert healthy is None
+        assert "catalog.sqlite is waited for, for up to 700 s" in ready
+        assert photos.metrics.purges._value.get() == 1
+
+    def test_no_room_for_the_catalog(self, photos, monkeypatch):
+        """The purge waits until there is, and only then is it done."""
+        photos.erase("photo-a3")
+        photos.run()
+        photos.clock.advance(13 * HOUR)
+        worker = photos.worker()
+        waits, spool = [], Database._spool_here
+
+        def full(database):
+            if len(waits) == 3:
+                spool(database)
+                return
+            waits.append(worker._collections.get("main").erasures.waiting)
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+        worker._parts.board.show = lambda **_: photos.clock.advance(1.0)
+        monkeypatch.setattr(Database, "_spool_here", full)
+        worker.run()
+        assert waits == [1, 1, 1]
+        assert holding(photos, b"photo-a3") == set()
 
     def test_many_deleted_elements(self, bench, monkeypatch):
         """A fifth of HNSW makes a purge at once; events stay for their time."""
