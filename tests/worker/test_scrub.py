@@ -2,7 +2,11 @@
 
 import os
 
+import numpy as np
 import pytest
+
+from worker.errors import CorruptError
+from worker.recluster import generations
 
 DAY = 86_400.0
 
@@ -133,6 +137,23 @@ def test_damage_that_can_be_spared(bench, parts, part):
     assert bool(parts.collections.opened("second").index.rows_since_snapshot) == (
         part == "snapshots"
     )
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.usefixtures("parts")
+def test_a_generation_that_a_purge_writes_anew(bench, damaged):
+    """Between two slices it is replaced under the same name: only what is there now counts."""
+    directory = folder(bench, "first")
+    [number] = generations.numbers(directory)
+    reading = generations.scrub(directory, number)
+    assert next(reading) > 0
+    generations.forget(directory, np.arange(30) == 3)
+    if damaged:
+        flip(generations.path_of(directory, number) / "labels.npy", 150)
+        with pytest.raises(CorruptError, match=r"labels\.npy"):
+            list(reading)
+    else:
+        list(reading)
 
 
 def test_positions(bench, parts):

@@ -100,9 +100,20 @@ def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
 def scrub_folder(path: Path) -> Iterator[int]:
     """Compare the files of a folder with their checksums; yields the bytes of each slice.
 
-    Raises as `read_folder`, and CorruptError where the folder is not there.
+    It may be replaced between two slices: then what is there now is compared. Raises as
+    `read_folder`, and CorruptError where the folder is not there.
     """
-    for name, expected in _read_manifest(path / MANIFEST)["files"].items():
+    manifest = _read_manifest(path / MANIFEST)
+    try:
+        yield from _scrub_files(path, manifest["files"])
+    except (CorruptError, FileNotFoundError):
+        if _read_manifest(path / MANIFEST) == manifest:
+            raise
+        yield from scrub_folder(path)
+
+
+def _scrub_files(path: Path, checksums: Mapping[str, str | None]) -> Iterator[int]:
+    for name, expected in checksums.items():
         if expected is not None and not (yield from compare_file(path / name, expected)):
             raise CorruptError(f"{path / name}: its checksum is not the manifest's")
 
