@@ -28,7 +28,7 @@ from worker.collections import Collections
 from worker.dead_letters.file import forget_letters
 from worker.decode import FieldNames
 from worker.errors import RetryError
-from worker.migration import second_of
+from worker.migration import first_of, second_of
 from worker.publish import Publisher
 from worker.recluster import generations
 from worker.requests import Mailbox
@@ -140,7 +140,8 @@ class Purge:
                 _remove(path)
         reach_fault("E4-runs")
         tools = self._tools
-        forget_letters(tools.letters, self.collection.name, self._erased, tools.fields)
+        name = first_of(self.collection.name)  # as records have it
+        forget_letters(tools.letters, name, self._erased, tools.fields)
         self._tools.mailbox.clear(_ANSWER_SECONDS)
         with index.transaction(durable=True) as connection:
             self.collection.erasures.copies_gone(connection, self._upto)

@@ -16,9 +16,12 @@ from index import CollectionIndex, ImageWrite, IndexSettings, Outcome
 from worker import carry as carry_module
 from worker.carry import seeds
 from worker.coverage import Coverage, Coverages, changes
+from worker.dead_letters.base import DeadLetter
+from worker.dead_letters.file import FileDeadLetters
 from worker.errors import Reason
 from worker.migrating import is_due
 from worker.migration import Migration
+from worker.records import RawRecord
 from worker.repair import repair
 from worker.requests import Mailbox
 from worker.takeover import Takeover
@@ -430,6 +433,26 @@ class TestErasure:
         photos.run()
         assert model(photos) == NEW
         assert photos.states("fresh") == [None]
+
+    def test_letters_of_an_image_of_the_new_model_alone(self, photos, axis):
+        """The second index's purge finds them under the name that their records have."""
+        begin(photos)
+        send_new(photos, axis, [("a", 0)])
+        photos.send("fresh", new(axis, "a", 11), model=NEW)
+        photos.run()
+        letters = FileDeadLetters(photos.path / "dead-letters.jsonl")
+        for image, collection in (("fresh", "main"), ("fresh", "other"), ("a1", "main")):
+            headers = (("collection", collection.encode()),)
+            raw = RawRecord("images/0", 7, image.encode(), b"no json", headers, 1.0)
+            letters.send([DeadLetter(raw, Reason.NOT_JSON, "value: no JSON")])
+        letters.close()
+        lines = (photos.path / "dead-letters.jsonl").read_bytes().splitlines()
+        assert photos.alone().erase("main", ["fresh"]) == '["erased"]'
+        photos.clock.advance(13 * 3_600.0)
+        photos.run()
+        gone, *left = (photos.path / "dead-letters.jsonl").read_bytes().splitlines()
+        assert json.loads(gone) == {"reason": "erased"}
+        assert left == lines[1:]
 
     def test_cancelled_in_a_run(self, photos, axis):
         """A purge waits for what a run reads of a migration that was cancelled."""
