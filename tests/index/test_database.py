@@ -392,6 +392,43 @@ def test_killed_while_the_log_is_folded_in(tmp_path, fault):
     found.close()
 
 
+SHRINKING = """
+import sqlite3, sys
+from pathlib import Path
+from index import Database
+database = Database(Path(sys.argv[1]), schema=sys.argv[2])
+with database.transaction(durable=True) as db:
+    db.executemany("INSERT INTO kept VALUES (?, ?)", [(n, str(n) * 200) for n in range(500)])
+with database.transaction(durable=True) as db:
+    db.execute("DELETE FROM kept WHERE number > 3")
+database.checkpoint()
+reader = sqlite3.connect(sys.argv[1], isolation_level=None)
+if sys.argv[3] == "read":
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM kept").fetchall()
+database.vacuum()
+"""
+
+
+@pytest.mark.parametrize("how", ["read", "not read"])
+def test_killed_while_it_is_rewritten(tmp_path, how):
+    """After the checksums of the shorter file are there, and before it is shorter."""
+    path = tmp_path / "a.sqlite"
+    killed = subprocess.run(
+        [sys.executable, "-c", SHRINKING, path, SCHEMA, how],
+        cwd=ROOT,
+        env={**os.environ, "SHOAL_FAULT": "checkpoint:4", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    found = Database(path, schema=SCHEMA)
+    assert path.stat().st_size == 4_096 * len(found.sums.sums) < 50_000
+    assert numbers(found) == [0, 1, 2, 3]
+    found.close()
+
+
 _HEADER = "print(open(sys.argv[1] + '-shm', 'rb').read(96).hex())"
 _READ = """
 db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
