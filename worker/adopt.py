@@ -155,7 +155,8 @@ def step(collection: Collection, limit: int) -> bool:
         adoption.moved |= collection.reassign(late)
         return False
     collection.settle()
-    with collection.index.transaction(durable=False) as connection:
+    # The result goes next: after a power loss nothing may ask for it.
+    with collection.index.transaction(durable=True) as connection:
         _finish(collection, connection, adoption)
     collection.adoption = None
     reach_fault("R8")

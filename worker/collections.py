@@ -142,7 +142,8 @@ class Collections:
             if not migration.is_second(name):
                 self.reserve(name)
             self._make(directory, dimension, model)
-        sync_folder(self._folder)  # also where that failed when it was made
+        for folder in (self._folder, self._folder.parent):
+            sync_folder(folder)  # also where that failed when it was made
         index = CollectionIndex.open(directory, settings=index_settings(self._settings))
         try:
             collection = self._recovered(name, index)

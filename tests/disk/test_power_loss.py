@@ -28,36 +28,48 @@ TIMES = int(os.environ.get("SHOAL_POWER_TIMES", "100"))
 SEED = int(os.environ.get("SHOAL_CHAOS_SEED") or (1 if TIMES else random.randrange(10**6)))
 
 history = load(HERE / "history.py")
+life = load(HERE / "life.py")
 record = load(HERE / "record.py")
 check = load(HERE.parent / "index" / "conftest.py").check
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory):
-    """What a history did to the disk."""
-    folder = tmp_path_factory.mktemp("recorded")
-    library, root = folder / "recording_disk.so", folder / "disk"
+def recorded(tmp_path_factory):
+    """What a program did to the disk."""
+    library = tmp_path_factory.mktemp("recording") / "recording_disk.so"
     source = HERE / "recording_disk.c"
     subprocess.run(
         ["cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"],
         check=True,
     )
-    root.mkdir()
-    subprocess.run(
-        [sys.executable, HERE / "history.py", root, str(SEED)],
-        env={
-            **os.environ,
-            "LD_PRELOAD": str(library),
-            "DISK_FOLDER": str(root),
-            "DISK_RECORD": str(folder / "record"),
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-        },
-        check=True,
-    )
-    found = record.read(folder / "record", root)
-    _whole(found, root, folder / "again")
-    return found
+
+    def run(program, *arguments):
+        folder = tmp_path_factory.mktemp("recorded")
+        root = folder / "disk"
+        root.mkdir()
+        subprocess.run(
+            [sys.executable, HERE / program, root, *arguments],
+            env={
+                **os.environ,
+                "LD_PRELOAD": str(library),
+                "DISK_FOLDER": str(root),
+                "DISK_RECORD": str(folder / "record"),
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE.parent / 'shared'}",
+                "OMP_NUM_THREADS": "1",
+            },
+            check=True,
+        )
+        found = record.read(folder / "record", root)
+        _whole(found, root, folder / "again")
+        return found
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def calls(recorded):
+    """What a history did to the disk."""
+    return recorded("history.py", str(SEED))
 
 
 def _whole(calls, root, again):
@@ -100,6 +112,18 @@ def power_lost(random_):
         return left
 
     return kept
+
+
+def contents_lost(random_):
+    """All names are there, and of the contents what was synced."""
+    del random_
+    return lambda changes: [c for c in changes if not isinstance(c, record.Call)]
+
+
+def names_lost(random_):
+    """All contents are there, and of the names those that were synced."""
+    del random_
+    return lambda changes: [c for c in changes if isinstance(c, record.Call)]
 
 
 def _marks(calls):
@@ -154,3 +178,33 @@ def test_nothing_is_lost_or_made_up(calls, tmp_path, crash):
                 f"{crash.__name__} after call {place} of {len(calls)}, {calls[place - 1]}"[:500]
             )
             raise
+
+
+@pytest.fixture(scope="module")
+def life_calls(recorded):
+    """What the life of a worker did to the disk."""
+    return recorded("life.py")
+
+
+@pytest.mark.parametrize("crash", [contents_lost, names_lost, power_lost])
+def test_a_run_that_is_published(life_calls, tmp_path, crash):
+    """The power goes at any moment from when the result of a run is taken over until after it was
+    removed: the worker starts again and serves every image.
+    """
+    random_ = random.Random(SEED)
+    is_adopting = [call.path.endswith("runs/adopting") for call in life_calls]
+    begun = next(n for n, c in enumerate(life_calls) if c.other.endswith("runs/adopting"))
+    ended = [n for n, gone in enumerate(is_adopting) if gone and life_calls[n].kind == "D"]
+    assert len(ended) == 2
+    between = range(begun + 1, len(life_calls), max(1, 1_000 // TIMES) if TIMES else 1)
+    for place in sorted({*between, *(end + 1 for end in ended)}):
+        root = tmp_path / "left"
+        shutil.rmtree(root, ignore_errors=True)
+        _rebuilt(life_calls[:place], root, crash(random_))
+        assert (root / life.NAME / "collections" / "main").is_dir()
+        there = life.bench(root)
+        life.send(there)
+        life.send_more(there)
+        there.run()
+        assert there.states("photo-0") == [None]
+        assert all(there.states(*(f"photo-{number}" for number in range(1, 31))))

@@ -56,8 +56,8 @@ def write_folder(
 
     The manifest has a checksum of every file, and of itself. `path` is replaced if it exists; its
     parent is made, but not what that lies in: where the disk is away nothing is written in its
-    place. `durable` also syncs all of it to the disk before the rename. Blocks. Raises
-    `OSError`.
+    place. `durable` also syncs all of it to the disk before the rename, and the names after it.
+    Blocks. Raises `OSError`.
     """
     path.parent.mkdir(exist_ok=True)
     aside = path.parent / f"{ASIDE}{path.name}"
@@ -79,6 +79,7 @@ def write_folder(
     aside.rename(path)
     if durable:
         sync_folder(path.parent)
+        sync_folder(path.parent.parent)  # where that was made, now or before
 
 
 def read_folder(path: Path, *, mapped: frozenset[str] = frozenset()) -> Folder:
