@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from killed import kill_at
 
 from index import CollectionIndex, Erasure, IndexSettings, NewImage
 from index.database import reading
@@ -32,6 +33,16 @@ from worker.state import read_state
 from worker.traces.in_files import Searched, in_files
 from worker.traces.sought import Sought
 from worker.verify import verify
+
+RESTORE = """
+import sys
+from pathlib import Path
+from worker.backup.kept import look
+from worker.backup.restore import restore
+from worker.backup.target import FolderTarget
+target = FolderTarget(Path(sys.argv[1]))
+restore(target, look(target).find(None), Path(sys.argv[2]))
+"""
 
 CALLS = ("write", "fsync", "rename", "replace", "unlink", "mkdir")
 
@@ -529,6 +540,24 @@ class TestRestore:
         with pytest.raises(DataDirectoryError, match=RESTORING):
             photos.run(data_dir=str(again))
         restore(target, newest(target), again)
+        photos.run(data_dir=str(again))
+
+    @pytest.mark.parametrize("renames", [1, 2, 3])
+    def test_killed_between_renames(self, photos, target, tmp_path, renames):
+        """Run again it moves the rest, positions too; nothing else is offered, and another backup
+        is refused.
+        """
+        back_up(photos.path, target, keep=2)
+        again, expected = tmp_path / "again", restore(target, newest(target), tmp_path / "whole")
+        kill_at(f"restore-rename:{renames}", RESTORE, tmp_path / "backups", again)
+        with pytest.raises(DataDirectoryError, match=r"run it again$"):
+            photos.run(data_dir=str(again))
+        other = back_up(photos.path, target, keep=2).name
+        with pytest.raises(DataDirectoryError, match=f"restore of {expected.backup} did not end"):
+            restore(target, look(target).find(other), again)
+        assert restore(target, look(target).find(expected.backup), again) == expected
+        assert content(again) == content(tmp_path / "whole")
+        assert not (again / RESTORING).exists()
         photos.run(data_dir=str(again))
 
     def test_one_collection_that_did_not_end(self, photos, target, tmp_path):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from index import reach_fault, sync_folder
+from index.files import write_whole
 from worker.backup.manifest import Files, Manifest, Piece, piece_name
 from worker.backup.target import Target
 from worker.collections import FOLDER, MAKING
@@ -20,8 +21,9 @@ from worker.migration import end_switches, second_of
 from worker.positions import Positions, Read
 from worker.verify import POSITIONS, stored
 
-# What is being restored is here, until all of it is.
+# What is being restored is here, until all of it is, and of which backup it is.
 RESTORING = "restoring"
+_BACKUP = ".backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,43 +37,70 @@ class Restored:
 
 def check_restored(data_dir: Path) -> None:
     """Raise `DataDirectoryError` where a restore goes on, or did not end."""
-    if (data_dir / RESTORING).is_dir():
+    aside = data_dir / RESTORING
+    if aside.is_dir():
+        # Once the collections are in place, what they need is still in there.
+        or_else = ", or remove this folder" if (aside / FOLDER).is_dir() else ""
         raise DataDirectoryError(
-            f"data_dir: {data_dir / RESTORING}: a restore goes on, or did not end; then run it"
-            " again, or remove this folder"
+            f"data_dir: {aside}: a restore goes on, or did not end; then run it again{or_else}"
         )
 
 
 def restore(target: Target, backup: Manifest, data_dir: Path) -> Restored:
     """Restore a whole backup into a data directory that has no collections.
 
-    A kill leaves the folder `restoring`, with which no worker starts. Raises `DataDirectoryError`
-    where there is something, `CorruptError` naming a file that is not what was backed up,
-    `OSError`.
+    A kill leaves the folder `restoring`, with which no worker starts; called again it begins anew
+    or, where the collections are in place already, ends what was begun. Raises `DataDirectoryError`
+    where there is something, or another backup was begun, `CorruptError` naming a file that is not
+    what was backed up, `OSError`.
     """
     with DirectoryLock(data_dir):
+        aside = data_dir / RESTORING
         there = [*stored(data_dir, None), *(p.name for p in data_dir.glob(f"{POSITIONS}*"))]
-        if there:
+        if there and aside.is_dir() and not (aside / FOLDER).is_dir():
+            _check_same(aside, backup)
+        elif there:
             raise DataDirectoryError(
                 f"data_dir: {data_dir} is not empty: it has {', '.join(there[:8])}"
             )
-        aside = data_dir / RESTORING
-        shutil.rmtree(aside, ignore_errors=True)
-        (aside / FOLDER).mkdir(parents=True)
-        for name, collection in backup.collections.items():
-            _write(target, collection.files, aside / FOLDER / name)
-        _write(target, backup.files, aside)
-        sync_folder(aside / FOLDER)
-        reach_fault("restore-before-rename")
-        shutil.rmtree(data_dir / FOLDER, ignore_errors=True)
-        # Positions without collections would be records that nobody has.
-        (aside / FOLDER).rename(data_dir / FOLDER)
-        sync_folder(data_dir)
+        else:
+            _begin(target, backup, data_dir, aside)
         for path in sorted(aside.iterdir()):
-            path.rename(data_dir / path.name)
-        aside.rmdir()
+            if path.name != _BACKUP:
+                path.rename(data_dir / path.name)
+                reach_fault("restore-rename")
+        sync_folder(data_dir)
+        shutil.rmtree(aside)
         sync_folder(data_dir)
         return Restored(backup.name, backup.images, _next(data_dir))
+
+
+def _begin(target: Target, backup: Manifest, data_dir: Path, aside: Path) -> None:
+    """Write everything into the folder `aside`, and put the collections in place."""
+    shutil.rmtree(aside, ignore_errors=True)
+    (aside / FOLDER).mkdir(parents=True)
+    for name, collection in backup.collections.items():
+        _write(target, collection.files, aside / FOLDER / name)
+    _write(target, backup.files, aside)
+    write_whole(aside / _BACKUP, backup.name)
+    for folder in (aside / FOLDER, aside):
+        sync_folder(folder)
+    reach_fault("restore-before-rename")
+    shutil.rmtree(data_dir / FOLDER, ignore_errors=True)
+    # Positions without collections would be records that nobody has.
+    (aside / FOLDER).rename(data_dir / FOLDER)
+    sync_folder(data_dir)
+    reach_fault("restore-rename")
+
+
+def _check_same(aside: Path, backup: Manifest) -> None:
+    """Raise `DataDirectoryError` where the collections in place are another backup's."""
+    begun = aside / _BACKUP
+    name = begun.read_text() if begun.exists() else backup.name
+    if name != backup.name:
+        raise DataDirectoryError(
+            f"data_dir: {aside}: a restore of {name} did not end; run that again, with --at"
+        )
 
 
 def restore_collection(target: Target, backup: Manifest, name: str, data_dir: Path) -> Restored:
