@@ -18,6 +18,7 @@ from index import (
 )
 from worker import adopt, migration
 from worker.amend import hold
+from worker.blocking import Blocking
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.edges import Edges
@@ -63,8 +64,10 @@ class Collections:
         metrics: Metrics,
         clock: Clock,
         role: Role,
+        blocking: Blocking,
     ) -> None:
         self._role = role
+        self._blocking = blocking
         self._settings = settings
         self._lock = lock
         self._publisher = publisher
@@ -108,7 +111,7 @@ class Collections:
         """The collection, opened if it is on disk; None if it never was. Raises as `get`."""
         if name not in self._open:
             self._lock.check()
-            migration.end_switch(self._folder, name)
+            self._blocking.run(lambda: migration.end_switch(self._folder, name))
             if not (self._folder / name).is_dir():
                 return None
         return self.get(name)
@@ -137,14 +140,15 @@ class Collections:
     def _load(self, name: str, dimension: int | None, model: str | None) -> Collection:
         directory = self._folder / name
         self._lock.check()
-        migration.end_switch(self._folder, name)
+        self._blocking.run(lambda: migration.end_switch(self._folder, name))
         if not directory.is_dir():
             if not migration.is_second(name):
                 self.reserve(name)
             self._make(directory, dimension, model)
         for folder in (self._folder, self._folder.parent):
             sync_folder(folder)  # also where that failed when it was made
-        index = CollectionIndex.open(directory, settings=index_settings(self._settings))
+        settings = index_settings(self._settings)
+        index = self._blocking.run(lambda: CollectionIndex.open(directory, settings=settings))
         try:
             collection = self._recovered(name, index)
         except BaseException:
@@ -154,8 +158,9 @@ class Collections:
         return collection
 
     def _recovered(self, name: str, index: CollectionIndex) -> Collection:
-        collection = Collection(
-            name, index, self._make_edges(), self._clock, self._settings.join_probability
+        edges, join_probability = self._make_edges(), self._settings.join_probability
+        collection = self._blocking.run(
+            lambda: Collection(name, index, edges, self._clock, join_probability)
         )
         if not collection.serves:
             self._give_up_switch(collection)
@@ -165,22 +170,26 @@ class Collections:
             self.remove(migration.second_of(name))
         if self._role.standing_by:
             collection.follow()
-            collection.recover()
+            self._blocking.run(collection.recover)
             return collection
         if collection.state.followed:
             raise SettingsError(
                 f"standby: False: {str(index.directory)!r} follows another worker and has not taken"
                 " over; start it with standby"
             )
-        # First, so that what recovery assigns joins the clusters of that run.
-        adopt.resume(collection, collection.runs / adopt.ADOPTING)
-        collection.recover()
-        hold(collection, self._clock.time())
+        self._blocking.run(lambda: self._go_on(collection))
         try:
             self._publisher.renew(collection)
         except RetryError as error:
             log.warning("no lease yet", collection=name, error=str(error))
         return collection
+
+    def _go_on(self, collection: Collection) -> None:
+        """Go on where the process that had it ended."""
+        # First, so that what recovery assigns joins the clusters of that run.
+        adopt.resume(collection, collection.runs / adopt.ADOPTING)
+        collection.recover()
+        hold(collection, self._clock.time())
 
     def _give_up_switch(self, second: Collection) -> None:
         """What a process that died before M6 made of a run is made anew."""
@@ -236,6 +245,13 @@ class Collections:
         for name in list(self._reserved):
             self.reserve(name)
 
+    @property
+    def leases(self) -> list[Lease]:
+        """Those that are held, also of collections that are not open, or not now."""
+        reserved = [lease for name, lease in self._reserved.items() if name not in self._open]
+        held = (collection.lease for collection in self.serving)
+        return [*reserved, *(lease for lease in held if lease is not None)]
+
     def release_reserved(self) -> None:
         """Give the claims on collections that are not open up."""
         for name, lease in self._reserved.items():
@@ -264,6 +280,10 @@ class Collections:
                 if info is not None:
                     self._note_snapshot(collection, info)
         return not any(collection.index.snapshot_under_way for collection in begun)
+
+    def _has_ended(self, collection: Collection) -> bool:
+        self.end_snapshots()
+        return not collection.index.snapshot_under_way
 
     @contextmanager
     def _snapshot_errors(self, collection: Collection) -> Iterator[None]:
@@ -319,14 +339,15 @@ class Collections:
         Blocks for as long as it takes to open it.
         """
         if second.index.rows_since_snapshot:
-            self.snapshot(second)
+            self.begin_snapshot(second)
+            self._blocking.until(lambda: self._has_ended(second))
         lease = self._publisher.suspend(first)
         if lease is not None:
             self._reserved[first.name] = lease
         self._forget(first)
         self._forget(second)
         self._suspended.add(first.name)  # should the disk fail now
-        migration.switch(self._folder, first.name)
+        self._blocking.run(lambda: migration.switch(self._folder, first.name))
         collection = self.get(first.name)
         self._suspended.discard(first.name)
         return collection

@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 
 from index import CorruptError, ImageWrite, error_text, is_disk_error
+from worker.blocking import Blocking
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -47,7 +48,6 @@ class Compacting:
     """Writes one open collection anew at a time; owned by the ingest thread.
 
     `rest` takes what ingestion has under way through its last steps; False if it cannot now.
-    `meanwhile` is called between two steps that block.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Compacting:
         queue: RunQueue,
         takeover: Takeover,
         rest: Callable[[], bool],
-        meanwhile: Callable[[], object],
+        blocking: Blocking,
         metrics: Metrics,
         clock: Clock,
         role: Role,
@@ -65,7 +65,7 @@ class Compacting:
         self._queue = queue
         self._takeover = takeover
         self._rest = rest
-        self._meanwhile = meanwhile
+        self._blocking = blocking
         self._metrics = metrics
         self._clock = clock
         self._role = role
@@ -156,10 +156,9 @@ class Compacting:
         if not copied or self._queue.busy(first) or not self._rest():
             return
         with self._giving_up(first):
-            whole = compaction.end(self._meanwhile)
+            whole = compaction.end(self._blocking)
         if not whole:
             return
-        self._meanwhile()
         before, self._compaction = first.index.rows, None
         collection = self._collections.switch(first, compaction.second)
         self._queue.note(collection)

@@ -10,7 +10,7 @@ Nothing is noted: a process that dies before M6 leaves a second index that no mi
 goes when the collection is opened again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from index import (
     differing_images,
     reach_fault,
 )
+from worker.blocking import Blocking
 from worker.carry import carry
 from worker.collection import Collection
 from worker.recluster import generations
@@ -77,28 +78,22 @@ class Compaction:
         reach_fault("C2")
         return self._copied == index.rows and not self._again
 
-    def end(self, meanwhile: Callable[[], object]) -> bool:
+    def end(self, blocking: Blocking) -> bool:
         """C3 and C4; False where something is still to be copied. No batch may be under way, and no
-        run over the first be adopted. Blocks: some twenty seconds for a million images; `meanwhile`
-        is called in between. Raises `CorruptError` where the two differ again and again.
+        run over the first be adopted. Blocks: some twenty seconds for a million images. Raises
+        `CorruptError` where the two differ again and again.
         """
         self.first.settle()
         self.second.settle()
-        self._again |= dict.fromkeys(
-            differing_images(self.first.index.directory, self.second.index.directory)
-        )
+        first, second = self.first.index.directory, self.second.index.directory
+        self._again |= dict.fromkeys(blocking.run(lambda: differing_images(first, second)))
         if self._again:
             self._comparisons += 1
             if self._comparisons == _COMPARISONS:
                 raise CorruptError(f"{len(self._again)} images differ from their copies")
             return False
         reach_fault("C3")
-        meanwhile()
-        model = self.first.index.model
-        if model is not None and self.second.index.model is None:
-            self.second.index.name_model(model)
-        self.second.log_writes((), self.first.index.positions)
-        self._carry_rows(carry(self.first, self.second))
+        blocking.run(self._carry)
         reach_fault("C4")
         return True
 
@@ -111,6 +106,13 @@ class Compaction:
             except VectorError as error:
                 raise CorruptError(f"not copied: {error}") from error
             self.second.insert(logged)
+
+    def _carry(self) -> None:
+        model = self.first.index.model
+        if model is not None and self.second.index.model is None:
+            self.second.index.name_model(model)
+        self.second.log_writes((), self.first.index.positions)
+        self._carry_rows(carry(self.first, self.second))
 
     def _carry_rows(self, shared: Shared) -> None:
         """What names rows, and is the same images' still: exemplars, generations, how much came

@@ -8,6 +8,7 @@ from index import warm_up as warm_up_graph
 from worker.answering import Answering
 from worker.backup.restore import check_restored
 from worker.backup.schedule import Backups
+from worker.blocking import Blocking
 from worker.clock import Clock, SystemClock
 from worker.collection import Collection
 from worker.collections import FOLDER, Collections, clear_unmade
@@ -103,7 +104,8 @@ def make_parts(
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)
-    collections = Collections(settings, lock, publisher, make_edges, metrics, clock, role)
+    blocking = Blocking()
+    collections = Collections(settings, lock, publisher, make_edges, metrics, clock, role, blocking)
     positions = Positions(settings.data_dir / "positions.sqlite")
     publishing = Publishing(collections, publisher, metrics, clock, role)
     pause = Pause(source, metrics)
@@ -118,6 +120,7 @@ def make_parts(
     )
     takeover = Takeover(queue, metrics, clock, tracing)
     leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds, role)
+    blocking.meanwhile.append(leases.extend)
     mailbox = Mailbox(settings.data_dir)
     backups = Backups(settings, mailbox, metrics, clock)
     purging = Purging(
@@ -129,7 +132,7 @@ def make_parts(
             mailbox,
             letters_path(settings.data_dir),
             field_names(settings),
-            leases.extend,
+            blocking.keep,
         ),
         metrics,
         clock,
@@ -149,12 +152,12 @@ def make_parts(
         role,
         tracing,
     )
-    coverages = Coverages(collections, clock)
+    coverages = Coverages(collections, blocking, clock)
     migrating = Migrating(
-        collections, coverages, queue, takeover, ingest.rest, leases.extend, metrics, clock
+        collections, coverages, queue, takeover, ingest.rest, blocking, metrics, clock
     )
     compacting = Compacting(
-        collections, queue, takeover, ingest.rest, leases.extend, metrics, clock, role
+        collections, queue, takeover, ingest.rest, blocking, metrics, clock, role
     )
 
     def heard(collection: Collection, writes: Sequence[ImageWrite]) -> None:
@@ -172,6 +175,7 @@ def make_parts(
         publishing=publishing,
         collections=collections,
         leases=leases,
+        blocking=blocking,
         evictions=Evictions(collections, publisher, metrics, clock, role),
         queue=queue,
         takeover=takeover,

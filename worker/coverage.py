@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from index import ImageWrite, Outcome, count_shared
+from worker.blocking import Blocking
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -47,8 +48,9 @@ def changes(writes: Iterable[ImageWrite]) -> tuple[set[str], set[str]]:
 class Coverages:
     """The coverage of every migration that is followed; owned by the ingest thread."""
 
-    def __init__(self, collections: Collections, clock: Clock) -> None:
+    def __init__(self, collections: Collections, blocking: Blocking, clock: Clock) -> None:
         self._collections = collections
+        self._blocking = blocking
         self._clock = clock
         self._known: dict[str, Coverage] = {}
         self._count_at: dict[str, float] = {}
@@ -73,7 +75,8 @@ class Coverages:
         began = self._clock.monotonic()
         if not at_once and began < self._count_at.get(first.name, began):
             return None
-        known = self._known[first.name] = Coverage(*count_shared(here, there), mark)
+        counted = self._blocking.run(lambda: count_shared(here, there))
+        known = self._known[first.name] = Coverage(*counted, mark)
         ended = self._clock.monotonic()
         self._count_at[first.name] = ended + _REST_FACTOR * (ended - began)
         return known
@@ -83,7 +86,7 @@ class Coverages:
         here, there = (self._collections.path_of(n) for n in (name, second_of(name)))
         if not (here.is_dir() and there.is_dir()):
             return None
-        return Coverage(*count_shared(here, there), ())
+        return Coverage(*self._blocking.run(lambda: count_shared(here, there)), ())
 
     def saw(self, collection: Collection, writes: Sequence[ImageWrite]) -> None:
         """What `collection` logged just now: the images of both indexes are counted on."""

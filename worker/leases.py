@@ -6,7 +6,7 @@ import structlog
 
 from worker.clock import Clock
 from worker.collections import Collections
-from worker.errors import RetryError
+from worker.errors import LeaseLapsedError, RetryError
 from worker.metrics import Metrics
 from worker.publish import Publisher
 from worker.role import Role
@@ -54,12 +54,13 @@ class Leases:
 
     def extend(self) -> None:
         """Renew those that are held, if it is time, and take none again: while the catalog of a
-        collection cannot be written. Raises `LeaseError` if another worker has one.
+        collection cannot be written, or is not open. Raises `LeaseError` if another worker has one.
         """
         now = self._clock.monotonic()
         if now < self._extend_at or self._role.standing_by:
             return
         self._extend_at = now + self._seconds * _RENEW_RATIO
         with suppress(RetryError):
-            for collection in self._collections.serving:
-                self._publisher.extend(collection)
+            for lease in self._collections.leases:
+                with suppress(LeaseLapsedError):
+                    self._publisher.extend(lease)

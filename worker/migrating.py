@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from index import reach_fault
+from worker.blocking import Blocking
 from worker.carry import carry
 from worker.clock import Clock
 from worker.collection import Collection
@@ -50,7 +51,6 @@ class Migrating:
     """Follows every migration of the open collections; owned by the ingest thread.
 
     `rest` takes what ingestion has under way through its last steps; False if it cannot now.
-    `meanwhile` is called between two steps that block.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Migrating:
         queue: RunQueue,
         takeover: Takeover,
         rest: Callable[[], bool],
-        meanwhile: Callable[[], object],
+        blocking: Blocking,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -68,7 +68,7 @@ class Migrating:
         self._queue = queue
         self._takeover = takeover
         self._rest = rest
-        self._meanwhile = meanwhile
+        self._blocking = blocking
         self._metrics = metrics
         self._clock = clock
         self._coverages = coverages
@@ -169,9 +169,7 @@ class Migrating:
         first = self._collections.find(first_of(second.name))
         if first is None or first.migration is None or first.adoption is not None:
             return False
-        self._meanwhile()
-        carry(first, second)
-        self._meanwhile()
+        self._blocking.run(lambda: carry(first, second))
         reach_fault("M3")
         return True
 
@@ -222,16 +220,13 @@ class Migrating:
         """M5 to M8."""
         second = self._collections.get(second_of(first.name))
         self._forget(first.name)
-        self._meanwhile()
-        shared = carry(first, second)
+        shared = self._blocking.run(lambda: carry(first, second))
         if shared.first_only and not migration.forced:
             return
-        self._meanwhile()
-        self._takeover.adopt(second, ready.path, ready.result)
+        self._blocking.run(lambda: self._takeover.adopt(second, ready.path, ready.result))
         with second.index.transaction(durable=True) as connection:
             set_last_mark(connection, second, ready.mark)
         reach_fault("M5")
-        self._meanwhile()
         collection = self._collections.switch(first, second)
         self._queue.note(collection)
         log.info(

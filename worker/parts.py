@@ -6,6 +6,7 @@ import structlog
 
 from worker.answering import Answering
 from worker.backup.schedule import Backups
+from worker.blocking import Blocking
 from worker.clock import Clock
 from worker.collections import Collections
 from worker.compacting import Compacting
@@ -44,6 +45,7 @@ class Parts:
     publishing: Publishing
     collections: Collections
     leases: Leases
+    blocking: Blocking
     evictions: Evictions
     queue: RunQueue
     takeover: Takeover

@@ -83,10 +83,9 @@ class Publisher:
         except LeaseLapsedError:
             self._claim_again(collection)
 
-    def extend(self, collection: Collection) -> None:
-        """Keep the lease, if there is one."""
-        if collection.lease is not None:
-            self._store.renew(collection.lease)
+    def extend(self, lease: Lease) -> None:
+        """Keep a lease."""
+        self._store.renew(lease)
 
     def release(self, collection: Collection) -> None:
         """Give the lease up."""

@@ -83,6 +83,7 @@ class Worker:
         self._finishing = False
         self._waited_seconds = _IDLE_SECONDS  # in vain, since something came
         self._ingest.meanwhile = self._while_waiting
+        parts.blocking.meanwhile.append(self._show_life)
 
     def stop(self) -> None:
         """Finish the batch, take snapshots, commit, and return from `run`."""
@@ -205,6 +206,11 @@ class Worker:
         self._beat = self._clock.monotonic()
         self._parts.leases.keep()
         return not self._stopping.is_set()
+
+    def _show_life(self) -> None:
+        """While a step blocks, unless that waits for the disk, which `ready` tells."""
+        if waits_for() is None:
+            self._beat = self._clock.monotonic()
 
     def _round(self) -> None:
         self._beat = self._clock.monotonic()

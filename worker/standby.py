@@ -174,5 +174,5 @@ class Standby:
         return leases
 
     def _keep(self) -> None:
-        for collection in self._collections:
-            self._publisher.extend(collection)
+        for lease in self._collections.leases:
+            self._publisher.extend(lease)

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import pytest
+from slowly import Slowly
 
 from worker import compacting
 from worker.alone import Alone
@@ -149,6 +150,29 @@ def test_dead_rows(pair, axis, monkeypatch):
     standing.take_over().rounds(10)
     assert standing.parts.collections.find("main").index.rows == 4
     assert None not in first.states("a4", "a5", "a6", "a7")
+
+
+def test_a_compaction_that_takes_longer_than_a_lease(pair, axis, monkeypatch):
+    """Nobody takes over meanwhile, and what people said holds."""
+    monkeypatch.setattr(compacting, "_DEAD_ROWS", 4)
+    first, second = pair
+    for number in range(8):
+        first.send(f"a{number}", axis(number % 2, tilt=number / 50))
+    serving = serve(first)
+    standing = follow(second)
+    main = serving.parts.collections.find("main")
+    assert "failed" not in serving.parts.answering.say(main, "same", ("a4", "a5"))
+    for number in range(4):
+        first.erase(f"a{number}")
+    step = "worker.compaction.differing_images"
+    slowly = Slowly(monkeypatch, first, serving.worker, step, lambda: standing.rounds(1))
+    serving.rounds(10)
+    slowly.assert_seen()
+    assert standing.parts.role.standing_by
+    main = serving.parts.collections.find("main")
+    assert main.index.rows == 4
+    assert len(main.corrections) == 1
+    assert len({state.cluster for state in first.states("a4", "a5")}) == 1
 
 
 def test_letters_that_were_not_sent(pair, axis):
