@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from index import Shared, compare_images
 from worker.assignments import NONE, Labels, Rows
 from worker.collection import Collection
+from worker.outbox import Outbox
 from worker.state import State, write_state
 
-# Tables that go over as they are.
-_WHOLE = ("cluster", "correction", "truth", "question", "cluster_outbox", "event_outbox", "outbox")
+# Tables that go over as they are, and those of what waits for readers.
+_WHOLE = ("cluster", "correction", "truth", "question")
+_OUTBOXES = ("cluster_outbox", "event_outbox", "outbox")
+
+_HERE = "(SELECT id FROM image)"
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,14 @@ def seeds(shared: NDArray[np.int64], labels: Labels) -> Seeds:
     return Seeds(rows, sources, pairs[stray])
 
 
-def carry(first: Collection, second: Collection) -> Shared:
+def carry(first: Collection, second: Collection, *, switch: bool) -> Shared:
     """Make the second index's tables what the first one's are, durably; what the two share.
 
     Done again it replaces what it did. Both must have been through all steps, and no run be in the
-    middle of its adoption by the first. What is not in the second index will be gone for readers,
-    who are to be told by its outbox. Blocks: about ten seconds for a million images.
+    middle of its adoption by the first. Where the `switch` is next, what waits for readers goes
+    over too, with images that only one of the two has. Not before: an image that is erased would
+    stay in it, as no purge of a second index looks there. Blocks: about ten seconds for a million
+    images.
     """
     first.settle()
     second.settle()
@@ -67,13 +73,17 @@ def carry(first: Collection, second: Collection) -> Shared:
         first.index.transaction(durable=False) as source,
         second.index.transaction(durable=True) as target,
     ):
-        for table in _WHOLE:
+        for table in (*_WHOLE, *_OUTBOXES) if switch else _WHOLE:
             _copy(source, target, table)
         target.execute("UPDATE cluster SET exemplar_row = NULL")
         _copy_rest(source, target)
         _leave_out(target)
         _assign(target, first, found)
-        _tell(target, first, second, shared, found)
+        if switch:
+            _tell(target, first, second, shared, found)
+        else:
+            target.execute(f"DELETE FROM truth WHERE image NOT IN {_HERE}")  # noqa: S608
+            _empty_outboxes(target)
         write_state(target, second.state, _state(first.state, second.state))
         second.load(target)
     second.adoption = None
@@ -120,15 +130,27 @@ def _copy_rest(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     )
 
 
+def forget_outboxes(second: Collection) -> None:
+    """Nothing waits for readers in a second index whose switch did not come, durably."""
+    if second.outbox:
+        with second.index.transaction(durable=True) as target:
+            _empty_outboxes(target)
+            second.outbox = Outbox(target)
+
+
+def _empty_outboxes(target: sqlite3.Connection) -> None:
+    for table in _OUTBOXES:
+        target.execute(f"DELETE FROM {table}")  # noqa: S608
+
+
 def _leave_out(target: sqlite3.Connection) -> None:
     """What is said of images that are not there goes with them."""
-    here = "(SELECT id FROM image)"
     target.execute(
-        f"DELETE FROM correction WHERE image NOT IN {here}"  # noqa: S608
-        f" OR (other IS NOT NULL AND other NOT IN {here})"
+        f"DELETE FROM correction WHERE image NOT IN {_HERE}"  # noqa: S608
+        f" OR (other IS NOT NULL AND other NOT IN {_HERE})"
     )
     target.execute(
-        f"DELETE FROM question WHERE image NOT IN {here} OR other NOT IN {here}"  # noqa: S608
+        f"DELETE FROM question WHERE image NOT IN {_HERE} OR other NOT IN {_HERE}"  # noqa: S608
     )
 
 

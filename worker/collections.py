@@ -19,6 +19,7 @@ from index import (
 from worker import adopt, migration
 from worker.amend import hold
 from worker.blocking import Blocking
+from worker.carry import forget_outboxes
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.edges import Edges
@@ -193,6 +194,7 @@ class Collections:
 
     def _give_up_switch(self, second: Collection) -> None:
         """What a process that died before M6 made of a run is made anew."""
+        forget_outboxes(second)
         if second.state.adopting:
             with second.index.transaction(durable=True) as connection:
                 second.set_state(connection, adopting=0)

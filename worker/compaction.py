@@ -112,7 +112,7 @@ class Compaction:
         if model is not None and self.second.index.model is None:
             self.second.index.name_model(model)
         self.second.log_writes((), self.first.index.positions)
-        self._carry_rows(carry(self.first, self.second))
+        self._carry_rows(carry(self.first, self.second, switch=True))
 
     def _carry_rows(self, shared: Shared) -> None:
         """What names rows, and is the same images' still: exemplars, generations, how much came

@@ -11,7 +11,7 @@ import structlog
 
 from index import reach_fault
 from worker.blocking import Blocking
-from worker.carry import carry
+from worker.carry import carry, forget_outboxes
 from worker.clock import Clock
 from worker.collection import Collection
 from worker.collections import Collections
@@ -169,7 +169,7 @@ class Migrating:
         first = self._collections.find(first_of(second.name))
         if first is None or first.migration is None or first.adoption is not None:
             return False
-        self._blocking.run(lambda: carry(first, second))
+        self._blocking.run(lambda: carry(first, second, switch=False))
         reach_fault("M3")
         return True
 
@@ -220,8 +220,9 @@ class Migrating:
         """M5 to M8."""
         second = self._collections.get(second_of(first.name))
         self._forget(first.name)
-        shared = self._blocking.run(lambda: carry(first, second))
+        shared = self._blocking.run(lambda: carry(first, second, switch=True))
         if shared.first_only and not migration.forced:
+            forget_outboxes(second)
             return
         self._blocking.run(lambda: self._takeover.adopt(second, ready.path, ready.result))
         with second.index.transaction(durable=True) as connection:

@@ -473,6 +473,53 @@ class TestErasure:
         assert holding(photos, second) == set()
         worker.close()
 
+    @pytest.mark.parametrize("in_both", [True, False])
+    def test_that_waited_for_the_store(self, photos, axis, in_both):
+        """What waits for readers when the second index is carried to, and is erased before the
+        switch, stays in neither index, whether the second has it or not.
+        """
+        begin(photos)
+        photos.send("still", old(axis, "b", 21), model=OLD)
+        worker = photos.parts(once=False)
+        step(worker, 5)
+        photos.store.down = True
+        send_new(photos, axis)
+        there = ["erased-1", "erased-\u00fc"]
+        for number, image in enumerate(there):
+            photos.send(image, old(axis, "a", 20 + number), model=OLD)
+            if in_both:
+                photos.send(image, new(axis, "a", 20 + number), model=NEW)
+        step(worker, 5)
+        first, second = worker.collections.indexes_of("main")
+        assert "failed" not in worker.answering.say(first, "same", there)
+        assert "failed" not in worker.answering.say(first, "truth", [there[0], "x", there[1], "x"])
+        assert worker.migrating.prepare(second)
+        photos.store.down = False
+        photos.clock.advance(60.0)
+        step(worker, 5)
+        for image in there:
+            photos.erase(image)
+        step(worker, 5)
+        photos.clock.advance(13 * 3_600.0)
+        step_until(worker, lambda: not (first.erasures.waiting or second.erasures.waiting))
+        assert folders(photos) == [".second-main", "main"]
+        assert holding(photos, b"erased-") == set()
+        worker.close()
+
+    def test_a_switch_that_did_not_come(self, photos, axis):
+        """Killed before it, the second index has nothing for readers, who hear from the first."""
+        begin(photos)
+        send_new(photos, axis, names()[1:])
+        worker = photos.parts(once=False)
+        step(worker, 5)
+        first, second = worker.collections.indexes_of("main")
+        carry_module.carry(first, second, switch=True)
+        assert list(second.outbox.images) == ["a0"]
+        worker.abandon()
+        worker = photos.parts(once=False)
+        assert not worker.collections.indexes_of("main")[1].outbox
+        worker.close()
+
     def test_told_after_the_switch(self, photos, axis):
         """Events of an image that was erased before the switch go in time after it."""
         begin(photos)
