@@ -1,5 +1,6 @@
 """What Shoal keeps on disk: vector log, SQLite catalog, HNSW, k-NN graph, snapshots."""
 
+from index.arrays import load_array, save_array
 from index.checksums import agrees, file_checksum
 from index.checksums import compare as compare_file
 from index.collection import CollectionIndex
@@ -69,8 +70,10 @@ __all__ = [
     "file_checksum",
     "is_disk_error",
     "is_sealed",
+    "load_array",
     "reach_fault",
     "remove_tree",
+    "save_array",
     "scrub_database",
     "seal",
     "sync_folder",

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from index import files
+from index.arrays import load_array, save_array
 from index.checksums import agrees, file_checksum
 from index.errors import SnapshotError
 from index.faults import reach
@@ -170,7 +172,7 @@ class Snapshots:
         aside.mkdir()
         live.held.save(aside / HNSW)
         for name, array in live.arrays().items():
-            np.save(aside / f"{name}.npy", array)
+            save_array(aside / f"{name}.npy", array)
         content = sorted(aside.iterdir())
         for path in content:
             files.sync(path)
@@ -272,6 +274,14 @@ def _read_manifest(content: bytes) -> dict[str, Any]:
     return unseal(content)
 
 
+def _load_array(path: Path) -> NDArray[Any]:
+    """Raises SnapshotError."""
+    try:
+        return load_array(path)
+    except (OSError, ValueError) as error:
+        raise SnapshotError(f"{path}: {error}") from error
+
+
 def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
     """Verify every file of a snapshot, then load it into an empty `live`.
 
@@ -286,7 +296,7 @@ def load(path: Path, manifest: Manifest, live: LiveIndex) -> None:
             raise SnapshotError(f"{path / name}: {error!r}") from error
         if not whole:
             raise SnapshotError(f"{path / name}: its checksum is not that of the manifest")
-    arrays = {name: np.load(path / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
+    arrays = {name: _load_array(path / f"{name}.npy") for name in ARRAYS}
     shapes = {name: array.shape for name, array in arrays.items()}
     lists, row = (manifest.rows, manifest.facts.k), (manifest.rows,)
     if shapes != dict(zip(ARRAYS, (lists, lists, row, row), strict=True)):

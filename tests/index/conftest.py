@@ -1,11 +1,10 @@
 """Realistic vectors, and what must hold of a collection whatever happened to it."""
 
-import resource
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from full import full_disk
 from loading import load
 
 from index import CollectionIndex, Erasure, IndexSettings, NewImage
@@ -94,17 +93,6 @@ def check(collection):
         found, near = candidates(collection._live.held, vectors, live, rows, width)
         nearest = np.take_along_axis(found, near.argmax(axis=1)[:, None], axis=1)[:, 0]
         assert np.mean(nearest == rows) > 0.99
-
-
-@contextmanager
-def full_disk(size):
-    """No file of this process may grow beyond `size` bytes: what a disk that takes no more does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import errno
 import os
-import resource
 import sqlite3
 
 import numpy as np
 import pytest
+from full import full_disk
 
 from index import Database, NewImage, is_disk_error
 
@@ -145,13 +145,8 @@ def test_a_disk_that_fails_is_no_corrupt_database(tmp_path):
         connection.executemany("INSERT INTO t VALUES (?)", [("a" * 1_000,)] * 100)
     database.failed = True
     database.close()
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
-    try:
-        with pytest.raises(sqlite3.OperationalError) as raised:
-            Database(path, schema=SCHEMA)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(50_000), pytest.raises(sqlite3.OperationalError) as raised:
+        Database(path, schema=SCHEMA)
     assert is_disk_error(raised.value)
     again = Database(path, schema=SCHEMA)
     assert again.connection.execute("SELECT count(*) FROM t").fetchone() == (100,)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from index import CorruptError, Erasure
+from index import CorruptError, Erasure, file_checksum, seal
 
 ROWS = 900
 FILES = [
@@ -118,6 +118,25 @@ def test_a_missing_or_short_file_makes_the_snapshot_before_serve(reopen, filled,
     tools.check(collection)
     collection.snapshot()
     assert [path.name for path in snapshots(collection)] == [f"{3:020}"]
+
+
+@pytest.mark.parametrize("size", [0, 5, 60, 128, -1])
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".npy")])
+def test_a_file_that_was_written_short_makes_the_snapshot_before_serve(
+    reopen, filled, tools, name, size
+):
+    """Also where the manifest has the checksum of the short file, as of a disk that was full."""
+    before = state(filled)
+    newest = snapshots(filled)[-1]
+    (newest / name).write_bytes((newest / name).read_bytes()[:size])
+    manifest = newest / "manifest.json"
+    fields = json.loads(manifest.read_text())
+    fields["checksums"][name] = file_checksum(newest / name)
+    manifest.write_text(seal({key: fields[key] for key in fields if key != "checksum"}))
+    collection = reopen()
+    assert collection.rows_since_snapshot == collection.rows - 501
+    assert_same(before, state(collection))
+    tools.check(collection)
 
 
 def test_every_number_of_the_manifest_is_checked(reopen, filled, tools):

@@ -2,7 +2,9 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from full import full_disk
 
+from index import is_disk_error
 from worker.errors import CorruptError
 from worker.gate import GateSettings, Verdict
 from worker.recluster import generations
@@ -211,4 +213,16 @@ def test_a_write_that_fails_leaves_the_old_folder(tmp_path):
 
     with pytest.raises(OSError, match="disk full"):
         write_folder(folder, {"a": np.zeros(2)}, {}, durable=True, attachments={"b": fail})
+    assert read_folder(folder).arrays["a"].tolist() == [1, 1]
+
+
+def test_a_folder_that_does_not_fit_leaves_the_old_one(tmp_path):
+    """Also where nothing but the last bytes of an array find no room."""
+    folder, labels = tmp_path / "f", np.arange(500)
+    write_folder(folder, {"a": np.ones(2)}, {}, durable=True)
+    write_folder(tmp_path / "whole", {"a": labels}, {}, durable=True)
+    size = (tmp_path / "whole" / "a.npy").stat().st_size
+    with full_disk(size - 1), pytest.raises(OSError, match="File too large") as raised:
+        write_folder(folder, {"a": labels}, {}, durable=True)
+    assert is_disk_error(raised.value)
     assert read_folder(folder).arrays["a"].tolist() == [1, 1]

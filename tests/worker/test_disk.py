@@ -5,10 +5,12 @@ import os
 import threading
 
 import pytest
+from full import full_disk
 
 from index import CollectionIndex, files
 from worker.errors import SourceUnavailableError
 from worker.lock import DirectoryLock
+from worker.recluster import generations
 from worker.requests import Mailbox
 
 
@@ -153,6 +155,29 @@ def test_a_run_whose_end_the_disk_does_not_take_has_failed(bench_with_images, mo
     assert answer.startswith("failed: [Errno 5]")
     bench.run()
     assert not bench.states("b0")[0].provisional
+
+
+@pytest.mark.parametrize("size", [0, 2_000, 6_000])
+def test_a_run_whose_labels_find_no_room_has_failed(bench, axis, monkeypatch, size):
+    """However much of them the disk still took, the worker goes on and the run is done again."""
+    for number in range(1_500):
+        bench.send(f"a{number}", axis(number % 2, tilt=number / 2_000))
+    bench.run()
+    request = Mailbox(bench.path).send("recluster", "main")
+    save = generations.save
+
+    def save_on_a_full_disk(*given, **options):
+        monkeypatch.undo()
+        with full_disk(size):
+            save(*given, **options)
+
+    monkeypatch.setattr("worker.adopt.generations.save", save_on_a_full_disk)
+    bench.run()
+    answer = (bench.path / "requests" / f"{request}.answer").read_text()
+    assert answer.startswith("failed: [Errno 27] File too large; ")
+    assert "/labels.npy" in answer
+    bench.run()
+    assert not bench.states("a0")[0].provisional
 
 
 def test_dead_letters_that_wait_say_so(bench, axis):

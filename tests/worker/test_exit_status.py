@@ -1,8 +1,8 @@
-import resource
 import shutil
 import sqlite3
 
 import pytest
+from full import full_disk
 
 from index.errors import CorruptError, FormatError
 from models.errors import BadInputError
@@ -46,13 +46,8 @@ def test_a_disk_that_fails_before_anything_is_open(bench, name, status):
 
 def test_no_room_before_anything_is_open(bench):
     """A disk without room ends the start as any command without a worker."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        with pytest.raises(Exception) as caught:  # noqa: PT011  which one is what the test is about
-            bench.run(data_dir=str(bench.path.with_name("full")))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(0), pytest.raises(Exception) as caught:  # noqa: PT011  which one is what the test is about
+        bench.run(data_dir=str(bench.path.with_name("full")))
     assert exit_status(caught.value) == 74
     bench.run()
 

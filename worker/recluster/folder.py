@@ -5,9 +5,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from index import (
@@ -15,7 +14,9 @@ from index import (
     compare_file,
     file_checksum,
     is_disk_error,
+    load_array,
     remove_tree,
+    save_array,
     seal,
     sync_folder,
     unseal,
@@ -64,7 +65,7 @@ def write_folder(
     remove_tree(aside)
     aside.mkdir()
     for name, array in arrays.items():
-        np.save(aside / f"{name}.npy", array)
+        save_array(aside / f"{name}.npy", array)
     for name, write in (attachments or {}).items():
         write(aside / name)
     files = sorted(file.name for file in aside.iterdir())
@@ -131,13 +132,11 @@ def remove_folder(path: Path) -> None:
 
 def _load(file: Path, mapped: frozenset[str]) -> NDArray[Any]:
     try:
-        mode: Literal["c"] | None = "c" if file.stem in mapped else None
-        array: NDArray[Any] = np.load(file, mmap_mode=mode, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return load_array(file, mapped=file.stem in mapped)
+    except (OSError, ValueError) as error:
         if is_disk_error(error):
             raise
         raise CorruptError(f"{file}: {error}") from error
-    return array
 
 
 def _read_manifest(file: Path) -> Mapping[str, Any]:
