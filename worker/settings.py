@@ -27,6 +27,9 @@ ENV_PREFIX = "SHOAL_"
 # Read by tests, benchmarks and the embedded servers, not by the worker.
 OTHER_VARIABLES = frozenset({"SHOAL_DATA", "SHOAL_FAULT", "SHOAL_KAFKA_HOME", "SHOAL_CONFIG"})
 
+# What stands before :// of a folder of this machine, for fsspec.
+_LOCAL = frozenset({"", "file", "local"})
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -46,6 +49,12 @@ def _without_user(value: object) -> object:
     if isinstance(value, str) and names_user(value):
         raise ValueError(NO_USER)
     return value
+
+
+def _is_local_in(url: str, folder: Path) -> bool:
+    """Whether `url` names a folder of this machine that lies in `folder`."""
+    scheme, _, path = url.rpartition("://")
+    return scheme in _LOCAL and Path(path).resolve().is_relative_to(folder.resolve())
 
 
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)]
@@ -181,8 +190,8 @@ class Settings(BaseSettings):
 
     backup_url: Place | None = Field(
         None,
-        description="Where backups go: a folder, or a URL that fsspec has a driver for (s3://...);"
-        " default: none are taken.",
+        description="Where backups go: a folder outside data_dir, or a URL that fsspec has a driver"
+        " for (s3://...); default: none are taken.",
     )
     backup_seconds: Seconds = Field(3_600.0, description="Time between the beginnings of backups.")
     backup_keep: Positive = Field(
@@ -257,6 +266,13 @@ class Settings(BaseSettings):
         if self.source == "kafka" and self.dead_letter_topic == self.kafka_topic:
             raise ValueError(
                 f"kafka_dead_letter_topic: {self.kafka_topic!r} must be another than kafka_topic"
+            )
+        if self.backup_url is not None and _is_local_in(
+            f"{self.backup_url}/worker-{self.worker_ordinal}", self.data_dir
+        ):
+            raise ValueError(
+                f"backup_url: {self.backup_url!r} must not lie in data_dir ({self.data_dir}):"
+                " it must outlive that, and keeps what is erased there"
             )
         return self
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,35 @@ def test_every_setting_is_described():
 def test_none_is_no_word(word, told):
     """A model is told the word, or nothing."""
     assert Settings(granularity=word).told_granularity == told
+
+
+@pytest.mark.parametrize(
+    ("url", "data_dir"),
+    [
+        ("{}/data", "data"),
+        ("{}/data/backups", "data"),
+        ("{}/link/backups", "data"),
+        ("{}/data/../data/b", "link"),
+        ("file://{}/data/backups", "data"),
+        ("local://{}/data/backups", "data"),
+        ("data/backups", "data"),
+        ("{}", "worker-0"),
+    ],
+)
+def test_backups_in_the_data_directory(tmp_path, monkeypatch, url, data_dir):
+    """Erasures and searches for what is left would meet backups: their folder is refused."""
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    given = {"backup_url": url.format(tmp_path), "data_dir": str(tmp_path / data_dir)}
+    expected = f"backup_url: {given['backup_url']!r} must not lie in data_dir ({given['data_dir']})"
+    with pytest.raises(SettingsError, match=re.escape(expected)):
+        load(given)
+
+
+@pytest.mark.parametrize(
+    "url", ["{}/data-backups", "{}", "file://{}/backups", "s3://data/backups", "memory://data/b"]
+)
+def test_backups_beside_the_data_directory(tmp_path, monkeypatch, url):
+    """Any other place will do."""
+    monkeypatch.chdir(tmp_path)
+    assert load({"backup_url": url.format(tmp_path), "data_dir": "data"}).backup_url

@@ -8,10 +8,15 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from worker.backup.take import MOVING, back_up
+from worker.backup.target import FolderTarget
 from worker.traces import scan
 from worker.traces.in_catalog import in_catalog
 from worker.traces.in_files import Searched, in_files
+from worker.traces.records import is_text
+from worker.traces.scan import every
 from worker.traces.sought import Sought, sought
+from worker.vectors import unit_vector
 
 VECTOR = np.array([0.6, 0.8], np.float32)
 
@@ -166,8 +171,102 @@ class TestFiles:
         assert (trace.where, trace.owner) == (f"{folder}/notes.json", owner)
         assert searched.files == 1
 
+    def test_pieces_of_a_backup(self, bench, axis, tmp_path):
+        """A killed move leaves the files of a collection in pieces, whose names tell no kind."""
+        for number in range(10):
+            bench.send(f"{number}", axis(number % 2, tilt=number / 50))
+        bench.run()
+        to = tmp_path / "to"
+        back_up(bench.path, FolderTarget(to / MOVING), keep=1, only="main")
+        found = list(in_files(to, "main", kept("7", axis(1, tilt=7 / 50)), Searched()))
+        assert {trace.where.partition("/")[0] for trace in found} == {MOVING}
+        assert {trace.what for trace in found} == {"id", "vector", "checksum"}
+        assert list(in_files(to, "main", kept("77", axis(5)), Searched())) == []
+
+    @pytest.mark.parametrize("piece", [4_096, 3 * 4_096, 1 << 20])
+    def test_each_piece_of_a_catalog(self, data_dir, tmp_path_factory, piece):
+        """Short ids are found in each as in a whole one, and none among numbers."""
+        ids = [f"{number}" for number in range(3_000, 4_000)]
+        content = _database(tmp_path_factory.mktemp("whole") / "a.sqlite", ids).read_bytes()
+        pieces = data_dir / "moving" / "pieces" / "ab"
+        pieces.mkdir(parents=True)
+        for at in range(0, len(content), piece):
+            (pieces / f"{at:064x}").write_bytes(content[at : at + piece])
+        numbers = np.random.default_rng(0).standard_normal(1 << 18).astype("<f4").tobytes()
+        (pieces / f"{'f' * 64}").write_bytes(numbers + b"3500")
+        for id_ in ids[::100]:
+            places = {name for name, _ in found(data_dir, Sought(id_))}
+            assert places == {
+                path.name for path in pieces.iterdir() if _is_text_in(path, id_.encode())
+            }
+
+    @pytest.mark.parametrize("name", ["unknown", "x.tmp", "damaged/lost.new"])
+    def test_short_ids_in_text_of_unknown_names(self, data_dir, name):
+        """What reads as text is searched as such, whatever it is called."""
+        path = data_dir / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"image": "a1", "as": "bär"}')
+        assert found(data_dir, Sought("a1")) == [(path.name, "id")]
+        assert found(data_dir, Sought("a")) == []
+
+    def test_a_word_is_no_part_of_another(self, data_dir):
+        """What processes print is text, where a longer id is another."""
+        for name in ("stdout", "stderr", "errors", "lock", "holder"):
+            (data_dir / name).write_text("no photo-of-bob-17 there")
+        assert found(data_dir, Sought("photo-of-bob-1")) == []
+        assert len(found(data_dir, Sought("photo-of-bob-17"))) == 5
+
 
 class TestCatalog:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "damaged/catalog.sqlite.kept",
+            "damaged/catalog.sqlite.copy",
+            "catalog.sqlite.old",
+            "catalog.sqlite.anew",
+        ],
+    )
+    @pytest.mark.parametrize("id_", ["17", "a1", "photo-1"])
+    def test_copies_that_a_killed_repair_left(self, data_dir, name, id_):
+        """They are searched as a catalog is: short ids too, and no parts of longer ones."""
+        path = data_dir / "collections" / "main" / name
+        path.parent.mkdir(exist_ok=True)
+        _database(path, ["photo-17", "photo-10", "a12", "175"])
+        assert found(data_dir, Sought(id_)) == []
+        path.unlink()
+        _database(path, ["photo-17", "a12", "175", id_])
+        assert {found for found, _ in found(data_dir, Sought(id_))} == {path.name}
+
+    @pytest.mark.parametrize("name", ["damaged/catalog.sqlite-wal.kept", "alone.sqlite-wal"])
+    def test_a_log_without_its_file(self, data_dir, tmp_path_factory, name):
+        """It is searched by itself."""
+        whole, path = tmp_path_factory.mktemp("whole") / "a.sqlite", data_dir / name
+        path.parent.mkdir(exist_ok=True)
+        with closing(sqlite3.connect(whole, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("CREATE TABLE image (id TEXT)")
+            db.execute("INSERT INTO image VALUES ('a1')")
+            path.write_bytes(whole.with_name("a.sqlite-wal").read_bytes())
+        assert found(data_dir, Sought("a1")) == [(path.name, "id")]
+
+    @pytest.mark.parametrize("id_", ["bär", 'the "one"', "图片"])
+    def test_ids_that_json_writes_in_another_way(self, data_dir, id_):
+        """In a table, and in a page that is free: `event_outbox` has data as JSON."""
+        path = data_dir / "catalog.sqlite"
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("CREATE TABLE event_outbox (sequence INTEGER PRIMARY KEY, data TEXT)")
+        db.execute("INSERT INTO event_outbox VALUES (1, ?)", (json.dumps({"image": f"{id_}2"}),))
+        assert traces(path, id_) == []
+        db.execute("INSERT INTO event_outbox VALUES (2, ?)", (json.dumps({"image": id_}),))
+        assert traces(path, id_) == ["catalog.sqlite"]
+        db.execute("DELETE FROM event_outbox WHERE sequence = 2")
+        assert traces(path, id_) == ["catalog.sqlite"]
+        db.execute("VACUUM")
+        assert traces(path, id_) == []
+        db.close()
+
     @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.9])
     def test_a_file_that_is_no_database(self, data_dir, share):
         """One that was not written to its end is searched by its bytes, as are all others."""
@@ -255,3 +354,22 @@ def traces(path, id_="photo-1"):
 
 def _coded(content):
     return None if content is None else base64.b64encode(content).decode()
+
+
+def kept(id_, vector):
+    """What to search for, as the worker keeps it."""
+    return sought(id_, unit_vector(vector) + np.float32(0))
+
+
+def _database(path, ids):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE image (id TEXT PRIMARY KEY, row INTEGER) WITHOUT ROWID")
+        db.executemany("INSERT INTO image VALUES (?, ?)", [(id_, 1) for id_ in ids])
+        db.commit()
+    return path
+
+
+def _is_text_in(path, content):
+    return any(
+        is_text(path.read_bytes(), at, len(content)) for at in every(path.read_bytes(), content)
+    )

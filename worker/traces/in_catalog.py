@@ -1,7 +1,7 @@
 """What a SQLite file knows of an image: by its tables, and in its pages and write-ahead log."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from index import CorruptError
 from index.database import reading
 from index.opening import VECTORS
 from worker.traces.records import Longer, is_text
-from worker.traces.scan import places
+from worker.traces.scan import IsPart, places
 from worker.traces.sought import Sought, Trace, times
 
 # A shorter id stands by chance among the hashes of rows and the checksums of a write-ahead log.
@@ -84,31 +84,36 @@ def _in_tables(path: Path, where: str, sought: Sought, longer: set[bytes]) -> It
     """Adds to `longer` the texts that hold the id as a part of something else."""
     with reading(path) as db:
         for table, column in _texts(db):
-            texts = [
-                text
-                for (text,) in db.execute(
-                    f'SELECT "{column}" FROM "{table}" WHERE typeof("{column}") = \'text\''  # noqa: S608
-                    f' AND instr("{column}", ?) > 0',
-                    (sought.id,),
-                )
-            ]
+            texts = _with_any(db, table, column, sought.names)
             hits = sum(sought.in_text(text) is not None for text in texts)
             if hits:
                 yield Trace(where, "id", f"table {table}, column {column}: {times(hits)}")
             longer.update(text.encode() for text in texts if sought.in_text(text) is None)
 
 
+def _with_any(db: sqlite3.Connection, table: str, column: str, parts: Sequence[str]) -> list[str]:
+    """The texts of a column that have one of the parts in them."""
+    has = " OR ".join(f'instr("{column}", ?) > 0' for _ in parts)
+    query = f'SELECT "{column}" FROM "{table}" WHERE typeof("{column}") = \'text\' AND ({has})'  # noqa: S608
+    return [text for (text,) in db.execute(query, parts)]
+
+
 def _in_pages(file: Path, where: str, sought: Sought, texts: set[bytes]) -> Iterator[Trace]:
-    longer = Longer(texts, sought.id_bytes)
-
-    def is_other(page: bytes, at: int) -> bool:
-        size = len(sought.id_bytes)
-        return longer.have(page, at) or (size < _SURE_BYTES and not is_text(page, at, size))
-
     for what, content in sought.patterns:
-        found = places(file, content, is_other) if what == "id" else places(file, content)
+        is_other = _is_other(content, texts) if what == "id" else None
+        found = places(file, content, is_other) if is_other else places(file, content)
         if found:
             yield Trace(where, what, f"in its pages: {times(len(found))}, first at {found[0]}")
+
+
+def _is_other(id_: bytes, texts: set[bytes]) -> IsPart:
+    """Whether a place in some pages has the id as a part of something else."""
+    longer = Longer(texts, id_)
+
+    def is_other(page: bytes, at: int) -> bool:
+        return longer.have(page, at) or (len(id_) < _SURE_BYTES and not is_text(page, at, len(id_)))
+
+    return is_other
 
 
 def _texts(db: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -10,11 +10,10 @@ from worker.collections import FOLDER, MAKING
 from worker.migration import FORMER, SECOND
 from worker.recluster.folder import DOOMED
 from worker.traces.in_catalog import in_catalog
+from worker.traces.kinds import Kind, kind_of
 from worker.traces.scan import places
 from worker.traces.sought import SURE_BYTES, Sought, Trace, times
 
-# Files of text; every other one holds numbers.
-_TEXT = frozenset({".json", ".answer", ".tmp", ""})
 _CODED = frozenset({"key", "value"})
 
 
@@ -60,17 +59,16 @@ def _owner(inside: Path, collection: str) -> str | None:
 
 
 def _in_file(path: Path, where: str, sought: Sought) -> Iterator[Trace]:
-    if path.suffix == ".sqlite":
+    kind = kind_of(path)
+    if kind is Kind.CATALOG:
         yield from in_catalog(path, where, sought)
-    elif path.suffix == ".sqlite-wal":
-        return  # with its file
-    elif path.suffix == ".jsonl":
+    elif kind is Kind.LETTERS:
         yield from _in_letters(path, where, sought)
-    elif path.suffix in _TEXT:
+    if kind in {Kind.TEXT, Kind.UNKNOWN_TEXT}:
         what = sought.in_text(path.read_text("utf-8", errors="replace"))
         if what is not None:
             yield Trace(where, what, "named in the text")
-    else:
+    if kind in {Kind.NUMBERS, Kind.UNKNOWN_TEXT}:
         yield from _in_numbers(path, where, sought)
 
 

@@ -37,16 +37,17 @@ class Trace:
 @dataclass(frozen=True)
 class Sought:
     """The id, the vectors as they are kept (float32 [d] of unit length) or were sent, and the
-    checksums under which the catalog keeps them.
+    checksums under which the catalog keeps them. `names` are the id as it is, and as JSON has it.
     """
 
     id: str
     vectors: tuple[bytes, ...] = ()
     checksums: tuple[bytes, ...] = ()
-    id_bytes: bytes = field(init=False)
+    names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id_bytes", self.id.encode())
+        forms = (self.id, *(json.dumps(self.id, ensure_ascii=a)[1:-1] for a in (True, False)))
+        object.__setattr__(self, "names", tuple(dict.fromkeys(forms)))
 
     def also(self, vector: NDArray[np.float32]) -> "Sought":
         """The same, and another vector of the image as it is kept."""
@@ -57,7 +58,7 @@ class Sought:
     def patterns(self) -> list[tuple[str, bytes]]:
         """What to look for among raw bytes, and what each is."""
         return [
-            ("id", self.id_bytes),
+            *(("id", name.encode()) for name in self.names),
             *(("vector", content) for content in self.vectors),
             *(("checksum", content) for content in self.checksums),
         ]
@@ -73,7 +74,7 @@ class Sought:
         """What of it a text names: as a whole, as a string of its JSON, or as a word."""
         sums = {checksum.hex() for checksum in self.checksums}
         for part in _parts(text):
-            if part == self.id:
+            if part in self.names:
                 return "id"
             if part in sums:
                 return "checksum"
