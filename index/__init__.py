@@ -26,7 +26,7 @@ from index.graph import warm_up
 from index.growing import GrowingArray
 from index.recall import Recall, RecallProbe
 from index.scrub import scrub_database
-from index.sealed import is_sealed, seal, unseal
+from index.sealed import is_sealed, parsed, seal, unseal
 from index.settings import IndexSettings
 from index.shared import Shared
 from index.shared import compare as compare_images
@@ -71,6 +71,7 @@ __all__ = [
     "is_disk_error",
     "is_sealed",
     "load_array",
+    "parsed",
     "reach_fault",
     "remove_tree",
     "save_array",

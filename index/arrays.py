@@ -1,5 +1,6 @@
 """Arrays as `.npy` files: whole, or with the disk's own error."""
 
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ def load_array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     Raises ValueError where it is no whole array, and OSError.
     """
     try:
-        array: NDArray[Any] = np.load(path, "c" if mapped else None, allow_pickle=False)
-    except EOFError as error:
+        if mapped:
+            return npy.open_memmap(path, "c")
+        with path.open("rb") as file:
+            array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    except (tokenize.TokenError, OverflowError) as error:  # of a header that is none
         raise ValueError(str(error)) from error
     return array

@@ -73,8 +73,9 @@ class Few:
             with path.open("rb") as file:
                 if file.read(len(_MAGIC)) != _MAGIC:
                     return None
-            with np.load(path, allow_pickle=False) as arrays:
-                rows, vectors = arrays["rows"], arrays["vectors"]
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as arrays:
+                    rows, vectors = arrays["rows"], arrays["vectors"]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise SnapshotError(f"{path}: {error!r}") from error
         few = cls(vectors.shape[1])

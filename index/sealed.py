@@ -22,20 +22,28 @@ def is_sealed(content: bytes) -> bool:
     return content.startswith(b"{\n")
 
 
+def parsed(content: bytes) -> dict[str, Any]:
+    """The fields of a JSON object, sealed or not. Raises ValueError where it is none."""
+    try:
+        fields = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is no JSON that this program wrote") from error
+    if not isinstance(fields, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004  the file is wrong, not a type
+    return fields
+
+
 def unseal(content: bytes, *, bare: Collection[str] = ()) -> dict[str, Any]:
     """The fields of a sealed file. Raises ValueError when it is not what `seal` made.
 
     One that has just the fields `bare` is of a version that gave it no checksum, and is taken.
     """
-    try:
-        fields = json.loads(content)
-    except RecursionError as error:
-        raise ValueError("it is no JSON that this program wrote") from error
-    if bare and isinstance(fields, dict) and fields.keys() == set(bare):
+    fields = parsed(content)
+    if bare and fields.keys() == set(bare):
         return fields
-    found = fields.pop(KEY, None) if isinstance(fields, dict) else None
+    found = fields.pop(KEY, None)
     if not isinstance(found, str):
         raise ValueError("it carries no checksum")  # noqa: TRY004  the file is wrong, not a type
     if text_checksum(content.replace(found.encode(), _BLANK.encode(), 1)) != found:
         raise ValueError("its content is not that of its checksum")
-    return dict(fields)
+    return fields

@@ -1,6 +1,5 @@
 """Snapshots of HNSW and graph: written aside, checked, renamed; the newest whole one is loaded."""
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from index.faults import reach
 from index.forked import Forked
 from index.hnsw import SPACE
 from index.live import LiveIndex
-from index.sealed import seal, unseal
+from index.sealed import parsed, seal, unseal
 from index.settings import IndexSettings
 
 FORMAT = 3
@@ -265,7 +264,7 @@ def check_log(manifest: Manifest, rows: int, hash_of: Callable[[int], bytes | No
 
 def _read_manifest(content: bytes) -> dict[str, Any]:
     """The fields of a manifest. Raises ValueError, KeyError or TypeError."""
-    fields: dict[str, Any] = json.loads(content)
+    fields = parsed(content)
     version = fields["facts"]["format"]
     if version == UNSEALED_FORMAT:
         return fields

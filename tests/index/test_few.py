@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from index.errors import SnapshotError
 from index.few import Few
 from index.sealed import seal
 
@@ -90,3 +91,18 @@ def test_a_file_of_another_kind(tmp_path):
     path = tmp_path / "hnsw.bin"
     path.write_bytes(bytes(64))
     assert Few.load(path) is None
+
+
+def test_a_short_file_is_refused_and_closed(tmp_path):
+    """Wherever its end is; what does not begin as one is left to hnswlib."""
+    few = Few(4)
+    few.add(np.eye(4, dtype=np.float32), np.arange(4))
+    few.save(tmp_path / "few")
+    content = (tmp_path / "few").read_bytes()
+    for size in range(len(content)):
+        (tmp_path / "few").write_bytes(content[:size])
+        if size < 4:
+            assert Few.load(tmp_path / "few") is None
+            continue
+        with pytest.raises(SnapshotError, match="few"):
+            Few.load(tmp_path / "few")

@@ -139,6 +139,19 @@ def test_a_file_that_was_written_short_makes_the_snapshot_before_serve(
     tools.check(collection)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", bytes(300), b"[]", b"null", b"[" * 200_000, b'{"facts": 1}', b'{"facts": []}']
+)
+def test_what_is_no_manifest_makes_the_snapshot_before_serve(reopen, filled, tools, content):
+    """Whatever is in its place."""
+    before = state(filled)
+    (snapshots(filled)[-1] / "manifest.json").write_bytes(content)
+    collection = reopen()
+    assert collection.rows_since_snapshot == collection.rows - 501
+    assert_same(before, state(collection))
+    tools.check(collection)
+
+
 def test_every_number_of_the_manifest_is_checked(reopen, filled, tools):
     """A manifest that was changed by hand is not believed."""
     before = state(filled)

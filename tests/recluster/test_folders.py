@@ -1,3 +1,4 @@
+import json
 from dataclasses import fields, replace
 
 import numpy as np
@@ -13,6 +14,17 @@ from worker.recluster.lineage import Lineage
 from worker.recluster.result import RunResult, read_result, resolve, write_result
 from worker.recluster.view import read_view, write_view
 from worker.store.base import EventKind
+
+NO_MANIFESTS = [
+    b"",
+    bytes(300),
+    b"[]",
+    b"null",
+    b"[" * 200_000,
+    b'{"format": [2]}',
+    b'{"format": 1, "files": 3, "meta": {}}',
+    b'{"format": 1, "files": {}, "meta": []}',
+]
 
 
 def assert_same(one, other):
@@ -143,6 +155,28 @@ class TestResult:
         with pytest.raises(CorruptError, match="format 9; this program reads up to 2"):
             read_result(tmp_path / "r")
 
+    @pytest.mark.parametrize("content", NO_MANIFESTS)
+    def test_what_is_no_manifest_is_refused(self, tmp_path, result, content):
+        """Whatever is in its place."""
+        write_result(tmp_path / "r", result)
+        (tmp_path / "r" / "manifest.json").write_bytes(content)
+        with pytest.raises(CorruptError, match=r"manifest\.json"):
+            read_result(tmp_path / "r")
+
+    def test_a_word_of_an_earlier_manifest_is_damaged(self, tmp_path, result):
+        """Nothing but what it lacks tells that of a version without a checksum there."""
+        write_result(tmp_path / "r", result)
+        file = tmp_path / "r" / "manifest.json"
+        manifest = json.loads(file.read_text()) | {"format": 1}
+        del manifest["checksum"]
+        file.write_text(json.dumps(manifest))
+        assert_same(result, read_result(tmp_path / "r"))
+        for name in ("generation", "n", "levels", "drift", "verdict", "seconds", "expected_f"):
+            meta = {key.replace(name, "x"): value for key, value in manifest["meta"].items()}
+            file.write_text(json.dumps(manifest | {"meta": meta}))
+            with pytest.raises(CorruptError, match=r"manifest\.json"):
+                read_result(tmp_path / "r")
+
     def test_new_clusters_are_resolved(self, result):
         """Each -(k+2) becomes the k-th number given out."""
         assert result.new_clusters == 2
@@ -189,6 +223,12 @@ class TestGenerations:
         assert [found.number for found in generations.newest(tmp_path, 5)] == [2, 1]
         assert [found.number for found in generations.newest(tmp_path, 1)] == [2]
         assert generations.newest(tmp_path / "absent", 2) == []
+
+    def test_one_without_labels_is_named(self, tmp_path):
+        """A folder that is whole, but no generation."""
+        write_folder(generations.path_of(tmp_path, 7), {"a": np.ones(2)}, {}, durable=False)
+        with pytest.raises(CorruptError, match=r"000000000007.*\['a'\]"):
+            generations.load(tmp_path, 7)
 
     def test_an_absent_one_is_named(self, tmp_path):
         """Loading what is not there says where it was looked for."""

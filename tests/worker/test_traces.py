@@ -149,6 +149,13 @@ class TestFiles:
             ("dead-letters.jsonl", "vector"),
         ]
 
+    def test_a_damaged_dead_letter(self, data_dir):
+        """A line that is no letter is searched as it is."""
+        path = data_dir / "dead-letters.jsonl"
+        path.write_text("[" * 200_000 + " photo-1\n" + "null\n")
+        assert found(data_dir, Sought("photo-1")) == [("dead-letters.jsonl", "id")]
+        assert found(data_dir, Sought("photo-2")) == []
+
     @pytest.mark.parametrize(
         ("folder", "owner"),
         [

@@ -1,6 +1,5 @@
 """A folder of arrays with a manifest, written aside and renamed: whole or not there at all."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from index import (
     file_checksum,
     is_disk_error,
     load_array,
+    parsed,
     remove_tree,
     save_array,
     seal,
@@ -146,17 +146,17 @@ def _read_manifest(file: Path) -> Mapping[str, Any]:
         if is_disk_error(error):
             raise
         raise CorruptError(f"{file}: {error}") from error
-    if not {"format", "files", "meta"} <= manifest.keys():
+    if not all(isinstance(manifest.get(name), dict) for name in ("files", "meta")):
         raise CorruptError(f"{file}: no manifest of this program")
     return manifest
 
 
 def _unsealed(content: bytes) -> Mapping[str, Any]:
     """The fields of a manifest. Raises ValueError."""
-    manifest = json.loads(content)
-    version = manifest.get("format") if isinstance(manifest, dict) else None
+    manifest = parsed(content)
+    version = manifest.get("format")
     if version == UNSEALED_FORMAT:
-        return dict(manifest)
+        return manifest
     if version != FORMAT:
         raise ValueError(f"format {version!r}; this program reads up to {FORMAT}")
     return unseal(content)

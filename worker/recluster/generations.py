@@ -22,6 +22,7 @@ from worker.recluster.folder import (
 KEEP = 5
 NO_CLUSTER = -1
 _DIGITS = 12
+_ARRAYS = {"labels", "confidence"}
 
 _log = structlog.get_logger(__name__)
 
@@ -94,6 +95,8 @@ def load(directory: Path, generation: int) -> Generation:
     """Read one generation. Raises `CorruptError` naming the file, also if it is not there."""
     folder = read_folder(path_of(directory, generation))
     arrays = folder.arrays
+    if not arrays.keys() >= _ARRAYS:
+        raise CorruptError(f"{path_of(directory, generation)}: it has only {sorted(arrays)}")
     meta = dict(folder.meta)
     # Generations of an earlier version do not say which they are.
     found = meta.pop("generation", generation)

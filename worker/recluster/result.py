@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.drift import Drift
+from worker.errors import CorruptError
 from worker.gate import Verdict
-from worker.recluster.folder import Attachment, read_folder, write_folder
+from worker.recluster.folder import MANIFEST, Attachment, Folder, read_folder, write_folder
 from worker.recluster.lineage import Lineage
 from worker.store.base import EventKind
 
@@ -120,6 +121,13 @@ def write_result(
 def read_result(directory: Path) -> RunResult:
     """Read a result and check all of it. Raises `CorruptError` naming the file."""
     folder = read_folder(directory)
+    try:
+        return _result(directory, folder)
+    except (KeyError, TypeError, ValueError) as error:  # of a version without a checksum of these
+        raise CorruptError(f"{directory / MANIFEST}: {error!r}") from error
+
+
+def _result(directory: Path, folder: Folder) -> RunResult:
     arrays, meta = folder.arrays, folder.meta
     heirs = zip(arrays["retired"].tolist(), arrays["successor"].tolist(), strict=True)
     return RunResult(

@@ -98,5 +98,5 @@ def _contents(line: bytes) -> Iterator[bytes]:
         coded = [letter[name] for name in _CODED] + [value for _, value in letter["headers"]]
         yield from (base64.b64decode(text) for text in coded if text)
         yield str(letter["detail"]).encode()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         yield line
