@@ -13,8 +13,15 @@ from models.vectors import Distinct, collapse
 
 # Of the spread of the collection, squared: what half precision does to a row is a tenth of it.
 ROUNDING = 1e-6
+# Of the squared distance that nearly all rows have to their last neighbour: where images lie
+# densely, as on a circle, they are nearer to one another than rounding would be.
+DENSE = 1e-4
+NEARLY_ALL = 0.9
+SAMPLED_ROWS = 4_096
 # Pairs of a smaller cosine are no copies, whatever the spread.
 CANDIDATE = 1 - 1e-5
+# Floats of both rows of pairs that are compared at once: 8 MiB in double precision.
+BLOCK_FLOATS = 1 << 20
 
 
 def distinct_graph(
@@ -26,8 +33,9 @@ def distinct_graph(
 ) -> tuple[Distinct, KnnGraph]:
     """The distinct rows of `unit` [n, d] and their exact k-NN graph. Blocks.
 
-    Rows that differ by rounding, as scaled copies do, are one: those whose squared distance is up
-    to 1e-6 of the collection's variance.
+    Rows that differ by rounding, as scaled copies do, are one with the first of them: those whose
+    squared distance is up to 1e-6 of the collection's variance, and up to 1e-4 of what it is to
+    the last neighbour.
     """
 
     def of(distinct: Distinct) -> KnnGraph:
@@ -85,24 +93,45 @@ def _copies(
     if not len(i):
         return i, i
     j = graph.neighbours[i, place].astype(np.int64)
-    mean = unit.mean(axis=0, dtype=np.float64)
-    spread = 1 - float(mean @ mean)  # of unit rows
-    between = unit[i].astype(np.float64) - unit[j]
-    same = np.einsum("ed,ed->e", between, between) <= ROUNDING * spread
+    same = _squared(unit, i, j) <= _rounding(unit, graph)
     return i[same], j[same]
 
 
+def _rounding(unit: NDArray[np.float32], graph: KnnGraph) -> float:
+    """Up to which squared distance rows differ by rounding alone."""
+    mean = unit.mean(axis=0, dtype=np.float64)
+    spread = 1 - float(mean @ mean)  # of unit rows
+    rows = np.unique(np.linspace(0, len(unit) - 1, SAMPLED_ROWS).astype(np.int64))
+    last = (graph.neighbours[rows] != PAD_NEIGHBOUR).sum(axis=1) - 1
+    rows, last = rows[last >= 0], last[last >= 0]
+    reach = _squared(unit, rows, graph.neighbours[rows, last])
+    return min(ROUNDING * spread, DENSE * float(np.quantile(reach, NEARLY_ALL)))
+
+
+def _squared(
+    unit: NDArray[np.float32], i: NDArray[np.int64], j: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """The squared distance of each pair of rows (i, j)."""
+    out = np.empty(len(i))
+    step = max(1, BLOCK_FLOATS // unit.shape[1])
+    for start in range(0, len(i), step):
+        block = slice(start, start + step)
+        between = unit[i[block]].astype(np.float64) - unit[j[block]]
+        out[block] = np.einsum("ed,ed->e", between, between)
+    return out
+
+
 def _joined(distinct: Distinct, i: NDArray[np.int64], j: NDArray[np.int64]) -> Distinct:
-    """The same where rows that pairs (i, j) connect, step by step, are one: the first of them."""
+    """The same where each row that pairs (i, j) connect to an earlier one is one with that: with
+    the first such that is not itself one with another, so that nothing follows step by step.
+    """
     name = np.arange(len(distinct.unit))
-    while True:
-        least = name.copy()
-        np.minimum.at(least, i, name[j])
-        np.minimum.at(least, j, name[i])
-        least = least[least]
-        if np.array_equal(least, name):
-            break
-        name = least
+    row, other = np.concatenate((i, j)), np.concatenate((j, i))
+    order = np.argsort(row, kind="stable")
+    firsts, start = np.unique(row[order], return_index=True)
+    for first, others in zip(firsts, np.split(other[order], start[1:]), strict=True):
+        if name[first] == first:
+            name[others[name[others] == others]] = first
     kept, place = np.unique(name, return_inverse=True)
     row = place[distinct.row]
     return Distinct(distinct.unit[kept], row, np.bincount(row).astype(np.int32))

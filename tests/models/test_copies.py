@@ -1,8 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from models import cluster, exact_knn
-from models.copies import contracted, distinct_graph
+from models.copies import CANDIDATE, contracted, distinct_graph
 from models.vectors import collapse, unit_rows
 
 COPIES = 100
@@ -71,3 +73,36 @@ def test_a_contracted_graph_is_exact(copied):
     expected = exact_knn(distinct.unit)
     np.testing.assert_array_equal(found.neighbours, expected.neighbours)
     np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "spread"), [(2_000, 0.02), (10_000, 0.02), (2_000, 0.001)])
+def test_neighbours_on_a_circle_are_none(model, same_partition, n, spread):
+    """In two dimensions images lie nearer to one another than rounding is elsewhere."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(20), n // 20)
+    angle = labels * 2 * np.pi / 20
+    x = np.stack((np.cos(angle), np.sin(angle)), axis=1) + spread * rng.standard_normal((n, 2))
+    assert len(distinct_graph(unit_rows(x), 30)[0].unit) > n / 2
+    assert same_partition(cluster(x, model=model).labels, labels)
+
+
+def test_copies_do_not_follow_one_another(groups):
+    """A row of rows, each a rounding's distance from the one before, does not become one node."""
+    x, _ = groups(20, 15)
+    walk = unit_rows(x[:1] + np.linspace(0, 0.02, 60)[:, None] * x[1:2])
+    distinct, _ = distinct_graph(np.concatenate((walk, x[1:])), 30)
+    assert 5 < len(distinct.unit) - len(x) + 1 < 60
+
+
+def test_many_candidates_take_little_memory(groups):
+    """Rows are compared block by block, though all pairs of a narrow cone might be copies."""
+    x, _ = groups(200, 15, d=256)
+    cone = unit_rows(x + 30.0)
+    distinct_graph(cone[:100], 30)
+    tracemalloc.start()
+    distinct, graph = distinct_graph(cone, 30)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(distinct.unit) == len(cone)
+    assert (graph.similarity > CANDIDATE).all()
+    assert peak < 60 << 20
