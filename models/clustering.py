@@ -89,11 +89,10 @@ def cluster(
     is known. `model` defaults to the shipped weights on `device` (None: CUDA when there is one).
 
     Without `graph` the exact k-NN graph is built. With `graph` and `counts` [n], which says how
-    many images share each row (0: dead), rows are taken as they are, one node each; `counts`
-    alone is refused. The same arguments
-    give the same result. Raises `BadInputError` naming the first row that is NaN, infinite or
-    zero, or of which `graph` tells something else than its neighbours by falling cosine, and for
-    arguments that do not fit.
+    many images share each row (0: dead, and taken out of the lists of others), rows are taken as
+    they are, one node each; `counts` alone is refused. The same arguments give the same result.
+    Raises `BadInputError` naming the first row that is NaN, infinite or zero, or of which `graph`
+    tells something else than its neighbours by falling cosine, and for arguments that do not fit.
     """
     from models.copies import distinct_graph, distinct_part
     from models.graph_check import check_graph

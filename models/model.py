@@ -36,8 +36,9 @@ class Model(Protocol):
 
         `vectors` float32 [n, d] unit rows (an np.memmap will do), `graph` their k-NN graph of
         which the first `k` neighbours count, `counts` int32 [n] the images that share a row (None:
-        one each; 0: dead, ignored, label -1). `granularity` and `group_size` as for
-        `models.cluster`. The same arguments give the same result. Raises `BadInputError`.
+        one each; 0: dead, label -1, and taken out of the lists of others, which become shorter by
+        it). `granularity` and `group_size` as for `models.cluster`. The same arguments give the
+        same result. Raises `BadInputError`.
         """
 
     def context(
@@ -61,7 +62,8 @@ class Model(Protocol):
         *,
         first: int | None = None,
     ) -> NDArray[np.float32]:
-        """The probability that each edge of `rows` links two images of one cluster.
+        """The probability that each edge of `rows` links two images of one cluster. No row of
+        `graph` may list a dead one.
 
         Float32 [len(rows), K], 0 at padding, and beyond the `first` neighbours of each row if
         only so many are to be judged. The cost does not depend on the collection's size. Runs on

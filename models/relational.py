@@ -14,12 +14,12 @@ from models.conditions import UNKNOWN_SIZE, are_kinds, conditions, usual_size
 from models.context import CollectionContext, context_of
 from models.decode import predicted_density
 from models.device import best_device, warn_of_memory
-from models.errors import BadInputError
 from models.few import FEW_ROWS, choose_few, edges_of_few, linkage_tree
 from models.graph import KnnGraph, Progress
 from models.hierarchy import Hierarchy
 from models.judging import first_round
 from models.likeness import weighed
+from models.living import alive_rows, living_graph
 from models.merging import merged
 from models.network import HiLanderNetwork
 from models.null_linkage import linked_size
@@ -67,7 +67,7 @@ class RelationalModel:
         Arguments as for `cluster`; runs on the CPU. The same as `Clustering.context` of a run
         over the same rows, save that rows after the first 200,000 are measured when they are met.
         """
-        view = view_of(vectors, graph.first(self.k))
+        view = view_of(vectors, living_graph(graph, counts).first(self.k))
         alive = alive_rows(counts, len(view))
         told = conditions(granularity, group_size)
         return context_of(view, alive, told, seed=seed, rows_known=CONTEXT_ROWS)
@@ -117,12 +117,13 @@ class RelationalModel:
 
         `vectors` float32 [n, d] unit rows (an np.memmap will do), `graph` their k-NN graph of
         which the first 30 neighbours count, `counts` int32 [n] the images that share a row (None:
-        one each; 0: dead, ignored, label -1). `granularity` and `group_size` as for
-        `models.cluster`. The same arguments give the same result. Where the memory of a
-        GPU does not do, the CPU runs, with a warning. Raises `BadInputError`.
+        one each; 0: dead, label -1, and taken out of the lists of others, which become shorter by
+        it). `granularity` and `group_size` as for `models.cluster`. The same arguments give the
+        same result. Where the memory of a GPU does not do, the CPU runs, with a warning. Raises
+        `BadInputError`.
         """
         told = conditions(granularity, group_size)
-        nearest = graph.first(self.k)
+        nearest = living_graph(graph, counts).first(self.k)
         try:
             return self._cluster(
                 view_of(vectors, nearest, self.device), self.network, counts, told, seed, progress
@@ -197,15 +198,3 @@ def choose(
     size = linked_size(view, context.mean, counts, LINKAGE_SEED)
     reason = LOST.format(f=choice.f, size=size)
     return replace(as_large_as(family, size), method=LINKED, reason=reason)
-
-
-def alive_rows(counts: NDArray[np.int32] | None, n: int) -> NDArray[np.int64]:
-    """The rows that hold an image; all of `n`, if `counts` is None. Raises `BadInputError`."""
-    if counts is None:
-        return np.arange(n)
-    if len(counts) != n:
-        raise BadInputError(f"counts has {len(counts)} entries; it must have one per row, {n}")
-    if n and int(counts.min()) < 0:
-        row = int(np.argmin(counts))
-        raise BadInputError(f"counts[{row}] is {counts[row]}; it must be at least 0")
-    return np.flatnonzero(counts)

@@ -20,7 +20,7 @@ from models.coordinate.weights import CoordinateConfig
 from models.device import best_device
 from models.errors import BadInputError
 from models.graph import K, KnnGraph, Progress
-from models.relational import alive_rows
+from models.living import alive_rows, living_graph
 from models.stages import Stages
 from models.view import View, view_of
 
@@ -59,6 +59,7 @@ class CoordinateModel:
         """
         conditions(granularity, group_size)
         del seed
+        graph = living_graph(graph, counts)
         view = self._view(vectors, graph, self.device)
         alive = np.zeros(len(view), np.bool_)
         alive[alive_rows(counts, len(view))] = True

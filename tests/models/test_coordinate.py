@@ -262,6 +262,15 @@ class TestModel:
         assert (copies.labels[100:] == copies.labels[0]).all()
         np.testing.assert_array_equal(copies.labels[:100], cluster(x, model=model).labels)
 
+    def test_dead_rows_that_are_listed_are_ignored(self, model, groups):
+        """The living get what they get alone."""
+        x, _ = groups(40, 10, d=16, spread=0.6, seed=0)
+        counts = np.tile([1, 0], 200).astype(np.int32)
+        expected = model.cluster(x[::2], exact_knn(x[::2]))
+        actual = model.cluster(x, exact_knn(x, 120), counts)
+        np.testing.assert_array_equal(actual.labels[::2], expected.labels)
+        assert (actual.labels[1::2] == -1).all()
+
     def test_nothing_is_to_be_known_of_a_collection_that_grows(self, model, groups):
         """The context of before serves."""
         x, _ = groups(10, 10, d=16)

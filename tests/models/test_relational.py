@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import BadInputError, KnnGraph, WeightsError, exact_knn, load_model
+from models import BadInputError, KnnGraph, WeightsError, cluster, exact_knn, living, load_model
 from models.edges import reader_of
 from models.network import HiLanderNetwork, with_context
 from models.view import view_of
@@ -40,6 +40,39 @@ class TestDeadRows:
         assert all((level[1::2] == -1).all() for level in result.levels)
         np.testing.assert_array_equal(result.labels[place], expected.labels)
         np.testing.assert_array_equal(result.exemplars, place[expected.exemplars])
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_that_are_listed_are_ignored_too(self, model, groups, seed):
+        """Of long lists that name dead rows the living get what they get alone."""
+        x, _ = groups(40, 12, spread=1.1, seed=seed)
+        counts = np.ones(len(x), np.int32)
+        counts[np.random.default_rng(seed).permutation(len(x))[: len(x) // 2]] = 0
+        living, graph = counts > 0, exact_knn(x, 120)
+        alone, exact = x[living], exact_knn(x[living])
+        expected = model.cluster(alone, exact)
+        before = graph.neighbours.copy()
+        actual = model.cluster(x, graph, counts)
+        np.testing.assert_array_equal(graph.neighbours, before)
+        assert (actual.labels[~living] == -1).all()
+        np.testing.assert_array_equal(actual.labels[living], expected.labels)
+        np.testing.assert_array_equal(
+            cluster(x, graph=graph, counts=counts, model=model).labels, actual.labels
+        )
+        np.testing.assert_array_equal(
+            model.context(x, graph, counts).numbers, model.context(alone, exact).numbers
+        )
+
+    def test_lists_of_others_become_shorter(self, monkeypatch):
+        """What is behind a dead row moves up, block by block; lists of dead rows are empty."""
+        monkeypatch.setattr(living, "CHUNK_ROWS", 2)
+        neighbours = np.array([[1, 2, 3], [0, 2, -1], [3, 0, 1], [2, -1, -1]], np.int32)
+        similarity = np.where(neighbours < 0, -2, 0.9 - neighbours / 10).astype(np.float32)
+        graph = KnnGraph(neighbours, similarity)
+        found = living.living_graph(graph, np.array([1, 0, 3, 1], np.int32))
+        assert found.neighbours.tolist() == [[2, 3, -1], [-1, -1, -1], [3, 0, -1], [2, -1, -1]]
+        expected = np.where(found.neighbours < 0, -2, 0.9 - found.neighbours / 10)
+        np.testing.assert_allclose(found.similarity, expected, rtol=1e-6)
+        assert living.living_graph(found, np.array([1, 0, 3, 1], np.int32)) is found
 
     def test_a_collection_of_dead_rows_only(self, model):
         """Everything was erased: no cluster, no error."""
