@@ -90,7 +90,7 @@ class HiLander:
             granularity=self.granularity,
             group_size=self.group_size,
             model=self.model,
-            graph=None if graph is None else knn_graph(graph),
+            graph=None if graph is None else knn_graph(graph, self.model.k),
             seed=self.random_state,
         )
         self.n_features_in_ = features.shape[1]

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -163,6 +164,26 @@ def test_rows_of_a_sparse_graph_may_have_different_lengths():
     assert isinstance(graph, KnnGraph)
     assert graph.neighbours.tolist() == [[2, 1], [0, -1], [-1, -1]]
     np.testing.assert_allclose(graph.similarity, [[0.9, 0.5], [0.8, -2], [-2, -2]])
+
+
+def test_a_hub_in_a_sparse_graph_takes_no_memory():
+    """A row that thousands list, and that lists them, has no longer list than others."""
+    from scipy.sparse import coo_matrix
+
+    from models.sparse_graph import knn_graph
+
+    n = 5_000
+    others, hub = np.arange(1, n), np.zeros(n - 1, np.int64)
+    entries = (np.concatenate((others, hub)), np.concatenate((hub, others)))
+    distance = np.tile(np.linspace(0.5, 0.1, n - 1), 2)
+    symmetric = coo_matrix((distance, entries), shape=(n, n))
+    tracemalloc.start()
+    graph = knn_graph(symmetric)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 << 20
+    assert graph.neighbours[0].tolist() == list(range(n - 1, n - 31, -1))
+    assert (graph.neighbours[1:, 0] == 0).all()
 
 
 def test_needs_no_scikit_learn():
