@@ -2,8 +2,9 @@
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -51,3 +52,30 @@ def write_arrays(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise BadInputError(f"{path} cannot be written: {error}") from error
+
+
+def require_writable(path: str | Path, read: Iterable[Path]) -> None:
+    """Write to the folder of `path` once, so that a long run is not for nothing.
+
+    Raises `BadInputError` where `write_arrays` could not write `path`, or would write over what is
+    there and no file, or one of the files that are `read`.
+    """
+    target = Path(path)
+    refuse_input(target, read)
+    if target.exists() and not target.is_file():
+        raise BadInputError(f"{path} is no file; the output must be a file, or not be there yet")
+    try:
+        with TemporaryFile(dir=target.parent) as probe:
+            probe.write(b"0")
+    except OSError as error:
+        raise BadInputError(
+            f"{path} cannot be written: {error.strerror}; {target.parent} must be a folder that "
+            "can be written to"
+        ) from error
+
+
+def refuse_input(path: Path, read: Iterable[Path]) -> None:
+    """Raise `BadInputError` where `path` is one of the files that are `read`, by whatever name."""
+    for file in read:
+        if path.exists() and file.exists() and path.samefile(file):
+            raise BadInputError(f"{path} is {file}, which is read; the output must be another file")

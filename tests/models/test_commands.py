@@ -138,6 +138,29 @@ class TestCluster:
         assert "cannot be written" in err
         assert not (tmp_path / "no").exists()
 
+    @pytest.mark.parametrize("place", ["no/out.npz", "images.npz/out.npz", "folder", "/proc/o.npz"])
+    def test_checks_the_place_of_its_output_first(self, shoal, file, tmp_path, told, place):
+        """One that cannot be written is refused before anything is read or clustered."""
+        (tmp_path / "folder").mkdir()
+        for features in (file, tmp_path / "unread.npz"):
+            status, _, err = shoal("cluster", features, "--output", tmp_path / place)
+            assert (status, told) == (2, [])
+            assert err.startswith(f"shoal: {tmp_path / place} ")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "images.npz"]
+
+    @pytest.mark.parametrize("name", ["images.npz", "link.npz", "folder/../images.npz"])
+    def test_does_not_write_over_what_it_reads(self, shoal, file, tmp_path, told, name):
+        """By none of its names."""
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "link.npz").symlink_to(file)
+        before = file.read_bytes()
+        output = f"{tmp_path}/{name}"
+        status, _, err = shoal("cluster", file, "--output", output)
+        assert (status, told, file.read_bytes() == before) == (2, [], True)
+        assert f"is {file}, which is read; the output must be another file" in err
+        status, _, err = shoal("cluster", tmp_path / "link.npz", "--output", file)
+        assert (status, file.read_bytes() == before) == (2, True)
+
     @pytest.mark.usefixtures("lost")
     def test_says_how_and_why(self, shoal, file, tmp_path):
         """The method of the run and its reason, in words and in JSON."""
@@ -230,6 +253,13 @@ class TestEvaluate:
         assert (status, told) == (2, [])
         assert f"{tmp_path / place}" in err
         assert message in err
+
+    def test_does_not_draw_over_what_it_reads(self, shoal, file, tmp_path, told):
+        """Whatever that is called."""
+        images = file.rename(tmp_path / "images.svg")
+        status, _, err = shoal("evaluate", images, "--picture", images)
+        assert (status, told) == (2, [])
+        assert f"{images} is {images}, which is read" in err
 
     def test_prints_before_it_draws(self, shoal, file, tmp_path, monkeypatch):
         """The figures are there also where the disk takes no picture."""

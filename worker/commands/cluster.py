@@ -30,9 +30,10 @@ def cluster(
 ) -> None:
     """Cluster a file: reads `features`, writes `labels` int64 [n] and `confidence` float32 [n]."""
     from models import cluster as cluster_features
-    from models.files import read_arrays, write_arrays
+    from models.files import read_arrays, require_writable, write_arrays
     from worker.commands.model_progress import stages
 
+    require_writable(output, [file])
     features = read_arrays(file, ("features",))["features"]
     with stages(shown=not json) as progress:
         result = cluster_features(

@@ -72,7 +72,7 @@ def evaluate(
         raise typer.BadParameter("--true-size and --group-size exclude each other")
     words = granularities(granularity or [], files)
     if picture is not None:
-        _require(picture)
+        _require(picture, files)
     sets = [(file, *_read(file, peers=peers)) for file in files]
     model = load_model(weights)
     different = list(dict.fromkeys(files))
@@ -101,12 +101,16 @@ def evaluate(
         _draw(picture, rows, names, curves, peers=peers)
 
 
-def _require(picture: Path) -> None:
-    """Raise `BadInputError` where `picture` cannot be drawn, or not written in its place."""
+def _require(picture: Path, files: list[Path]) -> None:
+    """Raise `BadInputError` where `picture` cannot be drawn, not written in its place, or is one of
+    the `files` that are read.
+    """
     from models import BadInputError
+    from models.files import refuse_input
     from models.training.pictures import require
 
     require(picture)
+    refuse_input(picture, files)
     if not picture.parent.is_dir():
         raise BadInputError(f"{picture} cannot be written: {picture.parent} must be a folder")
     if picture.is_dir():
