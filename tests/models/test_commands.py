@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import models
 from models import cluster
 from models.coordinate.fit import Schedule
+from models.coordinate.network import CoordinateNetwork
+from models.coordinate.weights import CoordinateConfig
 from models.training.fit import Plan
 from models.training.run import Recipe
+from models.weights import save_weights
 from worker.cli import main
 
 
@@ -104,6 +108,21 @@ class TestCluster:
             "cluster", file, "--output", tmp_path / "o.npz", "--granularity", "none"
         )
         assert (status, told) == (0, [(None, None)])
+
+    def test_takes_other_weights(self, shoal, file, tmp_path):
+        """A folder that was trained; one whose weights failed their gate is refused."""
+        torch.manual_seed(0)
+        network = CoordinateNetwork(32, 8, "graphconv")
+        config = CoordinateConfig(
+            32, 8, "graphconv", 0.5, 0.5, 1.0, 0.0, True, 0.9, 0.8, 0.9, 0.8, 0
+        )  # fmt: skip
+        save_weights(tmp_path / "w", network, config)
+        options = ("--output", tmp_path / "o.npz", "--weights", tmp_path / "w", "--json")
+        status, out, _ = shoal("cluster", file, *options)
+        assert (status, json.loads(out)["method"]) == (0, "hi-lander (coordinate)")
+        save_weights(tmp_path / "w", network, replace(config, usable=False))
+        status, _, err = shoal("cluster", file, *options)
+        assert (status, str(tmp_path / "w") in err) == (2, True)
 
     @pytest.mark.parametrize(
         ("arrays", "message"),

@@ -26,18 +26,27 @@ def cluster(
         float | None,
         typer.Option(help="Images in the group of a typical image, if that is known."),
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of weights; default: the shipped ones.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Cluster a file: reads `features`, writes `labels` int64 [n] and `confidence` float32 [n]."""
     from models import cluster as cluster_features
+    from models import load_model
     from models.files import read_arrays, require_writable, write_arrays
     from worker.commands.model_progress import stages
 
     require_writable(output, [file])
     features = read_arrays(file, ("features",))["features"]
+    model = load_model(weights)
     with stages(shown=not json) as progress:
         result = cluster_features(
-            features, granularity=granularity.told, group_size=group_size, progress=progress
+            features,
+            granularity=granularity.told,
+            group_size=group_size,
+            model=model,
+            progress=progress,
         )
     write_arrays(output, {"labels": result.labels, "confidence": result.confidence})
     _print(output, result, json)
