@@ -2,8 +2,9 @@
 
 import time
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from models.hierarchy import Hierarchy
     from models.hilander import HiLander
     from models.model import Model
+
+
+class Unsaid(Enum):
+    """What an argument is that was not given, where None says something."""
+
+    UNSAID = "unsaid"
+
+
+UNSAID: Final = Unsaid.UNSAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +81,13 @@ class Clustering:
 def cluster(
     features: ArrayLike,
     *,
-    granularity: str | None = "thing",
-    group_size: float | None = None,
+    granularity: str | Unsaid | None = UNSAID,
+    group_size: float | Unsaid | None = UNSAID,
     model: "HiLander | Model | None" = None,
     graph: "KnnGraph | None" = None,
     counts: NDArray[np.int32] | None = None,
     device: str | None = None,
-    seed: int = 0,
+    seed: int | Unsaid = UNSAID,
     progress: "Progress | None" = None,
 ) -> Clustering:
     """Cluster `features`, any real array [n, d], one row per image. Blocks.
@@ -85,8 +95,10 @@ def cluster(
     Rows are normalised here; equal rows share a cluster, and so do those that rounding alone keeps
     apart. `granularity` says what a group is:
     "shot" (versions of one photo), "thing" (one person, product, character), "kind" (a category)
-    or None (not known); `group_size` is the number of images in a typical image's group, if that
-    is known. `model` defaults to the shipped weights on `device` (None: CUDA when there is one).
+    or None (not known); `group_size` is the number of images in a typical image's group, None if
+    that is not known. `model` defaults to the shipped weights on `device` (None: CUDA when there
+    is one). Where they are not given, granularity is "thing", size None and `seed` 0, or what a
+    `HiLander` that is given as `model` has for them.
 
     Without `graph` the exact k-NN graph is built. With `graph` and `counts` [n], which says how
     many images share each row (0: dead, and taken out of the lists of others), rows are taken as
@@ -102,13 +114,9 @@ def cluster(
 
     unit = unit_rows(features)
     judge = model.model if isinstance(model, HiLander) else model or load_model(device=device)
-    run = partial(
-        judge.cluster,
-        granularity=granularity,
-        group_size=group_size,
-        seed=seed,
-        progress=progress,
-    )
+    options = {"granularity": granularity, "group_size": group_size, "seed": seed}
+    said: dict[str, Any] = {k: v for k, v in options.items() if v is not UNSAID}
+    run = partial((model or judge).cluster, progress=progress, **said)
     if graph is not None:
         check_graph(graph, unit)
         if counts is not None:

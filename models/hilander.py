@@ -87,11 +87,8 @@ class HiLander:
         features = _dense(X)
         result = cluster(
             features,
-            granularity=self.granularity,
-            group_size=self.group_size,
-            model=self.model,
+            model=self,
             graph=None if graph is None else knn_graph(graph, self.model.k),
-            seed=self.random_state,
         )
         self.n_features_in_ = features.shape[1]
         self._run = result
@@ -154,8 +151,12 @@ class HiLander:
         counts: NDArray[np.int32] | None = None,
         **options: Any,
     ) -> Clustering:
-        """As `Model.cluster`, for a service that keeps unit vectors and their graph."""
-        return self.model.cluster(vectors, graph, counts, **options)
+        """As `Model.cluster`, for a service that keeps unit vectors and their graph.
+
+        Of `options` those that are not given are the clusterer's parameters, `seed` its
+        `random_state`.
+        """
+        return self.model.cluster(vectors, graph, counts, **(self._own() | options))
 
     def context(
         self,
@@ -164,8 +165,8 @@ class HiLander:
         counts: NDArray[np.int32] | None = None,
         **options: Any,
     ) -> CollectionContext:
-        """As `Model.context`."""
-        return self.model.context(vectors, graph, counts, **options)
+        """As `Model.context`, with `options` as for `cluster`."""
+        return self.model.context(vectors, graph, counts, **(self._own() | options))
 
     def edge_probabilities(
         self,
@@ -177,6 +178,13 @@ class HiLander:
     ) -> NDArray[np.float32]:
         """As `Model.edge_probabilities`."""
         return self.model.edge_probabilities(vectors, graph, rows, context, **options)
+
+    def _own(self) -> dict[str, Any]:
+        return {
+            "granularity": self.granularity,
+            "group_size": self.group_size,
+            "seed": self.random_state,
+        }
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn, which alone asks this, wants to know of a clusterer."""

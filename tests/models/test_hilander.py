@@ -15,6 +15,7 @@ from models import (
     cluster,
     exact_knn,
 )
+from models.vectors import unit_rows
 
 # Not passed on purpose: rows of zeros have no direction and are refused; a collection of no images
 # is a collection.
@@ -78,6 +79,35 @@ class TestFit:
         many = clusterer.fit_predict(digits[0][:600])
         few = clusterer.set_params(granularity="kind", group_size=60).fit_predict(digits[0][:600])
         assert few.max() < many.max()
+
+    def test_obeys_them_wherever_it_is_a_model(self, digits):
+        """Of `cluster`, with or without a graph, and of itself; what is said there goes first."""
+        x = unit_rows(digits[0][:600])
+        graph, counts = exact_knn(x), np.ones(600, np.int32)
+        clusterer = HiLander(granularity="kind", group_size=60, random_state=3, device="cpu")
+        expected = clusterer.fit_predict(x)
+        for result in (
+            cluster(x, model=clusterer),
+            cluster(x, model=clusterer, graph=graph),
+            cluster(x, model=clusterer, graph=graph, counts=counts),
+            clusterer.cluster(x, graph),
+        ):
+            np.testing.assert_array_equal(result.labels, expected)
+        plain = cluster(x, device="cpu", seed=3)
+        assert plain.labels.max() > expected.max()
+        said = {"granularity": "thing", "group_size": None}
+        np.testing.assert_array_equal(cluster(x, model=clusterer, **said).labels, plain.labels)
+
+    def test_obeys_them_where_it_measures(self, groups):
+        """The context has its word, its size, and the sample of its random state."""
+        x, _ = groups(50, 100, d=8)
+        graph = exact_knn(x, 5)
+        clusterer = HiLander(granularity="kind", group_size=60, random_state=3, device="cpu")
+        context = clusterer.context(x, graph)
+        assert context.conditions.tolist() == pytest.approx([np.log(60), 0, 0, 1])
+        model, numbers = clusterer.model, context.numbers.tolist()
+        assert numbers == model.context(x, graph, seed=3).numbers.tolist()
+        assert numbers != model.context(x, graph).numbers.tolist()
 
     def test_takes_a_graph_that_is_at_hand(self, fitted, images):
         """The exact graph gives what it builds itself."""
