@@ -30,13 +30,19 @@ def conditions(granularity: str | None, group_size: float | None) -> NDArray[np.
     `group_size` is the number of images in the group of a typical image: sum n_c^2 / n over
     groups c. Raises `BadInputError` for another word, or a size that is not at least 1.
     """
-    if granularity not in WORDS:
+    if not isinstance(granularity, str | None) or granularity not in WORDS:
         allowed = ", ".join(str(word) for word in WORDS)
         raise BadInputError(f"granularity is {granularity!r}; it must be one of {allowed}")
-    if group_size is not None and not (math.isfinite(group_size) and group_size >= 1):
-        raise BadInputError(f"group_size is {group_size}; it must be a number of at least 1")
+    if group_size is not None and not _is_size(group_size):
+        raise BadInputError(f"group_size is {group_size!r}; it must be a number of at least 1")
     dial = UNKNOWN_SIZE if group_size is None else math.log(group_size)
     return np.array([dial, *WORDS[granularity]], np.float32)
+
+
+def _is_size(group_size: object) -> bool:
+    size = np.asarray(group_size)
+    is_number = size.ndim == 0 and size.dtype.kind in "biuf"
+    return is_number and bool(np.isfinite(size) and size >= 1)
 
 
 def are_kinds(told: NDArray[np.float32]) -> bool:

@@ -4,6 +4,26 @@ import warnings
 
 import torch
 
+from models.errors import BadInputError
+
+
+def device_of(name: str | None) -> str:
+    """The device that `name` is, `best_device()` if None. Raises `BadInputError` where it takes no
+    work, save for want of memory.
+    """
+    if not name:
+        return best_device()
+    try:
+        torch.zeros(1, device=name).cpu()
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError, TypeError) as error:
+        why = str(error).partition("\n")[0]
+        raise BadInputError(
+            f"device is {name!r}; it must be cpu, cuda where torch finds a GPU, or None: {why}"
+        ) from error
+    return name
+
 
 def best_device() -> str:
     """The device "cuda" where there is one that takes work; else "cpu", warning of a full one."""

@@ -54,7 +54,11 @@ class KnnGraph:
         return len(self.neighbours)
 
     def first(self, k: int) -> "KnnGraph":
-        """The graph of the first `k` neighbours only."""
+        """The graph of the first `k` neighbours only; of one that is missing, if it has none."""
+        if not self.neighbours.shape[1]:
+            n = len(self)
+            none = np.full((n, 1), PAD_NEIGHBOUR, np.int32)
+            return KnnGraph(none, np.full((n, 1), PAD_SIMILARITY, np.float32))
         if self.neighbours.shape[1] <= k:
             return self
         return KnnGraph(self.neighbours[:, :k], self.similarity[:, :k])

@@ -14,7 +14,7 @@ def load_model(
 
     `device` is a torch name; None takes CUDA when there is one. Raises `WeightsError` if a file is
     missing, damaged or of another format, and, unless `allow_unusable`, if its training did not
-    pass the gate.
+    pass the gate; `BadInputError` for a device that torch does not know or cannot use.
     """
     source = SHIPPED if path is None else Path(path)
     if read_json(source).get("input") == COORDINATE:

@@ -13,7 +13,7 @@ from models.clustering import Clustering
 from models.conditions import UNKNOWN_SIZE, are_kinds, conditions, usual_size
 from models.context import CollectionContext, context_of
 from models.decode import predicted_density
-from models.device import best_device, warn_of_memory
+from models.device import device_of, warn_of_memory
 from models.few import FEW_ROWS, choose_few, edges_of_few, linkage_tree
 from models.graph import KnnGraph, Progress
 from models.hierarchy import Hierarchy
@@ -41,7 +41,7 @@ class RelationalModel:
     """One set of weights on one device. Thread-safe: nothing here changes after loading."""
 
     def __init__(self, network: HiLanderNetwork, config: Config, device: str | None = None) -> None:
-        self.device = device or best_device()
+        self.device = device_of(device)
         self.config = config
         self.network = network.to(self.device).eval()
         # A batch of new rows is too small to be worth a journey to a GPU.
@@ -92,7 +92,7 @@ class RelationalModel:
         wanted = np.asarray(rows, np.int64)
         out = np.zeros((len(wanted), graph.neighbours.shape[1]), np.float32)
         width = view.k if first is None else min(first, view.k)
-        if not len(wanted) or width < 1:
+        if not out.size or width < 1:
             return out
         few = len(view) <= FEW_ROWS
         out[:, :width] = (

@@ -17,7 +17,7 @@ from models.coordinate.linkage import logits_of
 from models.coordinate.network import CoordinateNetwork
 from models.coordinate.recursion import Decoded, recursion
 from models.coordinate.weights import CoordinateConfig
-from models.device import best_device
+from models.device import device_of
 from models.errors import BadInputError
 from models.graph import K, KnnGraph, Progress
 from models.living import alive_rows, living_graph
@@ -33,7 +33,7 @@ class CoordinateModel:
     def __init__(
         self, network: CoordinateNetwork, config: CoordinateConfig, device: str | None = None
     ) -> None:
-        self.device = device or best_device()
+        self.device = device_of(device)
         self.config = config
         self.network = network.to(self.device).eval()
 
@@ -59,7 +59,7 @@ class CoordinateModel:
         """
         conditions(granularity, group_size)
         del seed
-        graph = living_graph(graph, counts)
+        graph = living_graph(graph, counts).first(self.k)
         view = self._view(vectors, graph, self.device)
         alive = np.zeros(len(view), np.bool_)
         alive[alive_rows(counts, len(view))] = True
@@ -100,7 +100,7 @@ class CoordinateModel:
         view = self._view(vectors, graph, self.device)
         out = np.zeros((len(rows), graph.neighbours.shape[1]), np.float32)
         width = view.k if first is None else min(first, view.k)
-        if not len(rows) or width < 1:
+        if not out.size or width < 1:
             return out
         wanted = torch.from_numpy(np.array(rows, np.int64)).to(view.device)
         edges = view.neighbours[wanted, :width]

@@ -7,7 +7,16 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from models import BadInputError, HiLander, WeightsError, cluster, evaluate, exact_knn, load_model
+from models import (
+    BadInputError,
+    HiLander,
+    KnnGraph,
+    WeightsError,
+    cluster,
+    evaluate,
+    exact_knn,
+    load_model,
+)
 from models.coordinate import tune
 from models.coordinate.episode import collection_of, first_lesson, policy_lessons
 from models.coordinate.fit import Schedule, balanced, fit, lesson_loss
@@ -252,12 +261,16 @@ class TestModel:
     def test_collections_that_say_little(self, model, groups):
         """Dead rows alone, hardly any rows, and copies, which are one node, are no errors."""
         x, _ = groups(10, 10, d=16)
+        context = model.context(x, exact_knn(x))
         nothing = model.cluster(x, exact_knn(x), np.zeros(100, np.int32))
         assert (nothing.labels == -1).all()
         assert not nothing.confidence.any()
         assert len(nothing.exemplars) == 0
         for n in range(4):
             assert len(cluster(x[:n], model=model).labels) == n
+        none = KnnGraph(np.zeros((1, 0), np.int32), np.zeros((1, 0), np.float32))
+        assert model.cluster(x[:1], none).labels.tolist() == [0]
+        assert model.edge_probabilities(x[:1], none, np.arange(1), context).shape == (1, 0)
         copies = cluster(np.concatenate((x, np.repeat(x[:1], 100, axis=0))), model=model)
         assert (copies.labels[100:] == copies.labels[0]).all()
         np.testing.assert_array_equal(copies.labels[:100], cluster(x, model=model).labels)

@@ -128,11 +128,16 @@ class TestConditions:
         """The message lists what is allowed."""
         with pytest.raises(BadInputError, match="'person'; it must be one of shot, thing, kind"):
             conditions("person", None)
+        with pytest.raises(BadInputError, match=r"\['thing'\]; it must be one of"):
+            conditions(["thing"], None)
 
-    @pytest.mark.parametrize("size", [0, -1, 0.5, float("nan"), float("inf")])
+    @pytest.mark.parametrize(
+        "size",
+        [0, -1, 0.5, float("nan"), float("inf"), "5", [5], pytest.param(10**400, id="huge")],
+    )
     def test_refuses_sizes_below_one(self, size):
-        """A group holds at least one image."""
-        with pytest.raises(BadInputError, match="group_size is"):
+        """A group holds at least one image, and their number is one."""
+        with pytest.raises(BadInputError, match=r"group_size is .*; it must be a number of at"):
             conditions("thing", size)
 
 

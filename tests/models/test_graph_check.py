@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.neighbors import kneighbors_graph
 
 from models import BadInputError, HiLander, KnnGraph, cluster, exact_knn
@@ -78,6 +79,20 @@ def test_no_neighbours(images, model):
     none = KnnGraph(np.zeros((200, 0), np.int32), np.zeros((200, 0), np.float32))
     with pytest.raises(BadInputError, match="no neighbours"):
         cluster(images, graph=none, model=model)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.parametrize("counts", [None, 0, 3])
+def test_no_neighbours_of_a_single_row(images, model, n, counts):
+    """Such a row is a cluster, or dead; also where a sparse matrix says so."""
+    x = images[:n]
+    none = KnnGraph(np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32))
+    images_of = None if counts is None else np.full(n, counts, np.int32)
+    expected = [-1 if counts == 0 else 0] * n
+    assert cluster(x, graph=none, counts=images_of, model=model).labels.tolist() == expected
+    context = model.context(x, none, images_of)
+    assert model.edge_probabilities(x, none, np.arange(n), context).shape == (n, 0)
+    assert HiLander(device="cpu").fit(x, graph=csr_matrix((n, n))).labels_.tolist() == [0] * n
 
 
 @pytest.mark.parametrize("how", [{"mode": "distance"}, {}])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score as rand_index
 
-from models import KnnGraph, exact_knn, load_model
+from models import BadInputError, HiLander, KnnGraph, exact_knn, load_model
 from models.conditions import conditions
 from models.context import context_of
 from models.cut import Cut, cut_at
@@ -241,6 +241,26 @@ def test_a_gpu_that_takes_no_work_is_left_alone(monkeypatch):
     monkeypatch.setattr("models.device.torch.zeros", full)
     with pytest.warns(RuntimeWarning, match="takes no work, the CPU does it: CUDA out of memory"):
         assert best_device() == "cpu"
+
+
+@pytest.mark.parametrize("device", ["gpu", f"cuda:{torch.cuda.device_count()}", "meta"])
+def test_a_device_that_is_none_is_named(groups, device):
+    """With what is allowed, before anything is clustered."""
+    with pytest.raises(BadInputError, match=f"device is '{device}'; it must be cpu, cuda where"):
+        load_model(device=device)
+    with pytest.raises(BadInputError, match=f"device is '{device}'"):
+        HiLander(device=device).fit(groups(2, 3)[0])
+
+
+def test_a_gpu_that_was_asked_for_may_be_full(monkeypatch):
+    """That is no wrong name, and says itself what it lacks."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("models.device.torch.zeros", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        load_model(device="cuda")
 
 
 @cuda
