@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.graph import PAD_NEIGHBOUR, KnnGraph, Progress, nearest, nearest_of, twice
+from models.kernels.copies import name_copies
 from models.vectors import Distinct, collapse
 
 # Of the spread of the collection, squared: what half precision does to a row is a tenth of it.
@@ -17,6 +18,8 @@ ROUNDING = 1e-6
 # densely, as on a circle, they are nearer to one another than rounding would be.
 DENSE = 1e-4
 NEARLY_ALL = 0.9
+# Far more than single precision does to a unit row: so near are copies alone, however dense.
+SINGLE_PRECISION = 1e-12
 SAMPLED_ROWS = 4_096
 # Pairs of a smaller cosine are no copies, whatever the spread.
 CANDIDATE = 1 - 1e-5
@@ -35,7 +38,7 @@ def distinct_graph(
 
     Rows that differ by rounding, as scaled copies do, are one with the first of them: those whose
     squared distance is up to 1e-6 of the collection's variance, and up to 1e-4 of what it is to
-    the last neighbour.
+    the last neighbour, or what single precision does.
     """
 
     def of(distinct: Distinct) -> KnnGraph:
@@ -105,7 +108,8 @@ def _rounding(unit: NDArray[np.float32], graph: KnnGraph) -> float:
     last = (graph.neighbours[rows] != PAD_NEIGHBOUR).sum(axis=1) - 1
     rows, last = rows[last >= 0], last[last >= 0]
     reach = _squared(unit, rows, graph.neighbours[rows, last])
-    return min(ROUNDING * spread, DENSE * float(np.quantile(reach, NEARLY_ALL)))
+    dense = DENSE * float(np.quantile(reach, NEARLY_ALL))
+    return min(ROUNDING * spread, max(dense, SINGLE_PRECISION))
 
 
 def _squared(
@@ -128,10 +132,7 @@ def _joined(distinct: Distinct, i: NDArray[np.int64], j: NDArray[np.int64]) -> D
     name = np.arange(len(distinct.unit))
     row, other = np.concatenate((i, j)), np.concatenate((j, i))
     order = np.argsort(row, kind="stable")
-    firsts, start = np.unique(row[order], return_index=True)
-    for first, others in zip(firsts, np.split(other[order], start[1:]), strict=True):
-        if name[first] == first:
-            name[others[name[others] == others]] = first
+    name_copies(row[order], other[order], name)
     kept, place = np.unique(name, return_inverse=True)
     row = place[distinct.row]
     return Distinct(distinct.unit[kept], row, np.bincount(row).astype(np.int32))

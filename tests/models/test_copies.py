@@ -86,6 +86,15 @@ def test_neighbours_on_a_circle_are_none(model, same_partition, n, spread):
     assert same_partition(cluster(x, model=model).labels, labels)
 
 
+def test_copies_that_are_nearly_all_of_a_collection(groups):
+    """A thousand of one photo, which single precision keeps apart, are one among a few others."""
+    x, _ = groups(20, 2, d=64)
+    scaled = np.outer(np.random.default_rng(0).uniform(0.3, 3, 1_000), x[0]).astype(np.float32)
+    unit = unit_rows(np.concatenate((scaled, x[1:])))
+    assert len(collapse(unit).counts) > 100
+    assert len(distinct_graph(unit, 30)[0].unit) == len(x)
+
+
 def test_copies_do_not_follow_one_another(groups):
     """A row of rows, each a rounding's distance from the one before, does not become one node."""
     x, _ = groups(20, 15)
