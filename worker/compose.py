@@ -104,7 +104,7 @@ def make_parts(
     publisher = Publisher(store, holder(settings.data_dir), clock, metrics)
     make_edges = _model_edges(settings) if edges is None else lambda: edges
     queue = RunQueue(_schedule_settings(settings), clock)
-    blocking = Blocking()
+    blocking = Blocking(clock)
     collections = Collections(settings, lock, publisher, make_edges, metrics, clock, role, blocking)
     positions = Positions(settings.data_dir / "positions.sqlite")
     publishing = Publishing(collections, publisher, metrics, clock, role)

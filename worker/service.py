@@ -51,6 +51,9 @@ _BEHIND_RATIO = 0.4
 # A loop that did not come round for so long is stuck, unless it waits for the disk.
 _STUCK_SECONDS = 600.0
 
+# A step that may take long, as the comparison of a large collection, hangs as well in the end.
+_LONGEST_STEP_SECONDS = 7_200.0
+
 # A disk that is waited for so long is slow.
 _SLOW_SECONDS = 10.0
 
@@ -208,8 +211,8 @@ class Worker:
         return not self._stopping.is_set()
 
     def _show_life(self) -> None:
-        """While a step blocks, unless that waits for the disk, which `ready` tells."""
-        if waits_for() is None:
+        """While a step blocks, unless that waits for the disk, which `ready` tells, or for ever."""
+        if waits_for() is None and self._parts.blocking.seconds < _LONGEST_STEP_SECONDS:
             self._beat = self._clock.monotonic()
 
     def _round(self) -> None:

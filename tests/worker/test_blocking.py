@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 
 import pytest
 from slowly import Slowly
@@ -90,10 +91,10 @@ def _fail(failures):
         raise failures.pop()
 
 
-def test_what_is_raised_meanwhile(monkeypatch):
+def test_what_is_raised_meanwhile(bench, monkeypatch):
     """It is raised, but not before the step has ended."""
     monkeypatch.setattr("worker.blocking._MEANWHILE_SECONDS", 0.001)
-    blocking, done, asked = Blocking(), [], []
+    blocking, done, asked = Blocking(bench.clock), [], []
 
     def lost():
         asked.append(True)
@@ -108,3 +109,19 @@ def test_what_is_raised_meanwhile(monkeypatch):
     with pytest.raises(LeaseError):
         blocking.run(step)
     assert done
+
+
+def test_a_step_that_does_not_end(photos, monkeypatch):
+    """For two hours the worker shows that it is alive, and no longer."""
+    monkeypatch.setattr("worker.blocking._MEANWHILE_SECONDS", 0.001)
+    worker, seen = driven(photos), []
+
+    def step():
+        for seconds in (7_000.0, 900.0):
+            photos.clock.advance(seconds)
+            time.sleep(0.1)
+            seen.append(worker.healthy())
+
+    worker._parts.blocking.run(step)
+    worker._parts.close()
+    assert seen == [None, "the loop is stuck since 900 s"]
