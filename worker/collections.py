@@ -16,6 +16,8 @@ from index import (
     remove_tree,
     sync_folder,
 )
+from index.database import reading
+from index.opening import CATALOG
 from worker import adopt, migration
 from worker.amend import hold
 from worker.blocking import Blocking
@@ -30,6 +32,7 @@ from worker.metrics import Metrics
 from worker.publish import Publisher
 from worker.role import Role
 from worker.settings import Settings
+from worker.state import read_state
 from worker.store.base import Lease
 
 log = structlog.get_logger()
@@ -95,6 +98,12 @@ class Collections:
             if path.is_dir() and not path.name.startswith(".")
         )
 
+    def follow(self) -> bool:
+        """Whether a stored collection follows another worker's, as its catalog says. Raises
+        `CorruptError`, `OSError`.
+        """
+        return any(_follows(self._folder / name / CATALOG) for name in self.stored())
+
     @property
     def serving(self) -> Iterator[Collection]:
         """The open collections that readers see: all but the second indexes."""
@@ -135,6 +144,7 @@ class Collections:
         collection = self._open.get(name)
         if collection is None:
             collection = self._open[name] = self._load(name, dimension, model)
+            self._reserved.pop(name, None)  # it has a newer lease, or none
         collection.used_at = self._clock.monotonic()
         return collection
 
@@ -253,6 +263,12 @@ class Collections:
         reserved = [lease for name, lease in self._reserved.items() if name not in self._open]
         held = (collection.lease for collection in self.serving)
         return [*reserved, *(lease for lease in held if lease is not None)]
+
+    def let_go(self) -> None:
+        """Forget all leases, so that each is claimed anew; they lapse if none is."""
+        self._reserved.clear()
+        for collection in self:
+            self._publisher.suspend(collection)
 
     def release_reserved(self) -> None:
         """Give the claims on collections that are not open up."""
@@ -408,3 +424,10 @@ def index_settings(settings: Settings) -> IndexSettings:
         ef_search=settings.hnsw_ef_search,
         threads=settings.threads,
     )
+
+
+def _follows(catalog: Path) -> bool:
+    with reading(catalog) as db:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone():
+            return False  # of a process that was killed before anything was stored
+        return bool(read_state(db).followed)

@@ -120,7 +120,18 @@ def make_parts(
     )
     takeover = Takeover(queue, metrics, clock, tracing)
     leases = Leases(collections, publisher, metrics, clock, settings.lease_seconds, role)
-    blocking.meanwhile.append(leases.extend)
+    standby = Standby(
+        role,
+        collections,
+        publisher,
+        source,
+        positions,
+        metrics,
+        clock,
+        settings.lease_seconds,
+        settings.collection if settings.worker_count == 1 else None,
+    )
+    blocking.meanwhile += [leases.extend, standby.keep_claims]
     mailbox = Mailbox(settings.data_dir)
     backups = Backups(settings, mailbox, metrics, clock)
     purging = Purging(
@@ -213,17 +224,7 @@ def make_parts(
             metrics,
             clock,
         ),
-        standby=Standby(
-            role,
-            collections,
-            publisher,
-            source,
-            positions,
-            metrics,
-            clock,
-            settings.lease_seconds,
-            settings.collection if settings.worker_count == 1 else None,
-        ),
+        standby=standby,
         role=role,
         positions=positions,
         pause=pause,

@@ -63,12 +63,14 @@ class Standby:
         self._look_at = 0.0
         self._held = ""  # a collection whose lease was another's
         self._free_since: float | None = None
+        self._claimed: dict[str, Lease] = {}  # by the take-over that is under way, and not taken
+        self._keep_at = 0.0
         self._ends: Mapping[str, int] = {}
         metrics.standby.set(role.standing_by)
 
     def begin(self, meanwhile: Callable[[], bool]) -> None:
         """Find out whether to stand by: a worker that held the leases last, and nobody since,
-        serves at once.
+        serves at once, unless it was killed in the middle of its take-over.
 
         Blocks until the store says so, or until `meanwhile` gives it up.
         """
@@ -84,7 +86,7 @@ class Standby:
     def _look_who_served(self) -> None:
         holders = [self._publisher.holders(name) for name in self._names()]
         ours = self._publisher.holder
-        if any(last == ours for _, last in holders):
+        if any(last == ours for _, last in holders) and not self._collections.follow():
             self._set(not all(holder in {None, ours} for holder, _ in holders))
 
     def due(self) -> bool:
@@ -116,10 +118,12 @@ class Standby:
         """
         try:
             committed = self._source.committed()
-            leases = self._claim()
-            for name, lease in leases.items():
+            self._collections.let_go()  # of what one that was cut short had taken
+            leases = self._claimed = self._claim()
+            for name in list(leases):
                 reach_fault("S4")
-                taken = self._collections.take_over(name, lease)
+                taken = self._collections.take_over(name, leases[name])
+                del leases[name]
                 if taken is not None:
                     note(taken)
                 self._keep()
@@ -127,11 +131,13 @@ class Standby:
             log.warning("not taken over", error=str(error))
             self._free_since = None
             return False
+        finally:
+            self._claimed = {}
         next_ = self._positions.next
         back = {p: at for p, at in committed.items() if at < next_.get(p, 0)}
         self._positions.advance(back, self._source.origin)
         self._set(False)
-        log.warning("took over", collections=len(leases))
+        log.warning("took over", collections=len(self._names()))
         return True
 
     def _tell(self) -> None:
@@ -173,6 +179,18 @@ class Standby:
             raise
         return leases
 
+    def keep_claims(self) -> None:
+        """Keep what a take-over has claimed, while a collection is opened; what it lost it is told
+        after that.
+        """
+        if self._claimed:
+            with suppress(LeaseError, RetryError):
+                self._keep()
+
     def _keep(self) -> None:
-        for lease in self._collections.leases:
+        now = self._clock.monotonic()
+        if now < self._keep_at:
+            return
+        self._keep_at = now + self._lease_seconds * _LOOK_RATIO
+        for lease in [*self._claimed.values(), *self._collections.leases]:
             self._publisher.extend(lease)

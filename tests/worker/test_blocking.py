@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+from pkgutil import resolve_name
 
 import pytest
 from slowly import Slowly
@@ -84,6 +85,26 @@ def test_a_collection_that_is_opened_again(photos, axis, monkeypatch):
     assert photos.states("late") != [None]
     worker._parts.close()
     slowly.assert_seen()
+
+
+def test_collections_that_are_closed_again(photos, axis, monkeypatch):
+    """Leases that were given up are not taken for another's while the next one is opened."""
+    for number in range(2):
+        photos.send("late", axis(number), collection=f"user-{number}")
+    photos.run()
+    resume = resolve_name("worker.collections.adopt.resume")
+
+    def slowly(*words):
+        photos.clock.advance(6.0)
+        time.sleep(0.1)
+        return resume(*words)
+
+    monkeypatch.setattr("worker.blocking._MEANWHILE_SECONDS", 0.001)
+    monkeypatch.setattr("worker.collections.adopt.resume", slowly)
+    worker = Worker(photos.parts(once=False, open_collections="1"))
+    worker._recover()
+    rounds(worker)
+    worker._parts.close()
 
 
 def _fail(failures):

@@ -266,17 +266,18 @@ def test_a_store_that_is_away(pair, axis):
 def test_a_take_over_that_is_cut_short(pair, axis):
     """Where the store goes away in the middle of a take-over, the standby tries again."""
     first, second = pair
-    for name in ("main", "user:2"):
+    names = ("main", "user:2", "user:3")
+    for name in names:
         first.send(f"{name}-a", axis(0), collection=name)
     serving = serve(first)
-    before = [first.states(f"{name}-a", collection=name) for name in ("main", "user:2")]
+    before = [first.states(f"{name}-a", collection=name) for name in names]
     standing = follow(second)
     serving.die()
     shown, calls = first.store.shown, []
 
     def fail_once(name):
         calls.append(name)
-        first.store.down = len(calls) == 2
+        first.store.down = len(calls) == 3
         return shown(name)
 
     first.store.shown = fail_once
@@ -285,9 +286,36 @@ def test_a_take_over_that_is_cut_short(pair, axis):
         standing.rounds()
         first.store.down = False
     standing.take_over()
-    after = [first.states(f"{name}-a", collection=name) for name in ("main", "user:2")]
+    after = [first.states(f"{name}-a", collection=name) for name in names]
     assert after == before
-    assert calls == ["main", "user:2", "user:2"]
+    assert calls == [*names, "user:3"]
+
+
+def test_killed_in_the_middle_of_a_take_over(pair, axis, monkeypatch):
+    """What comes back stands by still, and takes over what it had not taken, and the rest again."""
+    first, second = pair
+    names = ("main", "user:2")
+    for name in names:
+        first.send(f"{name}-a", axis(0), collection=name)
+    serving = serve(first)
+    before = [first.states(f"{name}-a", collection=name) for name in names]
+    standing = follow(second)
+    serving.die()
+    take = standing.parts.collections.take_over
+
+    def killed(name, lease):
+        if name == "user:2":
+            raise KeyboardInterrupt
+        return take(name, lease)
+
+    monkeypatch.setattr(standing.parts.collections, "take_over", killed)
+    with pytest.raises(KeyboardInterrupt):
+        standing.take_over()
+    standing.die()
+    again = follow(second)
+    again.take_over()
+    after = [first.states(f"{name}-a", collection=name) for name in names]
+    assert after == before
 
 
 @pytest.mark.parametrize("settings", [{"source": "files", "files": "x.npz"}, {"once": True}])
