@@ -3,13 +3,14 @@
 The steps are numbered in `worker.migration`.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from index import reach_fault
+from index import is_disk_error, reach_fault
 from worker.blocking import Blocking
 from worker.carry import carry, forget_outboxes
 from worker.clock import Clock
@@ -24,6 +25,9 @@ from worker.run_queue import RunQueue, set_last_mark
 from worker.takeover import Takeover
 
 log = structlog.get_logger()
+
+# How long a closed collection that the disk does not give is left alone.
+_REST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Migrating:
         self._ready: dict[str, Ready] = {}
         self._closed: dict[str, Migration] = {}
         self._cancelled: set[str] = set()
+        self._open_at = 0.0
 
     def tick(self) -> None:
         """Go on with what can go on: ask for runs, and make switches."""
@@ -242,11 +247,21 @@ class Migrating:
         """Open one of the closed collections that wait for nothing but their switch."""
         if not self._closed or self._queue.running is not None or self._queue.wanted():
             return
-        name, migration = next(reversed(self._closed.items()))
+        if self._clock.monotonic() < self._open_at:
+            return
+        name, migration = next(iter(self._closed.items()))
         known = self._queue.knows(second_of(name))
-        if not known and is_due(migration, self._coverages.on_disk(name)):
-            self._collections.find(name)
-        del self._closed[name]  # last: what the disk does not give now is asked for again
+        try:
+            if not known and is_due(migration, self._coverages.on_disk(name)):
+                self._collections.find(name)
+        except (OSError, sqlite3.Error) as error:
+            if not is_disk_error(error):
+                raise
+            self._open_at = self._clock.monotonic() + _REST_SECONDS
+            log.warning("migration waits", collection=name, error=str(error))
+            self._closed[name] = self._closed.pop(name)  # behind the others
+            return
+        del self._closed[name]
 
     def _sweep(self) -> None:
         """Remove the second indexes of migrations that were cancelled, when no run reads them."""

@@ -1,5 +1,6 @@
 """When a purge is due, and those that go on."""
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -121,18 +122,20 @@ class Purging:
         able = self._able
         if able is not None:
             self._go_on(able, rows)
-        elif not self._begin():
-            self._ask(rows)
+        elif not (self._ask(rows, failed=False) or self._begin()):
+            self._ask(rows, failed=True)
 
     @property
     def _able(self) -> Purge | None:
         return next((purge for purge in self._purges.values() if not purge.waits), None)
 
-    def _ask(self, rows: int) -> None:
-        """Go on with one of those that wait, if one can."""
-        for purge in list(self._purges.values()):
-            if self._go_on(purge, rows):
-                return
+    def _ask(self, rows: int, *, failed: bool) -> bool:
+        """Go on with one of those that wait, or that `failed`, if one can; whether one did."""
+        return any(
+            self._go_on(purge, rows)
+            for name, purge in list(self._purges.items())
+            if (name in self._failed) == failed
+        )
 
     def _begin(self) -> bool:
         """Begin one that is due; False if none is."""
@@ -151,8 +154,14 @@ class Purging:
         yield from [found for found in self._collections if found.name not in self._purges]
         for name, waiting in list(self._closed.items()):
             if due(waiting, 0, 0, now, self._within):
-                found = self._collections.find(name)
-                del self._closed[name]  # last: it is opened again where the disk failed
+                try:
+                    found = self._collections.find(name)
+                except (OSError, sqlite3.Error) as error:
+                    if not is_disk_error(error):
+                        raise
+                    self._leave(name, error)
+                    return
+                del self._closed[name]
                 if found is not None:
                     yield found
 
@@ -180,12 +189,20 @@ class Purging:
 
     def _rest(self, purge: Purge, error: Exception) -> None:
         name = purge.collection.name
+        self._note_failed(name, error)
+        purge.waits = True
+        self._purges[name] = self._purges.pop(name)  # behind the others
+
+    def _leave(self, name: str, error: Exception) -> None:
+        """A closed collection that the disk does not give holds up nobody else."""
+        self._note_failed(name, error)
+        self._closed[name] = self._closed.pop(name)  # behind the others
+
+    def _note_failed(self, name: str, error: Exception) -> None:
         self._rests_until = self._clock.monotonic() + _REST_SECONDS
         if name not in self._failed:
             log.warning("purge waits", collection=name, error=str(error))
         self._failed.add(name)
-        purge.waits = True
-        self._purges[name] = self._purges.pop(name)  # behind the others
 
     def _forget(self, name: str) -> None:
         self._purges.pop(name, None)

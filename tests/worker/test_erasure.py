@@ -651,6 +651,41 @@ class TestPurge:
         assert waits == [[1], [1], [1]]
         assert holding(photos, b"photo-a3") == set()
 
+    def test_a_closed_collection_that_cannot_be_opened(self, photos, axis, monkeypatch):
+        """It holds up neither what comes nor the purge of another one."""
+        photos.erase("photo-a3")
+        photos.send("photo-z1", axis(0), collection="zoo")
+        photos.erase("photo-z1", collection="zoo")
+        photos.send("photo-x", axis(0), collection="user-1")
+        photos.send("photo-x", axis(0), collection="user-2")
+        worker = photos.worker(
+            once=False, open_collections="1", recluster_first_images="1000", recluster_seconds="1e9"
+        )
+        parts = worker._parts
+        find, until = parts.collections.find, photos.clock.time() + 24 * HOUR
+        started = []
+
+        def fail(name):
+            if name == "main" and started:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return find(name)
+
+        def watch(**_):
+            photos.clock.advance(1.0)
+            if not started and {c.name for c in worker._collections} == {"user-2"}:
+                started.append(True)
+                photos.clock.advance(23 * HOUR)
+                photos.send("photo-late", axis(1), collection="user-3")
+            if photos.metrics.purges._value.get() or photos.clock.time() > until:
+                worker.stop()
+
+        monkeypatch.setattr(parts.collections, "find", fail)
+        parts.board.show = watch
+        worker.run()
+        assert photos.store.summary("user-3").images == 1
+        assert holding(photos, b"photo-z1") == set()
+        assert holding(photos, b"photo-a3") != set()
+
 
 def letter(image, collection=None):
     """A dead letter of the file source."""

@@ -311,7 +311,7 @@ class TestSwitch:
 
     @pytest.mark.parametrize("step", ["counted", "opened"])
     def test_a_closed_one_that_the_disk_does_not_open(self, photos, axis, monkeypatch, step):
-        """It switches when the disk gives it."""
+        """It holds up nobody, and switches when the disk gives it."""
         begin(photos)
         send_new(photos, axis)
         worker = photos.worker(once=False, recluster_first_images="1000")
@@ -333,10 +333,13 @@ class TestSwitch:
                 patched.setattr(Coverages, "on_disk", lambda _, name: fail(name))
             else:
                 patched.setattr(parts.collections, "find", fail)
-            for _ in range(3):
-                with pytest.raises(OSError, match="Input/output"):
-                    parts.migrating.tick()
+            for number in range(3):
+                photos.clock.advance(10.0)
+                photos.send(f"late-{number}", axis(2), collection="other")
+                worker._round()
         assert parts.collections.opened("main") is None
+        assert photos.store.summary("other").images == 3
+        photos.clock.advance(10.0)
         for _ in range(40):
             worker._round()
         parts.close()
