@@ -14,8 +14,11 @@ from models.vectors import Distinct, collapse
 
 # Of the spread of the collection, squared: what half precision does to a row is a tenth of it.
 ROUNDING = 1e-6
-# Of the squared distance that nearly all rows have to their last neighbour: where images lie
-# densely, as on a circle, they are nearer to one another than rounding would be.
+# Where most images lie densely on a line, as on a circle, they are nearer to one another than
+# rounding would be. On a line the squared distance to neighbour k is about 2 k^2 times that to the
+# first; among copies, which may be more than k, it is hardly larger. Rounding is far less than what
+# lies between nearly all rows on a line and their last neighbour.
+ON_A_LINE = 0.25
 DENSE = 1e-4
 NEARLY_ALL = 0.9
 # Far more than single precision does to a unit row: so near are copies alone, however dense.
@@ -37,8 +40,8 @@ def distinct_graph(
     """The distinct rows of `unit` [n, d] and their exact k-NN graph. Blocks.
 
     Rows that differ by rounding, as scaled copies do, are one with the first of them: those whose
-    squared distance is up to 1e-6 of the collection's variance, and up to 1e-4 of what it is to
-    the last neighbour, or what single precision does.
+    squared distance is up to 1e-6 of the collection's variance; where most lie on a line, up to
+    1e-4 of what it is to the last neighbour there, or what single precision does.
     """
 
     def of(distinct: Distinct) -> KnnGraph:
@@ -66,10 +69,12 @@ def _until_none(
     distinct = collapse(unit)
     while True:
         graph = graph_of(distinct)
-        i, j = _copies(distinct.unit, graph)
-        if not len(i):
+        name = _names(distinct.unit, graph)
+        kept, place = np.unique(name, return_inverse=True)
+        if len(kept) == len(name):
             return distinct, graph
-        distinct = _joined(distinct, i, j)
+        row = place[distinct.row]
+        distinct = Distinct(distinct.unit[kept], row, np.bincount(row).astype(np.int32))
 
 
 def contracted(graph: KnnGraph, distinct: Distinct, *, device: str | None = None) -> KnnGraph:
@@ -89,26 +94,45 @@ def contracted(graph: KnnGraph, distinct: Distinct, *, device: str | None = None
     return KnnGraph(new, similarity)
 
 
-def _copies(
-    unit: NDArray[np.float32], graph: KnnGraph
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _names(unit: NDArray[np.float32], graph: KnnGraph) -> NDArray[np.int64]:
+    """For each row the one that it is a copy of, itself where it is none [n].
+
+    Those that have copies are compared with one another in turn, not what is a copy of theirs:
+    nothing follows step by step.
+    """
+    name = np.arange(len(unit))
     i, place = np.nonzero(graph.similarity >= CANDIDATE)
-    if not len(i):
-        return i, i
     j = graph.neighbours[i, place].astype(np.int64)
-    same = _squared(unit, i, j) <= _rounding(unit, graph)
-    return i[same], j[same]
+    rounding = _rounding(unit, graph) if len(i) else 0.0
+    while True:
+        near = _squared(unit, i, j) <= rounding
+        i, j = i[near], j[near]
+        if not len(i):
+            return name
+        row, other = np.concatenate((i, j)), np.concatenate((j, i))
+        order = np.argsort(row, kind="stable")
+        leader = np.arange(len(unit))
+        name_copies(row[order], other[order], leader)
+        name = leader[name]
+        i, j = leader[i], leader[j]
+        i, j = i[i != j], j[i != j]
 
 
 def _rounding(unit: NDArray[np.float32], graph: KnnGraph) -> float:
-    """Up to which squared distance rows differ by rounding alone."""
+    """Up to which squared distance rows differ by rounding alone; some must have neighbours."""
     mean = unit.mean(axis=0, dtype=np.float64)
     spread = 1 - float(mean @ mean)  # of unit rows
-    rows = np.unique(np.linspace(0, len(unit) - 1, SAMPLED_ROWS).astype(np.int64))
-    last = (graph.neighbours[rows] != PAD_NEIGHBOUR).sum(axis=1) - 1
-    rows, last = rows[last >= 0], last[last >= 0]
-    reach = _squared(unit, rows, graph.neighbours[rows, last])
-    dense = DENSE * float(np.quantile(reach, NEARLY_ALL))
+    rows = np.flatnonzero(graph.neighbours[:, 0] != PAD_NEIGHBOUR)
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLED_ROWS).astype(np.int64))]
+    lists = graph.neighbours[rows]
+    there = lists != PAD_NEIGHBOUR
+    far = np.full(lists.shape, np.nan)  # in double precision: cosines of single tie
+    far[there] = _squared(unit, np.repeat(rows, there.sum(axis=1)), lists[there])
+    reach = np.nanmax(far, axis=1)
+    on_a_line = reach > ON_A_LINE * there.sum(axis=1) ** 2 * np.nanmin(far, axis=1)
+    if 2 * np.count_nonzero(on_a_line) <= len(rows):
+        return ROUNDING * spread
+    dense = DENSE * float(np.quantile(reach[on_a_line], NEARLY_ALL))
     return min(ROUNDING * spread, max(dense, SINGLE_PRECISION))
 
 
@@ -123,16 +147,3 @@ def _squared(
         between = unit[i[block]].astype(np.float64) - unit[j[block]]
         out[block] = np.einsum("ed,ed->e", between, between)
     return out
-
-
-def _joined(distinct: Distinct, i: NDArray[np.int64], j: NDArray[np.int64]) -> Distinct:
-    """The same where each row that pairs (i, j) connect to an earlier one is one with that: with
-    the first such that is not itself one with another, so that nothing follows step by step.
-    """
-    name = np.arange(len(distinct.unit))
-    row, other = np.concatenate((i, j)), np.concatenate((j, i))
-    order = np.argsort(row, kind="stable")
-    name_copies(row[order], other[order], name)
-    kept, place = np.unique(name, return_inverse=True)
-    row = place[distinct.row]
-    return Distinct(distinct.unit[kept], row, np.bincount(row).astype(np.int32))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from models import cluster, exact_knn
-from models.copies import CANDIDATE, contracted, distinct_graph
+from models.copies import CANDIDATE, contracted, distinct_graph, distinct_part
+from models.graph import KnnGraph
 from models.vectors import collapse, unit_rows
 
 COPIES = 100
@@ -93,6 +94,41 @@ def test_copies_that_are_nearly_all_of_a_collection(groups):
     unit = unit_rows(np.concatenate((scaled, x[1:])))
     assert len(collapse(unit).counts) > 100
     assert len(distinct_graph(unit, 30)[0].unit) == len(x)
+
+
+def test_copies_of_every_image(model, same_partition, groups):
+    """Forty of each in half precision list one another alone, and are one all the same."""
+    x, labels = groups(10, 10, d=64, spread=0.3)
+    scale = np.random.default_rng(0).uniform(0.3, 3, (4_000, 1))
+    copies = (np.repeat(x, 40, axis=0) * scale).astype(np.float16)
+    for k in (30, 5):
+        assert len(distinct_graph(unit_rows(copies), k)[0].unit) == len(x)
+    found = cluster(copies, graph=exact_knn(copies), model=model)
+    assert same_partition(found.labels, np.repeat(labels, 40))
+
+
+def test_copies_in_a_graph_of_few_edges(groups):
+    """Two among thousands of rows of which nobody else has a neighbour."""
+    x, _ = groups(100, 50, d=16)
+    x[3] = x[1] * (1 + 1e-7)
+    unit = unit_rows(x)
+    unit[3, 0] += 1e-7
+    near = np.full((len(x), 1), -1, np.int32)
+    near[[1, 3], 0] = 3, 1
+    similarity = np.where(near < 0, -2, 1).astype(np.float32)
+    distinct, _ = distinct_part(unit, KnnGraph(near, similarity))
+    assert len(distinct.unit) == len(x) - 1
+
+
+def test_many_copies_need_no_more_graphs(groups):
+    """However many they are, one graph finds them and a second one that none is left."""
+    x, _ = groups(20, 15, d=64)
+    scale = np.random.default_rng(0).uniform(0.3, 3, (1_000, 1))
+    unit = unit_rows(np.concatenate(((x[:1] * scale).astype(np.float16), x[1:])))
+    shares = []
+    distinct, _ = distinct_graph(unit, 30, progress=lambda _, share: shares.append(share))
+    assert len(distinct.unit) == len(x)
+    assert shares.count(1.0) == 2
 
 
 def test_copies_do_not_follow_one_another(groups):
