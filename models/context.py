@@ -141,9 +141,11 @@ def _in_degree(view: View) -> Tensor:
 
 
 def _listed(neighbours: Tensor) -> NDArray[np.int32]:
-    """How many rows list each, of `neighbours` [n, K] on the CPU."""
-    listed = np.zeros(len(neighbours), np.int32)
-    count_listed(neighbours.numpy(), listed)
+    """How many rows list each, of `neighbours` [n, K] on the CPU. Raises `BadInputError`."""
+    n = len(neighbours)
+    listed = np.zeros(n, np.int32)
+    if count_listed(neighbours.numpy(), listed):
+        raise BadInputError(f"graph names row {int(neighbours.max())}; rows are 0..{n - 1}")
     return listed
 
 

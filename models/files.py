@@ -4,7 +4,6 @@ import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises `BadInputError` where nothing can be written.
     """
     target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    aside = _aside(target)
     try:
         with aside.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -61,17 +60,26 @@ def require_writable(path: str | Path, read: Iterable[Path]) -> None:
     there and no file, or one of the files that are `read`.
     """
     target = Path(path)
-    refuse_input(target, read)
-    if target.exists() and not target.is_file():
-        raise BadInputError(f"{path} is no file; the output must be a file, or not be there yet")
     try:
-        with TemporaryFile(dir=target.parent) as probe:
+        refuse_input(target, read)
+        if target.exists() and not target.is_file():
+            raise BadInputError(
+                f"{path} is no file; the output must be a file, or not be there yet"
+            )
+        aside = _aside(target)
+        with aside.open("wb") as probe:
             probe.write(b"0")
+        aside.unlink()
     except OSError as error:
         raise BadInputError(
             f"{path} cannot be written: {error.strerror}; {target.parent} must be a folder that "
             "can be written to"
         ) from error
+
+
+def _aside(target: Path) -> Path:
+    """Where a file is written before it is renamed to `target`."""
+    return target.with_name(f".{target.name}.{os.getpid()}.part")
 
 
 def refuse_input(path: Path, read: Iterable[Path]) -> None:

@@ -101,8 +101,8 @@ def train_coordinate(
     model = CoordinateModel(network, config, "cpu")
     figures = []
     for source, split in zip(sets, splits, strict=True):
-        part, classes = judged_part(source, split.held_out)
-        figures.append(judge(model, _judged_edges(network, config, part), part, classes))
+        part = judged_part(source, split.held_out)
+        figures.append(judge(model, _judged_edges(network, config, part.among), part))
     verdict = verdict_of(figures)
     judged = replace(
         config,

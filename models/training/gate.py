@@ -7,6 +7,7 @@ pairwise and BCubed F). Both are means over the sets.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,23 +77,33 @@ def _mean(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return float(first), float(second)
 
 
-def judged_part(
-    source: LabelledSet, held_out: NDArray[np.int64]
-) -> tuple[LabelledSet, NDArray[np.int64]]:
-    """What of `source` is judged, and which of its classes are held out: all, unless it is large.
+class JudgedPart(NamedTuple):
+    """What of a set is judged: `among` rows of all classes those of the classes `held_out`; on
+    `known`, classes that are not, the threshold of linkage is chosen.
+    """
 
-    Of more than JUDGED_ROWS rows, those of few of the classes held out, among others at even
+    among: LabelledSet
+    held_out: NDArray[np.int64]
+    known: LabelledSet
+
+
+def judged_part(source: LabelledSet, held_out: NDArray[np.int64]) -> JudgedPart:
+    """The whole `source`, unless it is large.
+
+    Of more than JUDGED_ROWS rows, those of few of the classes `held_out` among others at even
     distances: the exact graph of a million rows takes an hour, and linkage holds all pairs.
     """
+    known = few_rows(source.without(held_out))
     if len(source) <= JUDGED_ROWS:
-        return source, held_out
+        return JudgedPart(source, held_out, known)
     held = np.isin(source.labels, held_out)
     test = np.flatnonzero(held)
     number = np.unique(source.labels[test], return_inverse=True)[1].ravel()
     test = test[rows_of_few_classes(number)]
     others = evenly(np.flatnonzero(~held), JUDGED_ROWS - len(test))
     rows = np.sort(np.concatenate((test, others)))
-    return source.rows(rows), np.flatnonzero(np.isin(np.unique(source.labels[rows]), held_out))
+    classes = np.flatnonzero(np.isin(np.unique(source.labels[rows]), held_out))
+    return JudgedPart(source.rows(rows), classes, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +118,25 @@ class JudgedEdges:
     probability: NDArray[np.float32]
 
 
-def judge(
-    model: Model, edges: JudgedEdges, source: LabelledSet, held_out: NDArray[np.int64]
-) -> GateFigure:
-    """Measure `model` on the classes `held_out` of `source`, both of `judged_part`.
+def judge(model: Model, edges: JudgedEdges, part: JudgedPart) -> GateFigure:
+    """Measure `model` on the classes held out, of whose `among` the `edges` are.
 
-    The graph is that of the whole set, so that held-out rows lie among as many strangers as rows
+    The graph is that of all classes, so that held-out rows lie among as many strangers as rows
     do in life; the edges are those that start at a row of a held-out class. Clusters are those of
     the rows of the held-out classes, by themselves; where those are so few that no network would
     have a say (`models.few`), those among rows of others.
     """
     real = edges.neighbours >= 0
-    judged = real & np.isin(edges.labels, held_out)[:, None]
+    judged = real & np.isin(edges.labels, part.held_out)[:, None]
     same = (edges.labels[edges.neighbours] == edges.labels[:, None])[judged]
-    known = few_rows(source.without(held_out))
-    height = best_parameter(AverageLinkage(known.unit), known.labels)
-    test = source.of_classes(held_out)
-    seen, own = among_enough(test, known), slice(len(test))
+    height = best_parameter(AverageLinkage(part.known.unit), part.known.labels)
+    test = part.among.of_classes(part.held_out)
+    seen, own = among_enough(test, part.known), slice(len(test))
     linked = AverageLinkage(seen.unit).labels(height)[own]
     found = cluster(seen.unit, granularity=seen.granularity, model=model)
     right = assignment_truth(seen.labels, found.labels)
     return GateFigure(
-        name=source.name,
+        name=part.among.name,
         edge_auc=auc(edges.probability[judged], same),
         cosine_auc=auc(edges.similarity[judged], same),
         cluster_f=worth(test.labels, found.labels[own]),

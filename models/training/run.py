@@ -168,8 +168,8 @@ def train(
     model = RelationalModel(network, _config(recipe, seed, verdict_of([])), "cpu")
     figures = []
     for source, held_out in split:
-        part, classes = judged_part(source, held_out)
-        figures.append(judge(model, _judged_edges(network, part), part, classes))
+        judged = judged_part(source, held_out)
+        figures.append(judge(model, _judged_edges(network, judged.among), judged))
         work.step(JUDGE)
     config = _config(recipe, seed, verdict_of(figures))
     return Trained(

@@ -180,9 +180,11 @@ def few_rows(source: LabelledSet) -> LabelledSet:
 
 
 def rows_of_few_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Whole classes of about TUNING_ROWS rows in all; of two that have more, some of their rows."""
+    """Whole classes of about TUNING_ROWS rows in all; of two that have more, some rows of both."""
     count = classes_within(np.bincount(labels), TUNING_ROWS, fewest=2)
-    return evenly(np.flatnonzero(labels < count), TUNING_ROWS)
+    rows = np.flatnonzero(labels < count)
+    by_class = rows[np.argsort(labels[rows], kind="stable")]
+    return np.sort(evenly(by_class, TUNING_ROWS))
 
 
 def evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
