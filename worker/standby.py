@@ -119,11 +119,12 @@ class Standby:
         try:
             committed = self._source.committed()
             self._collections.let_go()  # of what one that was cut short had taken
-            leases = self._claimed = self._claim()
-            for name in list(leases):
+            leases = self._claim()
+            self._claimed = dict(leases)
+            for name, lease in leases.items():
                 reach_fault("S4")
-                taken = self._collections.take_over(name, leases[name])
-                del leases[name]
+                taken = self._collections.take_over(name, lease)
+                del self._claimed[name]
                 if taken is not None:
                     note(taken)
                 self._keep()
@@ -137,7 +138,7 @@ class Standby:
         back = {p: at for p, at in committed.items() if at < next_.get(p, 0)}
         self._positions.advance(back, self._source.origin)
         self._set(False)
-        log.warning("took over", collections=len(self._names()))
+        log.warning("took over", collections=len(leases))
         return True
 
     def _tell(self) -> None:

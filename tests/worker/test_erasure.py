@@ -130,6 +130,14 @@ class TestWhen:
         assert due(waiting, deleted, elements, 100.0, 20.0) == expected
 
 
+def purge_due(photos):
+    """A worker that finds an image erased, and its copies due to go."""
+    photos.erase("photo-a3")
+    photos.run()
+    photos.clock.advance(13 * HOUR)
+    return photos.worker()
+
+
 class TestPurge:
     @pytest.mark.parametrize("how", ["null", "command", "replaced"])
     def test_nothing_is_left(self, photos, axis, how):
@@ -432,10 +440,7 @@ class TestPurge:
 
     def test_a_worker_that_is_replaced_while_the_catalog_is_rewritten(self, photos, monkeypatch):
         """It ends, but not before the catalog is whole."""
-        photos.erase("photo-a3")
-        photos.run()
-        photos.clock.advance(13 * HOUR)
-        worker = photos.worker()
+        worker = purge_due(photos)
         monkeypatch.setattr("worker.purge._MEANWHILE_SECONDS", 0.001)
         begun, done, vacuum = threading.Event(), [], Leftovers.vacuum
 
@@ -474,10 +479,7 @@ class TestPurge:
         again before the purge is done.
         """
         old = vector(photos, "photo-a3")
-        photos.erase("photo-a3")
-        photos.run()
-        photos.clock.advance(13 * HOUR)
-        worker = photos.worker()
+        worker = purge_due(photos)
         worker._collections.get("main")
         worker._parts.board.show = lambda **_: photos.clock.advance(1.0)
         vectors = photos.path / "collections/main/vectors.f32"
@@ -505,10 +507,7 @@ class TestPurge:
     def test_leases_are_kept_while_the_catalog_is_rewritten(self, photos, monkeypatch):
         """However long that takes."""
         monkeypatch.setattr("worker.purge._MEANWHILE_SECONDS", 0.001)
-        photos.erase("photo-a3")
-        photos.run()
-        photos.clock.advance(13 * HOUR)
-        worker = photos.worker()
+        worker = purge_due(photos)
         main = worker._collections.get("main")
         vacuum, meanwhile = Leftovers.vacuum, worker._parts.leases.extend
         kept, enough = [], threading.Event()
@@ -535,10 +534,7 @@ class TestPurge:
 
     def test_a_catalog_that_takes_long(self, photos, monkeypatch):
         """The worker is not ended, and says what it waits for."""
-        photos.erase("photo-a3")
-        photos.run()
-        photos.clock.advance(13 * HOUR)
-        worker = photos.worker()
+        worker = purge_due(photos)
         seen, spool = [], Database._spool_here
 
         def slowly(database):
@@ -555,10 +551,7 @@ class TestPurge:
 
     def test_no_room_for_the_catalog(self, photos, monkeypatch):
         """The purge waits until there is, and only then is it done."""
-        photos.erase("photo-a3")
-        photos.run()
-        photos.clock.advance(13 * HOUR)
-        worker = photos.worker()
+        worker = purge_due(photos)
         waits, spool = [], Database._spool_here
 
         def full(database):

@@ -73,6 +73,23 @@ def follow(bench, **settings):
     return running
 
 
+def states_of(bench, names):
+    """What readers see of the one image of each collection."""
+    return [bench.states(f"{name}-a", collection=name) for name in names]
+
+
+def left_alone(pair, axis, names):
+    """What readers see of collections of one image each, and who stands by; who served is dead."""
+    first, second = pair
+    for name in names:
+        first.send(f"{name}-a", axis(0), collection=name)
+    serving = serve(first)
+    before = states_of(first, names)
+    standing = follow(second)
+    serving.die()
+    return before, standing
+
+
 def events(bench, after=0):
     return [event for _, event in bench.store.events("main", "0")][after:]
 
@@ -265,14 +282,8 @@ def test_a_store_that_is_away(pair, axis):
 
 def test_a_take_over_that_is_cut_short(pair, axis):
     """Where the store goes away in the middle of a take-over, the standby tries again."""
-    first, second = pair
-    names = ("main", "user:2", "user:3")
-    for name in names:
-        first.send(f"{name}-a", axis(0), collection=name)
-    serving = serve(first)
-    before = [first.states(f"{name}-a", collection=name) for name in names]
-    standing = follow(second)
-    serving.die()
+    first, names = pair[0], ("main", "user:2", "user:3")
+    before, standing = left_alone(pair, axis, names)
     shown, calls = first.store.shown, []
 
     def fail_once(name):
@@ -286,21 +297,14 @@ def test_a_take_over_that_is_cut_short(pair, axis):
         standing.rounds()
         first.store.down = False
     standing.take_over()
-    after = [first.states(f"{name}-a", collection=name) for name in names]
-    assert after == before
+    assert states_of(first, names) == before
     assert calls == [*names, "user:3"]
 
 
 def test_killed_in_the_middle_of_a_take_over(pair, axis, monkeypatch):
     """What comes back stands by still, and takes over what it had not taken, and the rest again."""
-    first, second = pair
-    names = ("main", "user:2")
-    for name in names:
-        first.send(f"{name}-a", axis(0), collection=name)
-    serving = serve(first)
-    before = [first.states(f"{name}-a", collection=name) for name in names]
-    standing = follow(second)
-    serving.die()
+    (first, second), names = pair, ("main", "user:2")
+    before, standing = left_alone(pair, axis, names)
     take = standing.parts.collections.take_over
 
     def killed(name, lease):
@@ -314,8 +318,7 @@ def test_killed_in_the_middle_of_a_take_over(pair, axis, monkeypatch):
     standing.die()
     again = follow(second)
     again.take_over()
-    after = [first.states(f"{name}-a", collection=name) for name in names]
-    assert after == before
+    assert states_of(first, names) == before
 
 
 @pytest.mark.parametrize("settings", [{"source": "files", "files": "x.npz"}, {"once": True}])
