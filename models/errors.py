@@ -5,22 +5,14 @@ ModelError
 └── WeightsError    a weights folder is missing, damaged, of another format or not usable
 """
 
-from typing import ClassVar
-
 
 class ModelError(Exception):
-    """Base of everything that `models` raises on purpose; `exit_code` is what a shell sees."""
-
-    exit_code: ClassVar[int] = 1
+    """Base of everything that `models` raises on purpose."""
 
 
 class BadInputError(ModelError, ValueError):
     """An argument cannot be used; the message names it, its value and what is allowed."""
 
-    exit_code = 2
-
 
 class WeightsError(ModelError):
     """Weights cannot be loaded, or were never good enough to be used."""
-
-    exit_code = 7

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from models.device import warn_of_memory
+from models.device import device_of, warn_of_memory
 from models.errors import BadInputError
 from models.vectors import unit_rows
 
@@ -81,7 +81,7 @@ def exact_knn(
     """The exact k-NN graph of `features` [n, d], which are normalised first. Blocks.
 
     The result is [n, k]; with n <= k rows the missing entries are padding. Raises
-    `BadInputError` as `unit_rows` does, and for k < 1.
+    `BadInputError` as `unit_rows` does, for k < 1, and for a device that takes no work.
     """
     if k < 1:
         raise BadInputError(f"k is {k}; it must be at least 1")
@@ -113,7 +113,7 @@ def nearest_of(
     """
     search = partial(_nearest_of, unit, wanted, k, progress=progress)
     try:
-        return search(device=device or "cpu")
+        return search(device=device_of(device or "cpu"))
     except torch.OutOfMemoryError:
         n, d = unit.shape
         warn_of_memory(str(device), f"the graph of {n:,} rows of {d} dimensions")

@@ -146,6 +146,17 @@ def test_an_erasure_that_was_lost_is_not_undone(directory, fault):
     assert len(content(directory)) == ROWS - 1
 
 
+@pytest.mark.parametrize("damage", [b"[3]", b"[", b"\xff", b'{"rows": [3]}'])
+def test_damage_of_what_a_repair_took_for_erased_is_named(directory, damage):
+    """The next run cannot tell it from rows that the disk lost, and does not guess."""
+    snapshot(directory)
+    lose_an_erasure(directory, "image-3")
+    kill(directory, "repair-log")
+    (directory / "damaged" / "vectors.f32.erased").write_bytes(damage)
+    with pytest.raises(CorruptError, match=r"damaged/vectors\.f32\.erased"):
+        repair(directory, SETTINGS)
+
+
 @pytest.mark.parametrize("fault", ["", "repair-log", "repair-committed"])
 def test_rows_that_are_gone_were_not_erased(directory, fault):
     """Where commits are lost, too: what the file is too short for is taken from a snapshot."""

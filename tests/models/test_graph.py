@@ -45,6 +45,11 @@ class TestExactKnn:
         with pytest.raises(BadInputError, match="k is 0"):
             exact_knn(np.eye(3), 0)
 
+    def test_refuses_a_device_that_is_none(self):
+        """Torch's own error names neither the argument nor what is allowed."""
+        with pytest.raises(BadInputError, match="device is 'gpu'"):
+            exact_knn(np.eye(3), 2, device="gpu")
+
 
 def test_a_graph_needs_two_arrays_of_one_shape():
     """Neighbours and similarities must fit."""
