@@ -6,11 +6,12 @@ import numpy as np
 
 from models.prospects import Prospects
 
-# What it costs in F, in the choice of a cut, to be a factor of e off the size told.
-OFF_COST = 0.2
+# What it costs in F, in the choice of a cut, to be a factor of e off the size looked for: so much of
+# the size told, since a cut finds no group whole. docs/decisions/0105.
+OFF_COST, FOUND = 0.15, 0.75
 # What it costs a run that expects nothing of itself to have clusters that are a factor of e larger
 # than usual, and a surer run less: docs/decisions/0111.
-LARGE_COST = 0.1
+LARGE_COST = 1.5
 # Where no size is told no cut of a smaller lambda is considered, save of kinds:
 # docs/decisions/0119.
 LEAST_LIKELY = 0.375
@@ -39,20 +40,21 @@ def surest(family: Prospects, usual: float, least: float = 0.0) -> Choice:
     than `usual` need a sure run.
 
     `usual` images in a typical image's cluster are not held against a cut. A factor of e more costs
-    LARGE_COST of what the largest expected F lacks to 1.
+    LARGE_COST of the square of what the largest expected F lacks to 1.
     """
     doubt = 1 - family.f.max()
     over = np.log(np.maximum(family.seen / usual, 1.0))
-    worth = family.f - LARGE_COST * doubt * over**2
+    worth = family.f - LARGE_COST * doubt**2 * over
     return _at(family, int(np.where(family.lam >= least, worth, -np.inf).argmax()))
 
 
 def near_size(family: Prospects, size: float) -> Choice:
     """The cut of the largest expected F, less what its clusters are off the `size` told.
 
-    A typical image's cluster should have `size` images; a factor of e costs OFF_COST.
+    Where a typical image's group has `size` images, its cluster should have FOUND of them; a factor
+    of e costs OFF_COST.
     """
-    off = np.log(family.seen / size)
+    off = np.log(family.seen / (FOUND * size))
     return _at(family, int((family.f - OFF_COST * off**2).argmax()))
 
 

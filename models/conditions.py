@@ -18,7 +18,7 @@ WORDS: dict[str | None, tuple[float, float, float]] = {
     None: (1 / 3, 1 / 3, 1 / 3),
 }
 # Images in the group of a typical image that are nothing out of the ordinary, by the same words.
-USUAL_SIZES = (12.0, 20.0, 40.0)
+USUAL_SIZES = (24.0, 40.0, 80.0)
 CONDITIONS = 4
 # The value of the size dial that the networks have learnt to read as "not known".
 UNKNOWN_SIZE = -2.0
