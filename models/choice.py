@@ -6,8 +6,8 @@ import numpy as np
 
 from models.prospects import Prospects
 
-# What it costs in F, in the choice of a cut, to be a factor of e off the size looked for: so much of
-# the size told, since a cut finds no group whole. docs/decisions/0105.
+# What it costs in F, in the choice of a cut, to be a factor of e off the size looked for: a part of
+# the size told, since a cut finds no group whole (docs/decisions/0105).
 OFF_COST, FOUND = 0.15, 0.75
 # What it costs a run that expects nothing of itself to have clusters that are a factor of e larger
 # than usual, and a surer run less: docs/decisions/0111.
