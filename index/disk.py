@@ -27,6 +27,10 @@ _CODES = frozenset(
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_PERM,
+        # Another program holds the file; or the disk is read-only and the file's log has its header
+        # alone, on which SQLite gives up after ten seconds.
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_PROTOCOL,
     }
 )
 

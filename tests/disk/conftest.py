@@ -24,21 +24,27 @@ def failing_disk(tmp_path_factory):
 
 
 @pytest.fixture
-def on_failing_disk(failing_disk, tmp_path):
-    """Run `every_write.py` to its end on a disk that fails as told."""
+def disk(tmp_path):
+    """The folder that lies on a disk which fails when it is told to."""
+    (tmp_path / "control").write_bytes(bytes(16))
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    return folder
 
-    def run(mode, times):
-        control, folder = tmp_path / "control", tmp_path / "disk"
-        control.write_bytes(bytes(16))
-        folder.mkdir()
+
+@pytest.fixture
+def on_failing_disk(failing_disk, disk, tmp_path):
+    """Run Python to its end with `disk` on that disk."""
+
+    def run(*arguments):
         return subprocess.run(
-            [sys.executable, HERE / "every_write.py", folder, mode, str(times)],
+            [sys.executable, *map(str, arguments)],
             env={
                 **os.environ,
                 "LD_PRELOAD": str(failing_disk),
-                "DISK_CONTROL": str(control),
-                "DISK_FOLDER": str(folder),
-                "PYTHONPATH": str(ROOT),
+                "DISK_CONTROL": str(tmp_path / "control"),
+                "DISK_FOLDER": str(disk),
+                "PYTHONPATH": os.pathsep.join(map(str, (ROOT, HERE))),
                 "OMP_NUM_THREADS": "1",
             },
             capture_output=True,

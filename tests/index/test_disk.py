@@ -153,6 +153,13 @@ def test_a_disk_that_fails_is_no_corrupt_database(tmp_path):
     again.close()
 
 
+def of_sqlite(code):
+    """An error of this code."""
+    error = sqlite3.OperationalError("of SQLite")
+    error.sqlite_errorcode = code
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -164,6 +171,9 @@ def test_a_disk_that_fails_is_no_corrupt_database(tmp_path):
         (ConnectionRefusedError(errno.ECONNREFUSED, ""), False),
         (OSError("of a library"), False),
         (sqlite3.ProgrammingError("of ours"), False),
+        (of_sqlite(sqlite3.SQLITE_BUSY), True),
+        (of_sqlite(sqlite3.SQLITE_PROTOCOL), True),
+        (of_sqlite(sqlite3.SQLITE_CORRUPT), False),
         (ValueError(), False),
     ],
 )
