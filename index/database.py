@@ -348,8 +348,11 @@ def _is_header_damaged(path: Path) -> bool:
 
 
 def commits_of(db: sqlite3.Connection) -> int:
-    """How many commits are in the database, those in the log included."""
-    return int(db.execute("SELECT number FROM commits").fetchone()[0])
+    """How many commits are in the database, those in the log included; 0 where a damaged page gives
+    no number.
+    """
+    record = db.execute("SELECT number FROM commits").fetchone()
+    return record[0] if record and isinstance(record[0], int) else 0
 
 
 def check(path: Path, db: sqlite3.Connection) -> None:

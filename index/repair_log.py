@@ -80,7 +80,7 @@ class LogRepair:
 
     def count_lost(self, unknown: list[int]) -> int:
         """How many rows had images: of those `unknown` to the catalog, and of those beyond it."""
-        live = np.asarray(self._found().any(axis=1))
+        live = np.asarray(self._found().view(np.uint32).any(axis=1))
         unknown = [row for row in unknown if row < len(live)]
         rows = len(self._catalog.counts())
         return int(live[unknown].sum() + live[rows:].sum())
@@ -165,7 +165,7 @@ class LogRepair:
 
     def _unflipped(self, damaged: Vectors, expected: bytes) -> Vectors | None:
         """A row with the one bit changed that makes it right; not of zeros, nor of many rows."""
-        if not self._tries or not damaged.any():
+        if not self._tries or not damaged.view(np.uint32).any():
             return None
         self._tries -= 1
         mended = unflip(damaged.tobytes(), lambda tried: _hash(bytes(tried)) == expected)

@@ -264,6 +264,22 @@ def test_a_file_that_is_read_is_not_rewritten_again(database, log):
     assert database.path.stat().st_size < 50_000
 
 
+@pytest.mark.parametrize("number", [None, "many", b"\x01", 0.5])
+def test_a_damaged_count_of_commits(database, number):
+    """Other bytes in the record's page make anything of the number; it is damage by name."""
+    write(database, range(5))
+    database.close()
+    for statement in (
+        "UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'commits'",
+        "UPDATE commits SET number = :number",
+    ):
+        with closing(sqlite3.connect(database.path)) as db, db:
+            db.execute("PRAGMA writable_schema = ON")
+            db.execute(statement, {"number": number})
+    with pytest.raises(CorruptError, match=r"pages? .* not what"):
+        Database(database.path, schema=SCHEMA)
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
 def test_a_damaged_file_with_a_log(database, tmp_path, damage):
     """What is in the log excuses only its own pages, and those beyond the database."""

@@ -191,6 +191,13 @@ def test_zeros_are_damage_where_no_commit_is_lost(directory):
     assert content(directory) == before
 
 
+def test_a_row_of_other_bytes(directory):
+    """Bytes that are no number, nor even a quiet one, are as damaged as any."""
+    overwrite(directory / "vectors.f32", ROW_BYTES * 7, b"\x01\x00\xa0\x7f" * (ROW_BYTES // 4))
+    repaired = repair(directory, SETTINGS)
+    assert repaired.lost_images == ["image-7"]
+
+
 def test_many_damaged_rows(directory):
     """Single bits are looked for in so many rows only, since that takes long; the rest is named."""
     flip(directory, range(100))
