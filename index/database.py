@@ -307,7 +307,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with naming(path):
             yield db
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # as in `commits_of`
         if is_disk_error(error):
             raise
         raise CorruptError(f"{path}: {error}") from error
@@ -351,7 +351,10 @@ def commits_of(db: sqlite3.Connection) -> int:
     """How many commits are in the database, those in the log included; 0 where a damaged page gives
     no number.
     """
-    record = db.execute("SELECT number FROM commits").fetchone()
+    try:
+        record = db.execute("SELECT number FROM commits").fetchone()
+    except UnicodeDecodeError:  # of what SQLite says, which has a damaged name in it
+        return 0
     return record[0] if record and isinstance(record[0], int) else 0
 
 

@@ -280,6 +280,18 @@ def test_a_damaged_count_of_commits(database, number):
         Database(database.path, schema=SCHEMA)
 
 
+@pytest.mark.parametrize("name", [b"commits", b"kept"])
+def test_a_damaged_name(database, name):
+    """What SQLite says of one is no text, and Python's error is of that; it is damage by name."""
+    write(database, range(5))
+    database.close()
+    content = database.path.read_bytes()
+    place = content.index(b"CREATE TABLE " + name) + len(b"CREATE TABLE ")
+    database.path.write_bytes(content[: place - 7] + b"\xac" * 8 + content[place + 1 :])
+    with pytest.raises(CorruptError, match="page 1 is not what"):
+        Database(database.path, schema=SCHEMA)
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
 def test_a_damaged_file_with_a_log(database, tmp_path, damage):
     """What is in the log excuses only its own pages, and those beyond the database."""
