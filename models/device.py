@@ -1,6 +1,8 @@
 """Where to compute: on CUDA while its memory does, else on the CPU."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -13,8 +15,18 @@ def device_of(name: str | None) -> str:
     """
     if not name:
         return best_device()
-    try:
+    with taking_work(name):
         torch.zeros(1, device=name).cpu()
+    return name
+
+
+@contextmanager
+def taking_work(name: str) -> Iterator[None]:
+    """First work for the device `name`. Raises `BadInputError` where it takes none, save for want
+    of memory.
+    """
+    try:
+        yield
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, AssertionError, TypeError) as error:
@@ -22,7 +34,6 @@ def device_of(name: str | None) -> str:
         raise BadInputError(
             f"device is {name!r}; it must be cpu, cuda where torch finds a GPU, or None: {why}"
         ) from error
-    return name
 
 
 def best_device() -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from models.device import device_of, warn_of_memory
+from models.device import taking_work, warn_of_memory
 from models.errors import BadInputError
 from models.vectors import unit_rows
 
@@ -113,7 +113,7 @@ def nearest_of(
     """
     search = partial(_nearest_of, unit, wanted, k, progress=progress)
     try:
-        return search(device=device_of(device or "cpu"))
+        return search(device=device or "cpu")
     except torch.OutOfMemoryError:
         n, d = unit.shape
         warn_of_memory(str(device), f"the graph of {n:,} rows of {d} dimensions")
@@ -133,7 +133,8 @@ def _nearest_of(
     width = min(k, len(unit) - 1)
     if width < 1:
         return KnnGraph(neighbours, similarity)
-    rows = torch.from_numpy(np.ascontiguousarray(unit)).to(device)
+    with taking_work(device):
+        rows = torch.from_numpy(np.ascontiguousarray(unit)).to(device)
     numbers = torch.from_numpy(wanted).to(rows.device)
     for start in range(0, len(wanted), TILE_ROWS):
         part = slice(start, start + TILE_ROWS)
