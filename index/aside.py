@@ -1,9 +1,15 @@
 """The folder `damaged`: what a repair changes is kept there until the repair is whole."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from index import files
+from index.errors import CorruptError
+from index.sealed import unseal
+
+T = TypeVar("T")
 
 DAMAGED = "damaged"
 _KEPT = ".kept"
@@ -91,3 +97,17 @@ class Aside:
     def clear(self) -> None:
         """Remove what a `discard` that did not end has left. Raises OSError."""
         files.remove_tree(self._doomed)
+
+
+def unsealed(name: str, content: bytes, make: Callable[[dict[str, Any]], T], what: str) -> T:
+    """What `make` makes of the fields of a sealed file that is kept aside by this name.
+
+    Raises CorruptError, which says `what` is not known any more, when it is damaged.
+    """
+    try:
+        return make(unseal(content))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptError(
+            f"{DAMAGED}/{name}: {error}: {what} is not known any more; put a backup back, or remove"
+            " this file and run it again"
+        ) from error

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import blocks, files, snapshot
-from index.aside import DAMAGED, Aside
+from index.aside import Aside, unsealed
 from index.catalog import Catalog, put_blocks
-from index.errors import CorruptError, SnapshotError
+from index.errors import SnapshotError
 from index.faults import reach
 from index.findings import Progress
 from index.flipped import unflip
 from index.live import LiveIndex
 from index.references import HashOf, drop
-from index.sealed import seal, unseal
+from index.sealed import seal
 from index.settings import IndexSettings
 from index.vectors import damaged_rows, map_rows, row_hashes
 
@@ -121,13 +121,8 @@ class LogRepair:
         rows = [row for row in np.flatnonzero(dead).tolist() if hashes[row] is not None]
         name = f"{self.path.name}.erased"
         kept = self._aside.keep_part(name, seal({"rows": rows}).encode())
-        try:
-            return set(unseal(kept)["rows"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CorruptError(
-                f"{DAMAGED}/{name}: {error}: which images an earlier repair took for erased is not"
-                " known any more; put a backup back, or remove this file and run it again"
-            ) from error
+        lost = "which images an earlier repair took for erased"
+        return unsealed(name, kept, lambda fields: set(fields["rows"]), lost)
 
     def _set_length(self, size: int) -> None:
         self.path.touch()

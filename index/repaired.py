@@ -2,9 +2,8 @@
 
 from dataclasses import asdict, dataclass, field
 
-from index.aside import DAMAGED, NOTE, Aside
-from index.errors import CorruptError
-from index.sealed import seal, unseal
+from index.aside import NOTE, Aside, unsealed
+from index.sealed import seal
 
 
 @dataclass
@@ -38,13 +37,8 @@ def noted(aside: Aside) -> Repaired:
     content = aside.noted()
     if content is None:
         return Repaired()
-    try:
-        return Repaired(**unseal(content))
-    except (TypeError, ValueError) as error:
-        raise CorruptError(
-            f"{DAMAGED}/{NOTE}: {error}: what an earlier repair lost is not known any more; put a"
-            " backup back, or remove this file and run it again"
-        ) from error
+    lost = "what an earlier repair lost"
+    return unsealed(NOTE, content, lambda fields: Repaired(**fields), lost)
 
 
 def united(before: Repaired, now: Repaired) -> Repaired:
